@@ -1,0 +1,240 @@
+"""The command ``keras-transformer``: each verb is one call into the package.
+
+Results go to standard output, progress and logs to standard error. Exit codes: 0 done, 1 failed,
+2 wrong usage. TensorFlow is imported only once a verb runs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from keras_transformer.errors import InputError
+
+_DATASET_HELP = (
+    "ted_hrlr_translate/pt_to_en or another translation set of TensorFlow Datasets, sample, "
+    "bible, pairs:SRC,TGT or pairs:FILE.tsv."
+)
+_MODEL_OPTION = click.option(
+    "--model",
+    "model_path",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A run folder or an exported model.",
+)
+
+
+class _OneLineErrors(click.Group):
+    """Turns a wrong input into one line on standard error and exit code 1."""
+
+    def invoke(self, context):
+        try:
+            return super().invoke(context)
+        except InputError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="keras_transformer")
+def main():
+    """Train, use and export Transformers for translation."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@main.command()
+@click.option("--dataset", required=True, help=_DATASET_HELP)
+@click.option(
+    "--output", required=True, type=click.Path(path_type=Path), help="The run folder to write."
+)
+@click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), help="YAML or JSON of values."
+)
+@click.option(
+    "--preset",
+    "preset_name",
+    help="tutorial, base, big or quick; quick for sample and tutorial otherwise unless given.",
+)
+@click.option("--epochs", type=int, help="Stop after this many epochs.")
+@click.option("--max-steps", type=int, help="Stop after this many steps.")
+@click.option("--max-minutes", type=float, help="Stop after this many minutes of training.")
+@click.option("--validation-pairs", help="SRC,TGT or FILE.tsv to validate with.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Prepared data, or an archive.")
+@click.option("--seed", type=int, help="Of initial weights, dropout and the order of batches.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all unless given.")
+def train(
+    dataset,
+    output,
+    config_file,
+    preset_name,
+    epochs,
+    max_steps,
+    max_minutes,
+    validation_pairs,
+    data_dir,
+    seed,
+    threads,
+):
+    """Train a model and write a run folder.
+
+    Without a limit the preset's number of epochs is run; --max-steps and --max-minutes replace it
+    unless --epochs is given too.
+    """
+    from keras_transformer.config import load_changes, preset
+
+    config = preset(preset_name or ("quick" if dataset == "sample" else "tutorial"))
+    if config_file is not None:
+        config = config.replace(load_changes(config_file), config_file)
+    limits = {"epochs": epochs, "max_steps": max_steps, "max_minutes": max_minutes}
+    if any(limit is not None for limit in limits.values()):
+        config = config.replace({"training": limits}, "The limits of training")
+    if seed is not None:
+        config = config.replace({"training": {"seed": seed}}, "--seed")
+
+    import tensorflow as tf
+
+    if threads is not None:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+    from keras_transformer.data import load_corpus
+    from keras_transformer.training.trainer import train as run
+
+    corpus = load_corpus(dataset, data_dir=data_dir, validation_pairs=validation_pairs)
+    run(corpus, output, config)
+
+
+@main.command()
+@_MODEL_OPTION
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with the score.")
+@click.argument("texts", metavar="[TEXT]...", nargs=-1)
+def translate(model_path, as_json, texts):
+    """Translate the TEXTs, or the lines of standard input."""
+    from keras_transformer.translator import Translator
+
+    translator = Translator.load(model_path)
+    lines = texts or _lines_of_standard_input()
+    for translation in translator.translate_stream(lines):
+        if as_json:
+            answer = {"text": translation.text, "score": translation.score}
+            click.echo(json.dumps(answer, ensure_ascii=False))
+        else:
+            click.echo(translation.text)
+
+
+@main.command()
+@_MODEL_OPTION
+@click.option("--pairs", help="SRC,TGT or FILE.tsv to score on.")
+@click.option("--dataset", help=_DATASET_HELP)
+@click.option(
+    "--split", default="test", show_default=True, type=click.Choice(["train", "validation", "test"])
+)
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Prepared data, or an archive.")
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), help="Write the scores here too."
+)
+def evaluate(model_path, pairs, dataset, split, data_dir, json_file):
+    """Score a model with sacreBLEU and chrF."""
+    if (pairs is None) == (dataset is None):
+        raise click.UsageError("Give either --pairs or --dataset.")
+    from keras_transformer.data import load_corpus
+    from keras_transformer.data.corpora import read_pairs
+    from keras_transformer.evaluation import evaluate as score
+    from keras_transformer.translator import Translator
+
+    test_set = (
+        read_pairs(pairs)
+        if pairs is not None
+        else load_corpus(dataset, data_dir=data_dir).require(split)
+    )
+    scores = score(Translator.load(model_path), test_set)
+    for name, label in (("bleu", "BLEU"), ("bleu_none", "BLEU (no tokens)"), ("chrf", "chrF2")):
+        metric = scores[name]
+        click.echo(f"{label:17}{metric['score']:6.2f}  {metric['signature']}")
+    click.echo(f"{scores['sentences']:,} sentences in {scores['seconds']:.1f} s")
+    if json_file is not None:
+        _write(json_file, (json.dumps(scores, indent=2) + "\n").encode())
+
+
+@main.command()
+@_MODEL_OPTION
+@click.option(
+    "--output", required=True, type=click.Path(path_type=Path), help="Such as saved_models/NAME."
+)
+@click.option("--version", type=click.IntRange(min=1), help="The next free one unless given.")
+def export(model_path, output, version):
+    """Export a run as a SavedModel: strings in, strings out."""
+    from keras_transformer.exporting import export as write
+    from keras_transformer.translator import Translator
+
+    translator = Translator.load(model_path)
+    if not isinstance(translator, Translator):
+        raise InputError(f"{model_path}: is exported already: give a run folder.")
+    click.echo(write(translator, output, version=version))
+
+
+@main.command()
+@_MODEL_OPTION
+@click.option(
+    "--output", required=True, type=click.Path(path_type=Path), help="Picture: .png, .svg or .pdf."
+)
+@click.argument("text")
+def plot(model_path, output, text):
+    """Draw where each head looks as it translates TEXT."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from keras_transformer.plotting import attention_figure
+    from keras_transformer.translator import Translator
+
+    translation = Translator.load(model_path).translate([text], attention=True)[0]
+    figure = attention_figure(
+        translation.source_tokens, translation.tokens, translation.attention
+    )
+    try:
+        figure.savefig(output)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{output}: cannot be written ({error}).") from error
+    click.echo(translation.text)
+
+
+@main.command()
+@_MODEL_OPTION
+def info(model_path):
+    """Say what a run folder or an exported model holds."""
+    from keras_transformer.translator import Translator
+
+    translator = Translator.load(model_path)
+    if not isinstance(translator, Translator):
+        click.echo(f"exported model: {translator.folder}")
+        return
+    from keras_transformer.config import config_from_json
+
+    config = config_from_json(model_path / "config.json")
+    tokenizers = translator.tokenizers
+    click.echo(f"parameters: {translator.transformer.count_params():,}")
+    click.echo(
+        f"languages: {tokenizers.source_language} ({int(tokenizers.source.get_vocab_size()):,} "
+        f"tokens) to {tokenizers.target_language} ({int(tokenizers.target.get_vocab_size()):,})"
+    )
+    for name, values in dataclasses.asdict(config).items():
+        click.echo(f"{name}: " + ", ".join(f"{key}={value}" for key, value in values.items()))
+    metrics = model_path / "metrics.json"
+    if metrics.is_file():
+        click.echo(f"metrics: {' '.join(metrics.read_text(encoding='utf-8').split())}")
+
+
+def _lines_of_standard_input():
+    for line in sys.stdin.buffer:
+        yield line.rstrip(b"\r\n").decode("utf-8", errors="replace")
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}).") from error

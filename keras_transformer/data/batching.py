@@ -1,0 +1,203 @@
+"""From pairs of strings to padded batches of a few static shapes.
+
+Text is tokenised once. Pairs are gathered in buckets by the length of their longer side, and every
+batch of a bucket has the same shape, so that little is padding and a compiled step sees a handful
+of shapes. What is left over in a bucket moves on to the next one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from keras_transformer.errors import InputError
+from keras_transformer.special_tokens import PAD_ID
+
+BUCKET_LENGTHS = (8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048)
+"""Lengths that batches are padded to."""
+
+
+@dataclass(frozen=True)
+class TokenizedPairs:
+    """Token ids of a corpus, flat, with the place where each pair begins.
+
+    Attributes:
+        source: int32, all source ids one after the other.
+        source_starts: int64 ``(pairs + 1,)``.
+        target: int32, all target ids, start and end included.
+        target_starts: int64 ``(pairs + 1,)``.
+        dropped: number of pairs left out because they were too long.
+    """
+
+    source: np.ndarray
+    source_starts: np.ndarray
+    target: np.ndarray
+    target_starts: np.ndarray
+    dropped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.source_starts) - 1
+
+    def lengths(self) -> np.ndarray:
+        """Length of the longer side of each pair: the source, or the target less one.
+
+        The decoder reads the target without its end and predicts it without its start.
+        """
+        return np.maximum(np.diff(self.source_starts), np.diff(self.target_starts) - 1)
+
+    def target_tokens(self) -> int:
+        """Number of tokens that one epoch predicts."""
+        return len(self.target) - len(self)
+
+
+def tokenize_pairs(dataset, tokenizers, max_tokens=None) -> TokenizedPairs:
+    """Tokenises a corpus.
+
+    Args:
+        dataset: `tf.data.Dataset` of ``(source, target)`` scalar strings.
+        tokenizers: an object with ``.source`` and ``.target``.
+        max_tokens: pairs with a side of more tokens, start and end included, are left out and
+            counted.
+
+    Returns:
+        the ids.
+
+    Raises:
+        InputError: when nothing is left.
+    """
+    sides = ([], []), ([], [])  # ids and lengths of source and of target, chunk by chunk
+    dropped = 0
+    for source, target in dataset.batch(2048).prefetch(1):
+        ragged = tokenizers.source.tokenize(source), tokenizers.target.tokenize(target)
+        if max_tokens is not None:
+            longest = tf.maximum(ragged[0].row_lengths(), ragged[1].row_lengths())
+            keep = longest <= max_tokens
+            dropped += int(tf.math.count_nonzero(~keep))
+            ragged = tuple(tf.ragged.boolean_mask(side, keep) for side in ragged)
+        for (ids, lengths), side in zip(sides, ragged, strict=True):
+            ids.append(side.flat_values.numpy().astype(np.int32))
+            lengths.append(side.row_lengths().numpy())
+
+    def joined(side):
+        ids, lengths = (np.concatenate(part) if part else np.zeros(0, np.int64) for part in side)
+        return ids.astype(np.int32), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+    pairs = TokenizedPairs(*joined(sides[0]), *joined(sides[1]), dropped=dropped)
+    if not len(pairs):
+        limit = f" of at most {max_tokens} tokens a side" if dropped else ""
+        raise InputError(f"The corpus holds no pair{limit}: there is nothing to make batches of.")
+    return pairs
+
+
+def plan_batches(lengths, batch_tokens, rng=None) -> list[tuple[np.ndarray, int]]:
+    """Says which pairs go together.
+
+    Args:
+        lengths: length of each pair, ``(pairs,)``.
+        batch_tokens: a batch has at most this many tokens on a side, padding included, and at
+            least one pair.
+        rng: a `numpy.random.Generator` that shuffles pairs and batches; ``None`` keeps the order
+            by length.
+
+    Returns:
+        a list of ``(indices, length)``: pairs of one batch, and the length it is padded to. Every
+        pair occurs once. All batches of a length have `rows_of` that length pairs, except
+        the last one of all.
+    """
+    order = np.argsort(lengths, kind="stable") if rng is None else rng.permutation(len(lengths))
+    bucket = np.searchsorted(BUCKET_LENGTHS, lengths[order])
+    if np.any(bucket == len(BUCKET_LENGTHS)):
+        raise InputError(
+            f"A pair has {max(lengths)} tokens on one side, more than {BUCKET_LENGTHS[-1]}: "
+            "set max_tokens."
+        )
+    batches = []
+    leftover = np.zeros(0, order.dtype)
+    for number in np.unique(bucket):
+        length = BUCKET_LENGTHS[number]
+        rows = rows_of(length, batch_tokens)
+        members = np.concatenate([leftover, order[bucket == number]])
+        full = len(members) // rows * rows
+        batches += [(members[i : i + rows], length) for i in range(0, full, rows)]
+        leftover = members[full:]
+    if len(leftover):
+        batches.append((leftover, length))
+    if rng is not None:
+        batches = [batches[i] for i in rng.permutation(len(batches))]
+    return batches
+
+
+def rows_of(length: int, batch_tokens: int) -> int:
+    """Number of pairs in a batch padded to `length`; a multiple of 8 where there are that many."""
+    rows = max(1, batch_tokens // length)
+    return rows if rows < 8 else rows // 8 * 8
+
+
+def pad_batch(pairs: TokenizedPairs, indices, length: int, rows: int):
+    """Puts pairs side by side.
+
+    Args:
+        pairs: all pairs.
+        indices: which to take.
+        length: length to pad to.
+        rows: number of rows; those without a pair are all padding.
+
+    Returns:
+        ``((source, target_in), target_out)``, each int32 ``(rows, length)``: the source, the
+        target without its end, and the target without its start (teacher forcing).
+    """
+    source, target_in, target_out = (np.full((rows, length), PAD_ID, np.int32) for _ in range(3))
+    for row, i in enumerate(indices):
+        ids = pairs.source[pairs.source_starts[i] : pairs.source_starts[i + 1]]
+        source[row, : len(ids)] = ids
+        ids = pairs.target[pairs.target_starts[i] : pairs.target_starts[i + 1]]
+        target_in[row, : len(ids) - 1] = ids[:-1]
+        target_out[row, : len(ids) - 1] = ids[1:]
+    return (source, target_in), target_out
+
+
+def batch_dataset(pairs: TokenizedPairs, batch_tokens, *, shuffle=True, seed=None):
+    """Padded batches of all pairs; each time through is one epoch.
+
+    Args:
+        pairs: from `tokenize_pairs`.
+        batch_tokens: most tokens on one side of a batch, padding included.
+        shuffle: shuffle pairs and batches, differently in each epoch.
+        seed: makes the epochs repeatable: the first time through the result is always the same,
+            and so is the second.
+
+    Returns:
+        `tf.data.Dataset` of ``((source, target_in), target_out)`` as from `pad_batch`; its
+        cardinality is the number of batches.
+    """
+    lengths = pairs.lengths()
+    seeds = np.random.SeedSequence(seed)
+
+    def epoch() -> Iterator:
+        rng = np.random.default_rng(seeds.spawn(1)[0]) if shuffle else None
+        for indices, length in plan_batches(lengths, batch_tokens, rng):
+            yield pad_batch(pairs, indices, length, rows_of(length, batch_tokens))
+
+    ids = tf.TensorSpec((None, None), tf.int32)
+    dataset = tf.data.Dataset.from_generator(epoch, output_signature=((ids, ids), ids))
+    count = len(plan_batches(lengths, batch_tokens))
+    return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(4)
+
+
+def make_batches(
+    dataset, tokenizers, *, batch_tokens=4096, max_tokens=128, shuffle=True, seed=None
+):
+    """Batches for `fit` from pairs of strings.
+
+    Args:
+        dataset: `tf.data.Dataset` of ``(source, target)`` scalar strings.
+        tokenizers: an object with ``.source`` and ``.target``.
+        batch_tokens, shuffle, seed: as for `batch_dataset`.
+        max_tokens: pairs with a longer side are left out.
+
+    Returns:
+        `tf.data.Dataset` of ``((source, target_in), target_out)``, int32 ``(rows, length)``.
+    """
+    pairs = tokenize_pairs(dataset, tokenizers, max_tokens)
+    return batch_dataset(pairs, batch_tokens, shuffle=shuffle, seed=seed)

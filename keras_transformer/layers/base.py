@@ -1,0 +1,179 @@
+"""The arguments that encoder and decoder share, kept and passed on in one place."""
+
+import keras
+
+from keras_transformer.layers.positional import PositionalEmbedding
+
+
+class TransformerLayer(keras.layers.Layer):
+    """What shapes one layer of an encoder or a decoder.
+
+    Args:
+        d_model: width of the model.
+        num_heads: number of attention heads.
+        dff: width inside the feed-forward network.
+        dropout_rate: dropout of the feed-forward output, and of the attention weights unless
+            `attention_dropout_rate` says otherwise.
+        attention_dropout_rate: dropout of the attention weights; ``None`` means `dropout_rate` (as
+            in the 2022 edition; the paper and the 2019 edition have 0).
+        residual_dropout_rate: dropout of the attention output before the residual is added (0 in
+            the 2022 edition; the paper and the 2019 edition use `dropout_rate`).
+        key_dim: size of one head; ``None`` means ``d_model // num_heads`` (the 2022 tutorial used
+            `d_model`).
+        activation: activation inside the feed-forward network.
+        norm_first: pre-norm instead of post-norm.
+        layer_norm_epsilon: added to the variance in layer normalisation.
+        rotary: rotate queries and keys of self-attention by their positions.
+    """
+
+    def __init__(
+        self,
+        *,
+        d_model,
+        num_heads,
+        dff,
+        dropout_rate=0.1,
+        attention_dropout_rate=None,
+        residual_dropout_rate=0.0,
+        key_dim=None,
+        activation="relu",
+        norm_first=False,
+        layer_norm_epsilon=1e-6,
+        rotary=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if key_dim is None and d_model % num_heads:
+            raise ValueError(
+                f"d_model ({d_model}) is not a multiple of num_heads ({num_heads}). "
+                "Change one of them or give key_dim."
+            )
+        self.d_model = d_model
+        self.num_heads = num_heads
+        self.dff = dff
+        self.dropout_rate = dropout_rate
+        self.attention_dropout_rate = attention_dropout_rate
+        self.residual_dropout_rate = residual_dropout_rate
+        self.key_dim = key_dim
+        self.activation = keras.activations.get(activation)
+        self.norm_first = norm_first
+        self.layer_norm_epsilon = layer_norm_epsilon
+        self.rotary = rotary
+        self.supports_masking = True
+
+    def layer_arguments(self) -> dict:
+        """The arguments above, ready for another layer of the same shape."""
+        return {
+            "d_model": self.d_model,
+            "num_heads": self.num_heads,
+            "dff": self.dff,
+            "dropout_rate": self.dropout_rate,
+            "attention_dropout_rate": self.attention_dropout_rate,
+            "residual_dropout_rate": self.residual_dropout_rate,
+            "key_dim": self.key_dim,
+            "activation": keras.activations.serialize(self.activation),
+            "norm_first": self.norm_first,
+            "layer_norm_epsilon": self.layer_norm_epsilon,
+            "rotary": self.rotary,
+        }
+
+    def attention(self, kind, *, rotary=False):
+        """An attention sub-layer of class `kind` with this layer's arguments."""
+        attention_dropout = self.attention_dropout_rate
+        return kind(
+            self.num_heads,
+            self.key_dim,
+            self.dropout_rate if attention_dropout is None else attention_dropout,
+            residual_dropout=self.residual_dropout_rate,
+            norm_first=self.norm_first,
+            layer_norm_epsilon=self.layer_norm_epsilon,
+            rotary=rotary,
+            dtype=self.dtype_policy,
+        )
+
+    def get_config(self):
+        return {**super().get_config(), **self.layer_arguments()}
+
+
+class TransformerStack(TransformerLayer):
+    """What `Encoder` and `Decoder` share: the embedding before the layers and the norm after.
+
+    Args:
+        num_layers: number of layers.
+        vocab_size: number of tokens; NumPy and TensorFlow integers are accepted.
+        positions: one of ``positional.POSITION_KINDS``.
+        max_length: longest sequence there are positions for.
+        embedding: a token embedding to share; see `PositionalEmbedding`.
+        embeddings_initializer: initial token vectors.
+
+    The other arguments are those of `TransformerLayer`, without `rotary`, which `positions` sets.
+    """
+
+    layer_class: type[TransformerLayer]
+
+    def __init__(
+        self,
+        *,
+        num_layers,
+        vocab_size,
+        positions="sinusoidal",
+        max_length=2048,
+        embedding=None,
+        embeddings_initializer="uniform",
+        **kwargs,
+    ):
+        super().__init__(rotary=positions == "rotary", **kwargs)
+        self.num_layers = num_layers
+        self.vocab_size = int(vocab_size)
+        self.positions = positions
+        self.max_length = max_length
+        self.pos_embedding = PositionalEmbedding(
+            self.vocab_size,
+            self.d_model,
+            positions=positions,
+            max_length=max_length,
+            embedding=embedding,
+            embeddings_initializer=embeddings_initializer,
+            dtype=self.dtype_policy,
+        )
+        self.dropout = keras.layers.Dropout(self.dropout_rate, dtype=self.dtype_policy)
+        # Pre-norm leaves the sum of all sub-layers unnormalised; one norm at the end mends that.
+        self.final_norm = (
+            keras.layers.LayerNormalization(
+                epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy
+            )
+            if self.norm_first
+            else None
+        )
+
+    def make_layers(self) -> list:
+        """`num_layers` layers of this stack's `layer_class`."""
+        return [
+            self.layer_class(**self.layer_arguments(), dtype=self.dtype_policy)
+            for _ in range(self.num_layers)
+        ]
+
+    def build_stack(self, layers, *shapes):
+        """Builds embedding, `layers` and final norm for the given shapes of ``x`` and context."""
+        self.pos_embedding.build()
+        for layer in layers:
+            layer.build(*shapes)
+        if self.final_norm is not None:
+            self.final_norm.build(shapes[0])
+
+    def finish(self, x):
+        return x if self.final_norm is None else self.final_norm(x)
+
+    def get_config(self):
+        config = {
+            **super().get_config(),
+            "num_layers": self.num_layers,
+            "vocab_size": self.vocab_size,
+            "positions": self.positions,
+            "max_length": self.max_length,
+            "embeddings_initializer": keras.initializers.serialize(
+                self.pos_embedding.embeddings_initializer
+            ),
+        }
+        del config["rotary"]  # follows from positions
+        return config

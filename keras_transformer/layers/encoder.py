@@ -1,0 +1,99 @@
+"""The encoder: token ids of the source in, one context vector for each of them out.
+
+Attention Is All You Need, section 3.1.
+"""
+
+import keras
+
+from keras_transformer.layers.attention import GlobalSelfAttention
+from keras_transformer.layers.base import TransformerLayer, TransformerStack
+from keras_transformer.layers.feed_forward import FeedForward
+from keras_transformer.layers.masks import padding_keep_mask
+
+
+@keras.saving.register_keras_serializable("keras_transformer")
+class EncoderLayer(TransformerLayer):
+    """Self-attention over the whole source, then the feed-forward network.
+
+    Arguments are those of `TransformerLayer`.
+
+    Call arguments:
+        x: ``(batch, seq, d_model)``.
+        x_mask: which positions are real, ``(batch, seq)`` bool, or any mask of
+            `masks.over_heads_and_queries`; the Keras mask of `x` unless given.
+
+    Returns:
+        ``(batch, seq, d_model)``; the attention weights are kept in `last_attn_scores`.
+
+    Example:
+        >>> layer = EncoderLayer(d_model=512, num_heads=8, dff=2048)
+        >>> layer(tf.random.uniform((64, 43, 512))).shape
+        TensorShape([64, 43, 512])
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.self_attention = self.attention(GlobalSelfAttention, rotary=self.rotary)
+        self.ffn = FeedForward(
+            self.d_model,
+            self.dff,
+            self.dropout_rate,
+            activation=self.activation,
+            norm_first=self.norm_first,
+            layer_norm_epsilon=self.layer_norm_epsilon,
+            dtype=self.dtype_policy,
+        )
+
+    def build(self, x_shape):
+        self.self_attention.build(x_shape)
+        self.ffn.build(x_shape)
+
+    @property
+    def last_attn_scores(self):
+        """Weights of the last call, ``(batch, heads, seq, seq)``."""
+        return self.self_attention.last_attn_scores
+
+    def call(self, x, x_mask=None, training=None):
+        x = self.self_attention(x, x_mask=x_mask, training=training)
+        return self.ffn(x, training=training)
+
+
+@keras.saving.register_keras_serializable("keras_transformer")
+class Encoder(TransformerStack):
+    """Embedding and a stack of encoder layers.
+
+    Arguments are those of `TransformerStack`.
+
+    Call arguments:
+        x: token ids, ``(batch, seq)``.
+        x_mask: which positions are real, ``(batch, seq)`` bool, or any mask of
+            `masks.over_heads_and_queries`; ``x != 0`` unless given.
+
+    Returns:
+        ``(batch, seq, d_model)``, carrying the Keras mask ``x != 0``.
+
+    Example:
+        >>> encoder = Encoder(num_layers=4, d_model=512, num_heads=8, dff=2048, vocab_size=8500)
+        >>> encoder(tf.constant([[2, 7, 9, 3, 0]])).shape
+        TensorShape([1, 5, 512])
+    """
+
+    layer_class = EncoderLayer
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.enc_layers = self.make_layers()
+
+    def build(self, x_shape):
+        self.build_stack(self.enc_layers, (*x_shape, self.d_model))
+
+    def compute_mask(self, x, mask=None):
+        return padding_keep_mask(x)
+
+    def call(self, x, x_mask=None, training=None):
+        if x_mask is None:
+            x_mask = padding_keep_mask(x)
+        x = self.dropout(self.pos_embedding(x), training=training)
+        for layer in self.enc_layers:
+            x = layer(x, x_mask=x_mask, training=training)
+        return self.finish(x)

@@ -1,0 +1,97 @@
+"""The position-wise feed-forward network (Attention Is All You Need, section 3.3)."""
+
+import keras
+
+
+def point_wise_feed_forward_network(
+    d_model, dff, activation="relu", *, convolution=False, dtype=None
+) -> keras.Sequential:
+    """Two dense layers, the same at every position: equation 2, ``max(0, x W1 + b1) W2 + b2``.
+
+    Args:
+        d_model: width of the output.
+        dff: width in between.
+        activation: activation in between.
+        convolution: build it as the two convolutions of kernel size 1 that the paper mentions
+            instead; the same function of the same weights.
+        dtype: dtype or dtype policy of the layers.
+
+    Returns:
+        a model from ``(batch, seq, d_model)`` to ``(batch, seq, d_model)``.
+    """
+
+    def layer(width, activation=None):
+        if convolution:
+            return keras.layers.Conv1D(width, 1, activation=activation, dtype=dtype)
+        return keras.layers.Dense(width, activation=activation, dtype=dtype)
+
+    return keras.Sequential([layer(dff, activation), layer(d_model)])
+
+
+@keras.saving.register_keras_serializable("keras_transformer")
+class FeedForward(keras.layers.Layer):
+    """The feed-forward sub-layer with its residual connection and layer normalisation.
+
+    Args:
+        d_model: width of the model.
+        dff: width in between.
+        dropout_rate: rate at which the output is dropped before the residual is added.
+        activation: activation in between.
+        norm_first: normalise the input (pre-norm) instead of the sum (post-norm).
+        layer_norm_epsilon: added to the variance.
+
+    Call arguments:
+        x: ``(batch, seq, d_model)``.
+
+    Returns:
+        ``(batch, seq, d_model)``.
+    """
+
+    def __init__(
+        self,
+        d_model,
+        dff,
+        dropout_rate=0.1,
+        *,
+        activation="relu",
+        norm_first=False,
+        layer_norm_epsilon=1e-6,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.d_model = d_model
+        self.dff = dff
+        self.dropout_rate = dropout_rate
+        self.activation = keras.activations.get(activation)
+        self.norm_first = norm_first
+        self.layer_norm_epsilon = layer_norm_epsilon
+        self.seq = point_wise_feed_forward_network(
+            d_model, dff, self.activation, dtype=self.dtype_policy
+        )
+        self.seq.add(keras.layers.Dropout(dropout_rate, dtype=self.dtype_policy))
+        self.seq.supports_masking = True  # works position by position, whatever the mask
+        self.add = keras.layers.Add(dtype=self.dtype_policy)
+        self.layer_norm = keras.layers.LayerNormalization(
+            epsilon=layer_norm_epsilon, dtype=self.dtype_policy
+        )
+        self.supports_masking = True
+
+    def build(self, x_shape):
+        self.seq.build(tuple(x_shape))
+        self.layer_norm.build(x_shape)
+
+    def call(self, x, training=None):
+        if self.norm_first:
+            return self.add([x, self.seq(self.layer_norm(x), training=training)])
+        return self.layer_norm(self.add([x, self.seq(x, training=training)]))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "d_model": self.d_model,
+            "dff": self.dff,
+            "dropout_rate": self.dropout_rate,
+            "activation": keras.activations.serialize(self.activation),
+            "norm_first": self.norm_first,
+            "layer_norm_epsilon": self.layer_norm_epsilon,
+        }

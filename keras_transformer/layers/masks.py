@@ -1,0 +1,127 @@
+"""Which positions attention may look at.
+
+Two polarities meet in this package, told apart by dtype alone:
+
+* **bool** masks mean *keep*: ``True`` is a position that may be attended to. Keras uses this
+  sense, and so does everything inside the layers.
+* **float or integer** masks mean *hide*: 1 is a position that may not be attended to. The 2019
+  edition of the tutorial uses this sense, and ``create_padding_mask``, ``create_look_ahead_mask``
+  and ``create_masks`` return it.
+
+`as_keep_mask` converts, and nothing else does.
+"""
+
+import tensorflow as tf
+
+from keras_transformer.special_tokens import PAD_ID
+
+
+def create_padding_mask(seq) -> tf.Tensor:
+    """Marks padding with 1.
+
+    Args:
+        seq: token ids, ``(batch, seq)``.
+
+    Returns:
+        float32 ``(batch, 1, 1, seq)``, 1 where `seq` is `PAD_ID`: ready to broadcast over heads
+        and queries.
+    """
+    seq = tf.cast(tf.math.equal(seq, PAD_ID), tf.float32)
+    return seq[:, tf.newaxis, tf.newaxis, :]
+
+
+def create_look_ahead_mask(size) -> tf.Tensor:
+    """Marks with 1 the positions that lie in a query's future.
+
+    Args:
+        size: sequence length.
+
+    Returns:
+        float32 ``(size, size)``, 1 strictly above the diagonal.
+    """
+    return 1 - tf.linalg.band_part(tf.ones((size, size)), -1, 0)
+
+
+def create_masks(inp, tar) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The three masks of one training step, as the 2019 edition passes them to its model.
+
+    Args:
+        inp: source token ids, ``(batch, source)``.
+        tar: target token ids, ``(batch, target)``.
+
+    Returns:
+        ``(enc_padding_mask, combined_mask, dec_padding_mask)`` with shapes
+        ``(batch, 1, 1, source)``, ``(batch, 1, target, target)`` and ``(batch, 1, 1, source)``.
+        The combined mask hides both the future and the padding of the target.
+    """
+    padding_mask = create_padding_mask(inp)
+    look_ahead_mask = create_look_ahead_mask(tf.shape(tar)[1])
+    combined_mask = tf.maximum(create_padding_mask(tar), look_ahead_mask)
+    return padding_mask, combined_mask, padding_mask
+
+
+def as_keep_mask(mask) -> tf.Tensor:
+    """Converts any mask to the bool sense: ``True`` may be attended to.
+
+    Args:
+        mask: bool (keep) or float or integer (1 = hidden), any shape.
+
+    Returns:
+        bool tensor of the same shape.
+    """
+    mask = tf.convert_to_tensor(mask)
+    return mask if mask.dtype == tf.bool else tf.math.equal(mask, 0)
+
+
+def padding_keep_mask(ids) -> tf.Tensor:
+    """bool ``(batch, seq)``, ``True`` where `ids` holds a real token."""
+    return tf.math.not_equal(ids, PAD_ID)
+
+
+def causal_keep_mask(query_length, key_length) -> tf.Tensor:
+    """bool ``(query, key)``, ``True`` where the key is not in the query's future."""
+    return tf.range(query_length)[:, tf.newaxis] >= tf.range(key_length)[tf.newaxis, :]
+
+
+def over_heads_and_queries(mask) -> tf.Tensor | None:
+    """Gives a mask of the sequence the shape of attention weights.
+
+    Args:
+        mask: ``(batch, key)``, ``(batch, query, key)``, ``(batch, 1 or heads, query or 1, key)``,
+            bool or numeric; or ``None``.
+
+    Returns:
+        bool keep mask of rank 4 that broadcasts to ``(batch, heads, query, key)``, or ``None``.
+
+    Raises:
+        ValueError: for a mask of another rank.
+    """
+    if mask is None:
+        return None
+    keep = as_keep_mask(mask)
+    if keep.shape.rank == 2:
+        return keep[:, tf.newaxis, tf.newaxis, :]
+    if keep.shape.rank == 3:
+        return keep[:, tf.newaxis, :, :]
+    if keep.shape.rank == 4:
+        return keep
+    raise ValueError(
+        "A mask of a sequence has the shape (batch, key), (batch, query, key) or "
+        f"(batch, heads, query, key); got {keep.shape}."
+    )
+
+
+def keras_mask(tensor) -> tf.Tensor | None:
+    """The mask that Keras attached to `tensor`, if any.
+
+    Keras 3 fills arguments named ``<name>_mask`` only for calls with several tensors; layers with
+    one tensor argument ask here.
+    """
+    return getattr(tensor, "_keras_mask", None)
+
+
+def drop_keras_mask(tensor) -> tf.Tensor:
+    """Takes Keras' own mask off a tensor, so that ``fit`` does not weigh a scalar loss by it."""
+    if keras_mask(tensor) is not None:
+        del tensor._keras_mask
+    return tensor

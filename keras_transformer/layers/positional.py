@@ -1,0 +1,193 @@
+"""Where a token stands: sinusoids, learned vectors, rotations, and the embedding that adds them.
+
+Source of the sinusoids: Attention Is All You Need, section 3.5. Source of the rotations:
+RoFormer, section 3.2 (arXiv 2104.09864).
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_transformer.layers.masks import padding_keep_mask
+
+POSITION_KINDS = ("sinusoidal", "interleaved", "learned", "rotary", "none")
+"""``sinusoidal``: sines then cosines (2022 edition); ``interleaved``: sine and cosine take turns
+(the paper, 2019 edition); ``learned``: a trained vector for each position; ``rotary``: queries and
+keys of self-attention are rotated instead; ``none``: the model sees a bag of words."""
+
+
+def get_angles(pos, i, d_model) -> np.ndarray:
+    """Angle of position `pos` in dimension `i`: ``pos / 10000^(2 (i // 2) / d_model)``.
+
+    Args:
+        pos: positions, any shape that broadcasts with `i`.
+        i: dimensions, 0 to ``d_model - 1``.
+        d_model: width of the model.
+
+    Returns:
+        float64 angles in radians.
+    """
+    exponents = (2 * (np.asarray(i) // 2)) / np.float64(d_model)
+    return np.asarray(pos) * (1 / np.power(10000.0, exponents))
+
+
+def _sines_and_cosines(length: int, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """float64 sines ``(length, ceil(depth / 2))`` and cosines ``(length, depth // 2)``."""
+    positions = np.arange(length)[:, np.newaxis]
+    dimensions = np.arange(depth)[np.newaxis, :]
+    angles = get_angles(positions, dimensions, depth)
+    return np.sin(angles[:, 0::2]), np.cos(angles[:, 1::2])
+
+
+def positional_encoding(length, depth) -> tf.Tensor:
+    """The sinusoids of the paper, all sines first and then all cosines (2022 edition).
+
+    Args:
+        length: number of positions.
+        depth: width of the model.
+
+    Returns:
+        float32 ``(length, depth)``.
+    """
+    return tf.cast(np.concatenate(_sines_and_cosines(length, depth), axis=-1), tf.float32)
+
+
+def interleaved_positional_encoding(length, depth) -> tf.Tensor:
+    """The sinusoids of the paper in the paper's order: sine and cosine take turns.
+
+    Args:
+        length: number of positions.
+        depth: width of the model.
+
+    Returns:
+        float32 ``(length, depth)``.
+    """
+    encoding = np.empty((length, depth))
+    encoding[:, 0::2], encoding[:, 1::2] = _sines_and_cosines(length, depth)
+    return tf.cast(encoding, tf.float32)
+
+
+def rotate(x, position=0) -> tf.Tensor:
+    """Rotates each pair of dimensions by its position's angle (rotary positions).
+
+    The pair of dimension ``i`` is ``(i, i + depth // 2)``. The product of a rotated query and a
+    rotated key depends on their distance alone.
+
+    Args:
+        x: ``(batch, heads, seq, depth)``, `depth` even.
+        position: position of the first element of `seq`; a number or a scalar tensor.
+
+    Returns:
+        tensor of the shape and dtype of `x`.
+    """
+    depth = x.shape[-1]
+    rates = get_angles(1, np.arange(0, depth, 2), depth).astype(np.float32)  # (depth / 2,)
+    positions = tf.cast(tf.range(tf.shape(x)[-2]) + position, tf.float32)
+    angles = positions[:, tf.newaxis] * rates  # (seq, depth / 2)
+    sines, cosines = tf.cast(tf.sin(angles), x.dtype), tf.cast(tf.cos(angles), x.dtype)
+    first, second = tf.split(x, 2, axis=-1)
+    return tf.concat(
+        [first * cosines - second * sines, second * cosines + first * sines], axis=-1
+    )
+
+
+@keras.saving.register_keras_serializable("keras_transformer")
+class PositionalEmbedding(keras.layers.Layer):
+    """Token embedding, scaled by ``sqrt(d_model)``, plus the position.
+
+    Attention Is All You Need, sections 3.4 and 3.5.
+
+    Args:
+        vocab_size: number of tokens; id 0 is padding.
+        d_model: width of the model.
+        positions: one of `POSITION_KINDS`. ``rotary`` and ``none`` add nothing here.
+        max_length: number of positions there are vectors for.
+        embedding: a token embedding to share with another layer, instead of an own one. It is not
+            part of the configuration: the model that shares it restores it.
+        embeddings_initializer: initial token vectors.
+
+    Call arguments:
+        x: token ids, ``(batch, seq)``.
+        position: position of the first token; a number or a scalar tensor.
+
+    Returns:
+        ``(batch, seq, d_model)``, carrying the Keras mask ``x != 0``.
+
+    Raises:
+        ValueError: for a sequence longer than `max_length`, where its length is known.
+
+    Example:
+        >>> embed = PositionalEmbedding(vocab_size=8000, d_model=512)
+        >>> embed(tf.constant([[5, 6, 0]])).shape
+        TensorShape([1, 3, 512])
+    """
+
+    def __init__(
+        self,
+        vocab_size,
+        d_model,
+        *,
+        positions="sinusoidal",
+        max_length=2048,
+        embedding=None,
+        embeddings_initializer="uniform",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if positions not in POSITION_KINDS:
+            raise ValueError(f"positions is one of {', '.join(POSITION_KINDS)}; got {positions!r}.")
+        self.vocab_size = int(vocab_size)  # NumPy and TensorFlow integers are welcome
+        self.d_model = int(d_model)
+        self.positions = positions
+        self.max_length = int(max_length)
+        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+        self.embedding = embedding or keras.layers.Embedding(
+            self.vocab_size,
+            self.d_model,
+            embeddings_initializer=self.embeddings_initializer,
+            dtype=self.dtype_policy,
+        )
+        if positions == "sinusoidal":
+            self.pos_encoding = positional_encoding(self.max_length, self.d_model)
+        elif positions == "interleaved":
+            self.pos_encoding = interleaved_positional_encoding(self.max_length, self.d_model)
+
+    def build(self, input_shape=None):
+        if not self.embedding.built:
+            self.embedding.build(input_shape)
+        if self.positions == "learned":
+            self.pos_encoding = self.add_weight(
+                shape=(self.max_length, self.d_model), initializer="uniform", name="pos_encoding"
+            )
+
+    def compute_mask(self, x, mask=None):
+        return padding_keep_mask(x)
+
+    def call(self, x, position=0):
+        length = x.shape[1]
+        if length is not None and length > self.max_length and self.positions != "rotary":
+            raise ValueError(
+                f"A sequence of {length} tokens is longer than the {self.max_length} positions "
+                "this layer was made for. Shorten the sequence or give a larger max_length."
+            )
+        encoding = self._encoding(position, tf.shape(x)[1])
+        x = self.embedding(x)
+        # This factor sets the relative scale of the embedding and the positional encoding.
+        x *= tf.cast(tf.math.sqrt(tf.cast(self.d_model, tf.float32)), x.dtype)
+        return x if encoding is None else x + tf.cast(encoding, x.dtype)
+
+    def _encoding(self, position, length):
+        if self.positions in ("rotary", "none"):
+            return None
+        table = tf.convert_to_tensor(self.pos_encoding)
+        return tf.slice(table, [position, 0], [length, self.d_model])  # (seq, d_model)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "vocab_size": self.vocab_size,
+            "d_model": self.d_model,
+            "positions": self.positions,
+            "max_length": self.max_length,
+            "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
+        }

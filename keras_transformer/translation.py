@@ -1,0 +1,124 @@
+"""What translating gives back, and a translator made of nothing but an exported folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_transformer.errors import InputError
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One translated text.
+
+    Attributes:
+        text: the translation.
+        score: sum of the logarithmic probabilities of its tokens.
+        tokens: its tokens, start and end included; ``None`` unless attention was asked for.
+        source_tokens: tokens of the text, start and end included; likewise.
+        attention: cross-attention weights of the last layer, ``(heads, tokens - 1, source)``;
+            likewise.
+    """
+
+    text: str
+    score: float
+    tokens: list[str] | None = None
+    source_tokens: list[str] | None = None
+    attention: np.ndarray | None = None
+
+
+class TranslatesLines:
+    """`translate_stream` for anything with `translate`."""
+
+    def translate_stream(
+        self, lines: Iterable[str], *, chunk=1024, **options
+    ) -> Iterator[Translation]:
+        """Translates without holding more than `chunk` texts.
+
+        Args:
+            lines: texts.
+            chunk: how many are read ahead and translated together.
+            options: as for `translate`.
+
+        Yields:
+            one `Translation` for each text, in order.
+        """
+        lines = iter(lines)
+        while batch := list(islice(lines, chunk)):
+            yield from self.translate(batch, **options)
+
+
+class ExportedTranslator(TranslatesLines):
+    """A SavedModel written by `export`, with the methods of a `Translator`.
+
+    Args:
+        folder: folder that holds ``saved_model.pb``.
+
+    Raises:
+        InputError: when the folder holds no such model.
+    """
+
+    BATCH = 64
+    """Texts handed to the model at once."""
+
+    def __init__(self, folder):
+        import tensorflow_text  # noqa: F401  registers the operations inside
+
+        self.folder = Path(folder)
+        try:
+            self._signatures = tf.saved_model.load(str(folder)).signatures
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            problem = str(error).splitlines()[0]
+            raise InputError(f"{folder}: cannot be loaded ({problem}).") from error
+        missing = {"serving_default", "corpus_style", "attention"} - set(self._signatures)
+        if missing:
+            raise InputError(
+                f"{folder}: has no signature {min(missing)!r}: it was not written by export."
+            )
+
+    def translate(
+        self, lines: Iterable[str], *, style="human", attention=False
+    ) -> list[Translation]:
+        """As `Translator.translate`."""
+        lines = list(lines)
+        lengths = [len(line) for line in lines]
+        order = sorted(range(len(lines)), key=lengths.__getitem__)  # like lengths go together
+        results: list[Translation | None] = [None] * len(lines)
+        translate = self._signatures["serving_default" if style == "human" else "corpus_style"]
+        for start in range(0, len(lines), self.BATCH):
+            rows = order[start : start + self.BATCH]
+            strings = tf.constant([lines[row] for row in rows], tf.string)
+            answer = {name: value.numpy() for name, value in translate(strings).items()}
+            seen = [{}] * len(rows)
+            if attention:
+                seen = _attention_by_row(self._signatures["attention"](strings))
+            for i, row in enumerate(rows):
+                text = answer["translation"][i].decode("utf-8")
+                results[row] = Translation(text, float(answer["score"][i]), **seen[i])
+        return results
+
+
+def _attention_by_row(answer) -> list[dict]:
+    """Takes the padding off what the ``attention`` signature gave."""
+
+    def words(row):
+        return [token.decode("utf-8") for token in row if token]
+
+    rows = zip(
+        answer["source_tokens"].numpy(),
+        answer["target_tokens"].numpy(),
+        answer["attention"].numpy(),
+        strict=True,
+    )
+    result = []
+    for source, target, weights in rows:
+        source, target = words(source), words(target)
+        weights = weights[:, : len(target) - 1, : len(source)]
+        result.append({"tokens": target, "source_tokens": source, "attention": weights})
+    return result
