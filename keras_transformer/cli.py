@@ -43,7 +43,22 @@ class _OneLineErrors(click.Group):
 @click.version_option(package_name="keras_transformer")
 def main():
     """Train, use and export Transformers for translation."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        _import_tensorflow_quietly()
+
+
+def _import_tensorflow_quietly():
+    """Keeps what TensorFlow logs before its own log level counts off standard error."""
+    standard_error = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
+        os.close(nowhere)
 
 
 @main.command()
@@ -192,13 +207,16 @@ def plot(model_path, output, text):
     from keras_transformer.translator import Translator
 
     translation = Translator.load(model_path).translate([text], attention=True)[0]
+    if len(translation.tokens) < 2:
+        raise InputError("TEXT: nothing was translated: there is no attention to draw.")
     figure = attention_figure(
         translation.source_tokens, translation.tokens, translation.attention
     )
     try:
         figure.savefig(output)
     except (OSError, ValueError) as error:
-        raise InputError(f"{output}: cannot be written ({error}).") from error
+        problem = getattr(error, "strerror", None) or error
+        raise InputError(f"{output}: cannot be written ({problem}).") from error
     click.echo(translation.text)
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 COLOUR_MAP = "viridis"  # perceptually uniform: equal steps of weight look equal
-START = "[START]"
 
 _INCHES_PER_TOKEN = 0.19
 _GRID_COLUMNS = 4
@@ -74,8 +73,25 @@ def plot_attention_weights(
 
     source = tokenizers.source if hasattr(tokenizers, "source") else tokenizers.pt
     # One sentence makes a batch of one: ids are (1, key).
-    in_tokens = _texts(source.lookup(source.tokenize(tf.constant([_text(sentence)])))[0])
-    out_tokens = _texts(translated_tokens)[1:]
+    in_tokens = source.lookup(source.tokenize(tf.constant([_text(sentence)])))[0]
+    return attention_figure(in_tokens, translated_tokens, attention_heads)
+
+
+def attention_figure(in_tokens: Any, translated_tokens: Any, attention_heads: Any) -> "Figure":
+    """Draws the attention of every head of a translation, in a grid, from its tokens.
+
+    Args:
+        in_tokens: the source tokens, `(key,)`.
+        translated_tokens: the output tokens from the start token on, `(1 + query,)`.
+        attention_heads: weights of all heads, `(heads, query, key)`.
+
+    Returns:
+        The figure.
+
+    Raises:
+        InputError: when the sizes disagree.
+    """
+    in_tokens, out_tokens = _texts(in_tokens), _texts(translated_tokens)[1:]
     heads = np.asarray(attention_heads, dtype=np.float32)
     if heads.ndim != 3 or not len(heads):
         raise InputError(
@@ -110,7 +126,7 @@ def _draw_head(
     if weights.shape != expected:
         raise InputError(
             f"attention of shape {weights.shape} does not fit {expected[0]} output tokens (after "
-            f"{START}) and {expected[1]} source tokens: give weights of shape {expected}"
+            f"[START]) and {expected[1]} source tokens: give weights of shape {expected}"
         )
     image = axes.matshow(weights, cmap=COLOUR_MAP, vmin=0, vmax=maximum, aspect="auto")
     # Without `parse_math=False` a pair of dollar signs would be read as a formula.

@@ -236,9 +236,8 @@ class Translator(tf.Module, TranslatesLines):
     def _attention(self, source, target):
         """One pass over the finished translations, as long as the longest, as in the tutorial."""
         longest = tf.reduce_max(tf.math.count_nonzero(target, axis=1, dtype=tf.int32))
-        return self.transformer.cross_attention_scores(
-            source, self._with_start(target)[:, :longest]
-        )
+        target = self._with_start(target)[:, : tf.maximum(longest, 1)]
+        return self.transformer.cross_attention_scores(source, target)[:, :, :longest]
 
     def _attention_by_row(self, source: tf.RaggedTensor, target) -> list[dict]:
         weights = self._attention(source.to_tensor(), target).numpy()

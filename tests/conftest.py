@@ -14,3 +14,55 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no test data in {folder} (set KERAS_TRANSFORMER_TEST_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus():
+    """A thousand pairs of the sample corpus to train on, forty to validate, forty to test."""
+    from keras_transformer.data.corpora import Corpus, dataset_of
+    from keras_transformer.data.sample_corpus import sample_corpus
+
+    sample = sample_corpus()
+    return Corpus(
+        name="tiny",
+        train=dataset_of(sample.train[:1000]),
+        validation=dataset_of(sample.validation[:40]),
+        test=dataset_of(sample.test[:40]),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_config():
+    """A small model and few steps: it learns to say something, not much more."""
+    from keras_transformer.config import Config
+
+    return Config().replace(
+        {
+            "model": {
+                "num_layers": 2,
+                "d_model": 32,
+                "num_heads": 4,
+                "dff": 64,
+                "dropout_rate": 0.0,
+                "norm_first": True,
+                "max_length": 96,
+            },
+            "tokenizer": {"vocab_size": 800},
+            "training": {
+                "epochs": None,
+                "max_steps": 200,
+                "batch_tokens": 1024,
+                "warmup_steps": 100,
+                "learning_rate_scale": 0.5,
+                "max_tokens": 64,
+            },
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory, tiny_corpus, tiny_config):
+    """A finished run; tests must not write into its folder."""
+    from keras_transformer.training.trainer import train
+
+    return train(tiny_corpus, tmp_path_factory.mktemp("runs") / "tiny", tiny_config)

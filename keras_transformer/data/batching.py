@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transformer.errors import InputError
-from keras_transformer.special_tokens import PAD_ID
+from keras_transformer.special_tokens import PAD
 
 BUCKET_LENGTHS = (8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048)
 """Lengths that batches are padded to."""
@@ -147,7 +147,7 @@ def pad_batch(pairs: TokenizedPairs, indices, length: int, rows: int):
         ``((source, target_in), target_out)``, each int32 ``(rows, length)``: the source, the
         target without its end, and the target without its start (teacher forcing).
     """
-    source, target_in, target_out = (np.full((rows, length), PAD_ID, np.int32) for _ in range(3))
+    source, target_in, target_out = (np.full((rows, length), PAD, np.int32) for _ in range(3))
     for row, i in enumerate(indices):
         ids = pairs.source[pairs.source_starts[i] : pairs.source_starts[i + 1]]
         source[row, : len(ids)] = ids

@@ -111,7 +111,9 @@ PRONOUNS = (
     NounPhrase("você", "you", HE, False, "", "plural", "you", ""),
     NounPhrase("elas", "they", THEY, True, "", "plural", "them", "as"),
 )
-FREQUENT_PRONOUNS = (*PRONOUNS, *(p for p in PRONOUNS if p.person != HE))
+YOU = PRONOUNS[5]
+# As often as each is drawn for a subject: the first persons have verb forms of their own to teach.
+SUBJECT_PRONOUNS = (*PRONOUNS, *PRONOUNS[4:6], *(PRONOUNS[0], PRONOUNS[3]) * 3)
 OWN = {
     "i": ("meu", "my"),
     "you": ("seu", "your"),
@@ -378,6 +380,7 @@ SITES = phrases(
     no hospital | at the hospital
     """
 )
+OUTDOORS = tuple(site for site in SITES if site.en.split()[-1] in ("garden", "beach", "park"))
 NOW = Phrase("agora", "right now")
 AND_OR_BUT = phrases(", mas | , but") + phrases("e | and")
 
@@ -467,7 +470,7 @@ class Writer:
         cell = 2 * plural + noun.feminine
         article = DETERMINERS["the"][cell]
         if determiner == "of":
-            holder = self.holder()
+            holder = self.holder(noun)
             self.pair(holder.key, noun.key)
             pt, en = f"{article} {pt_noun} de {holder.pt}", f"{holder.en} 's {en_noun}"
         elif determiner in OWNERS:
@@ -515,9 +518,9 @@ class Writer:
             choices |= {"a": 4, "some": 1, "many": 0.7, "number": 1.2, "another": 0.5, "all": 0.3}
         return self.weighted(choices)
 
-    def holder(self) -> NounPhrase:
-        """Somebody to whom things belong: `a professora`, `o meu irmão`."""
-        if self.chance(0.3):
+    def holder(self, noun: Noun) -> NounPhrase:
+        """Somebody to whom the noun belongs: `a professora`, `o meu irmão`."""
+        if noun not in lexicon.FAMILY and self.chance(0.3):
             return self.noun_phrase(self.noun(lexicon.FAMILY), "my", plural=False)
         return self.noun_phrase(self.noun(lexicon.STRANGERS), "the", plural=False, adjective=0.15)
 
@@ -525,10 +528,10 @@ class Writer:
         table = lexicon.FAMILY if self.chance(0.2) else lexicon.PEOPLE
         return self.noun_phrase(self.noun(table), adjective=adjective, definite=definite)
 
-    def subject(self, *, pronouns: float = 0.3, definite: float = 0.8) -> NounPhrase:
+    def subject(self, *, pronouns: float = 0.36, definite: float = 0.8) -> NounPhrase:
         if self.chance(pronouns):
-            pronoun = self.pick([p for p in FREQUENT_PRONOUNS if p.en not in self._used])
-            self._used.append(pronoun.en)
+            pronoun = self.pick([p for p in SUBJECT_PRONOUNS if p.en not in self._used])
+            self._used += ("i", "we") if pronoun.person in (I, WE) else (pronoun.en,)
             return pronoun
         return self.somebody(definite=self.chance(definite))
 
@@ -617,9 +620,8 @@ def with_object(frame: Frame, thing: NounPhrase) -> Deed:
 
 # --- Templates ----------------------------------------------------------------------------------
 
-SINGLE = frozenset(
-    ["wear", "use", "follow", "wait for", "think about"]
-)  # hardly done to a number of things
+# Hardly done to a number of things.
+SINGLE = frozenset(["wear", "use", "follow", "wait for", "think about"])
 ACTIVITIES = tuple(f for f in lexicon.FRAMES if f.aspect == "activity")
 EVENTS = tuple(f for f in lexicon.FRAMES if f.aspect == "event")
 STATES = tuple(f for f in lexicon.FRAMES if f.aspect == "state")
@@ -715,7 +717,8 @@ def state(w: Writer) -> Phrase:
 
 def encounter(w: Writer) -> Phrase:
     """Two creatures and a verb: only the order tells who does it to whom."""
-    table = lexicon.ANIMALS if w.chance(0.5) else lexicon.PEOPLE + lexicon.ANIMALS[:4]
+    tables = (lexicon.PEOPLE, lexicon.ANIMALS, lexicon.PEOPLE + lexicon.ANIMALS[:4])
+    table = w.weighted(dict(zip(tables, (1, 2, 1), strict=True)))
     one, other = w.noun(table), w.noun(table)
     # People are met, not found.
     frame = w.pick(CREATURE_FRAMES if other in lexicon.ANIMALS else CREATURE_FRAMES[1:])
@@ -726,7 +729,8 @@ def encounter(w: Writer) -> Phrase:
     negative = tense != JUST and w.chance(0.2)
     deed = with_object(frame, thing)
     if w.chance(0.3):
-        return stop(w.say(subject, tense, deed, negative=negative) + w.pick(SITES[1:]))
+        sites = SITES[1:] if table is lexicon.PEOPLE else OUTDOORS
+        return stop(w.say(subject, tense, deed, negative=negative) + w.pick(sites))
     time = w.time(tense, negative) if w.chance(0.4) else EMPTY
     return stop(w.say(subject, tense, deed, time=time, front=0.6, negative=negative))
 
@@ -974,7 +978,8 @@ def profession(w: Writer, subject: NounPhrase) -> Deed:
 
 def this_is(w: Writer) -> Phrase:
     """`este é um problema que temos que resolver`, `este é o primeiro livro que eu fiz`."""
-    noun = w.noun(lexicon.TOPICS + lexicon.TEXTS + lexicon.SHOWS + lexicon.GOODS + lexicon.CLOTHES)
+    table = lexicon.TOPICS + lexicon.TEXTS + lexicon.SHOWS + lexicon.GOODS + lexicon.CLOTHES
+    noun = w.noun(lexicon.TEXTS[:1] if w.chance(0.1) else table)
     plural = w.chance(0.2)
     demonstrative = DETERMINERS["this" if w.chance(0.6) else "that"]
     this = NounPhrase(
@@ -997,7 +1002,7 @@ def this_is(w: Writer) -> Phrase:
         head = w.noun_phrase(noun, "the", plural=plural, adjective=0)
         ranked = rank.pt[:-1] + "a" * noun.feminine + "o" * (not noun.feminine) + "s" * plural
         pt = head.pt.replace(" ", f" {ranked} ", 1)
-        if noun.pt == "livro" and w.chance(0.4):
+        if noun.pt == "livro" and w.chance(0.6):
             done = Deed("fazer", "", "do")
         head = Phrase(pt, head.en.replace(" ", f" {rank.en} ", 1))
     else:
@@ -1005,10 +1010,10 @@ def this_is(w: Writer) -> Phrase:
         head = w.noun_phrase(noun, determiner, plural=plural, adjective=0.35)
     negative = w.chance(0.2)
     said = w.say(subject, tense, done)
-    preposition = linking(frame.preposition, noun, replace(this, person=this.person))
     is_ = clause(this, PRESENT, Deed("ser", "", "be"), negative=negative)
-    short = Phrase(is_.pt, is_.en.replace("that is ", "that 's ")) if not negative else is_
-    return stop(short + head + Phrase(preposition, "") + said)
+    if is_.en == "that is":
+        is_ = Phrase(is_.pt, "that 's")
+    return stop(is_ + head + Phrase(linking(frame.preposition, noun, this), "") + said)
 
 
 RANKS = phrases(
@@ -1050,7 +1055,6 @@ def sharing(w: Writer) -> Phrase:
         strange = w.pick(
             [("mágicas", "magical"), ("estranhas", "strange"), ("bonitas", "beautiful")]
         )
-        w.pair("coisa", strange[0])
         w.pair(strange[0], noun.key)
         kind = Phrase(
             f"de algumas coisas {strange[0]} que aconteceram",
@@ -1072,7 +1076,7 @@ def content(w: Writer, negatable: bool = True) -> Phrase:
     if w.chance(0.3):
         subject = w.subject(pronouns=0.2, definite=1)
         return w.say(subject, PRESENT, feeling(w, subject), negative=negatable and w.chance(0.25))
-    subject = w.subject()
+    subject = w.subject(definite=1)
     tense = w.weighted({PAST: 3, FUTURE: 2, MUST: 1, CAN: 1})
     frames = ACTIVITIES + EVENTS if tense in (PAST, FUTURE) else ACTIVITIES
     negative = negatable and w.chance(0.2)
@@ -1188,15 +1192,17 @@ def there_is(w: Writer) -> Phrase:
 def place(w: Writer, noun: Noun) -> Phrase:
     """Where something is: `na cozinha`, `debaixo da mesa vermelha`."""
     if w.chance(0.3):
-        site = w.pick(SITES[1:])
+        site = w.pick(OUTDOORS if noun in lexicon.ANIMALS else SITES[1:])
         w.pair(noun.key, site.pt)
         return site
-    if noun in lexicon.PEOPLE or w.chance(0.5):
+    if noun in lexicon.PEOPLE + lexicon.LARGE_ANIMALS or w.chance(0.5):
         options, beside = lexicon.LARGE_GOODS + lexicon.OPENINGS, w.pick(NEAR)
         if noun in lexicon.PEOPLE + lexicon.ANIMALS:
             options += lexicon.PEOPLE
     else:
-        options, beside = named("mesa cadeira caixa mala"), w.pick(UPON)
+        heavy = named("mesa cadeira")
+        options = heavy if noun in lexicon.ANIMALS else heavy + named("caixa mala")
+        beside = w.pick(UPON)
     other = w.noun(options)
     w.pair(noun.key, other.key)
     near = w.noun_phrase(other, w.pick(["the", "the", "that", "this"]), plural=False)
@@ -1402,8 +1408,15 @@ def passive(w: Writer) -> Phrase:
     return stop(w.say(thing, tense, by, negative=negative, time=time, front=0.3))
 
 
+def asked(w: Writer) -> NounPhrase:
+    """The subject of a question: seldom the speaker."""
+    if w.chance(0.35):
+        return w.pick((*PRONOUNS[1:], YOU, YOU))
+    return w.somebody(definite=True)
+
+
 def yes_no(w: Writer) -> Phrase:
-    subject = w.pick(PRONOUNS[1:]) if w.chance(0.3) else w.somebody(definite=True)
+    subject = asked(w)
     tense = w.weighted({PAST: 3, FUTURE: 1, PROGRESSIVE: 1, CAN: 1, WANT: 1, MUST: 1, ALREADY: 1})
     frames = ACTIVITIES + EVENTS if tense in (PAST, FUTURE) else ACTIVITIES
     deed = w.act(subject, frames, LASTING_DEEDS, definite=tense == ALREADY)
@@ -1412,13 +1425,13 @@ def yes_no(w: Writer) -> Phrase:
 
 
 def state_question(w: Writer) -> Phrase:
-    subject = w.pick(PRONOUNS[1:]) if w.chance(0.4) else w.somebody(definite=True)
+    subject = asked(w)
     deed = feeling(w, subject) if w.chance(0.4) else w.act(subject, STATES)
     return ask(clause(subject, PRESENT, deed, question=True))
 
 
 def wh_adverb(w: Writer) -> Phrase:
-    subject = w.subject(definite=1)
+    subject = asked(w)
     word = w.pick(WH_ADVERBS)
     tense = w.weighted({PAST: 3, FUTURE: 1} | ({PROGRESSIVE: 1} if word.en == "why" else {}))
     deed = w.act(subject, ACTIVITIES, LASTING_DEEDS)
@@ -1428,7 +1441,7 @@ def wh_adverb(w: Writer) -> Phrase:
 
 def wh_object(w: Writer) -> Phrase:
     """What, who(m), which or how many: the object comes first and `do` helps."""
-    subject = w.subject(definite=1)
+    subject = asked(w)
     noun = w.noun(lexicon.TEXTS + lexicon.GOODS + lexicon.CLOTHES + lexicon.PEOPLE + lexicon.SHOWS)
     frame = w.pick([f for f in FRAMES_OF[noun.key] if not f.preposition or noun in lexicon.PEOPLE])
     w.pair(subject.key, frame.key)
@@ -1529,7 +1542,7 @@ def price(w: Writer) -> Phrase:
     w.pair("custar", noun.key)
     if w.chance(0.3):
         return ask(Phrase(f"quanto custa {thing.pt}", f"how much does {thing.en} cost"))
-    number = w.pick(NUMBERS[4:] + AGES[-6:])
+    number = w.pick(NUMBERS[:7] if noun in lexicon.FOOD else NUMBERS[4:] + AGES[-6:])
     w.pair(number.pt, noun.key)
     costs = Deed("custar", f"{number.pt} dólares", f"cost {number.en} dollars")
     said = clause(thing, PRESENT, costs)
@@ -1597,7 +1610,7 @@ def feeling_because(w: Writer) -> Phrase:
 
 TEMPLATES: dict[Callable[[Writer], Phrase], float] = {
     action: 8,
-    habit: 3,
+    habit: 4,
     state: 3,
     encounter: 5,
     giving: 5,
@@ -1606,7 +1619,7 @@ TEMPLATES: dict[Callable[[Writer], Phrase], float] = {
     when: 7,
     while_: 5,
     because: 5,
-    if_: 5,
+    if_: 6,
     weather: 1.5,
     related_object: 5,
     related_thing: 4,
@@ -1658,17 +1671,19 @@ MINIMUM_COUNT = 5  # of every held-out word in the training pairs
 
 
 @dataclass(frozen=True)
-class Written:
+class Sentence:
+    """A pair with the template it comes from and the lexemes it combines."""
+
     source: str
     target: str
     template: str
     combinations: frozenset[tuple[str, str]]
 
 
-def generate_pairs(seed: int, count: int) -> list[Written]:
+def generate_pairs(seed: int, count: int) -> list[Sentence]:
     """`count` sentences of distinct sources, each with what it combines."""
     writer = Writer(seed)
-    sentences: dict[str, Written] = {}
+    sentences: dict[str, Sentence] = {}
     while len(sentences) < count:
         writer.start()
         template = writer.weighted(TEMPLATES)
@@ -1676,7 +1691,7 @@ def generate_pairs(seed: int, count: int) -> list[Written]:
         if phrase.pt.endswith(".") and template not in UNOPENED and writer.chance(0.1):
             phrase = writer.pick([o for o in OPENERS if o.pt not in phrase.pt.split()]) + phrase
         source, target = written(phrase)
-        sentence = Written(source, target, template.__name__, frozenset(writer.combinations))
+        sentence = Sentence(source, target, template.__name__, frozenset(writer.combinations))
         known = sentences.setdefault(source, sentence)
         assert known.target == target, f"{source!r}: {known.target!r} or {target!r}?"
     return list(sentences.values())
@@ -1699,25 +1714,33 @@ def sample_corpus(seed: int = 0) -> SampleCorpus:
     held_out = {c for c in combinations if draws.random() < HELD_OUT_COMBINATIONS}
     train = [s for s in sentences if not s.combinations & held_out][:TRAIN_PAIRS]
     targets = {s.target for s in train}
-    counts = Counter(word for s in train for word in f"{s.source} {s.target}".split())
+    source_counts = Counter(word for s in train for word in s.source.split())
+    target_counts = Counter(word for s in train for word in s.target.split())
     candidates = [
         s
         for s in sentences
         if s.combinations & held_out
         and s.target not in targets
-        and all(counts[word] >= MINIMUM_COUNT for word in f"{s.source} {s.target}".split())
+        and min(source_counts[word] for word in s.source.split()) >= MINIMUM_COUNT
+        and min(target_counts[word] for word in s.target.split()) >= MINIMUM_COUNT
     ]
     shuffled = _interleaved(candidates, Counter(s.template for s in train), draws)
     validation, test = shuffled[:HELD_OUT_PAIRS], shuffled[HELD_OUT_PAIRS : 2 * HELD_OUT_PAIRS]
-    return SampleCorpus(
-        *(tuple((s.source, s.target) for s in p) for p in (train, validation, test))
-    )
+    return SampleCorpus(_pairs(train), _pairs(validation), _pairs(test))
+
+
+def _pairs(sentences: list[Sentence]) -> tuple[Pair, ...]:
+    return tuple((sentence.source, sentence.target) for sentence in sentences)
 
 
 def _interleaved(
-    candidates: list[Written], shares: Counter[str], draws: random.Random
-) -> list[Written]:
-    """`2 * HELD_OUT_PAIRS` candidates in random order, the templates in their shares."""
+    candidates: list[Sentence], shares: Counter[str], draws: random.Random
+) -> list[Sentence]:
+    """Draws `2 * HELD_OUT_PAIRS` candidates in random order.
+
+    Args:
+        shares: how often training uses each template; the draw follows it.
+    """
     total = sum(shares.values())
     chosen, spare = [], []
     for template, share in shares.items():
@@ -1725,5 +1748,7 @@ def _interleaved(
         quota = round(2 * HELD_OUT_PAIRS * share / total)
         chosen += of_template[:quota]
         spare += of_template[quota:]
-    missing = max(0, 2 * HELD_OUT_PAIRS - len(chosen))
-    return sorted(chosen + spare[:missing], key=lambda _: draws.random())
+    # Templates that combine little fall short of their share; the others fill up at random.
+    spare.sort(key=lambda _: draws.random())
+    chosen += spare[: max(0, 2 * HELD_OUT_PAIRS - len(chosen))]
+    return sorted(chosen, key=lambda _: draws.random())

@@ -97,6 +97,7 @@ ANIMALS = nouns(
     elefante elefantes m elephant elephants
     """,
 )
+LARGE_ANIMALS = (ANIMALS[2], ANIMALS[5], ANIMALS[7])
 TEXTS = nouns(
     "interessante curto longo bonito estranho",
     """
@@ -117,7 +118,7 @@ SHOWS = nouns(
 CLOTHES = nouns(
     "novo velho caro barato bonito vermelho azul preto branco",
     """
-    vestido vestidos m dress dresses
+    casaco casacos m coat coats
     camisa camisas f shirt shirts
     chapéu chapéus m hat hats
     """,
@@ -187,12 +188,16 @@ PLACES = nouns(
     """
     cidade - f city -
     escola - f school -
-    praia - f beach -
-    parque - m park -
     museu - m museum -
     biblioteca - f library -
-    jardim - m garden -
     mercado - m market -
+    """,
+) + nouns(
+    "grande pequeno bonito famoso",
+    """
+    praia - f beach -
+    parque - m park -
+    jardim - m garden -
     """,
 )
 VEHICLES = nouns(
@@ -399,6 +404,7 @@ IRREGULAR_ENGLISH = {  # past and past participle
         eat ate eaten
         fall fell fallen
         find found found
+        forget forgot forgotten
         give gave given
         go went gone
         have had had
@@ -529,6 +535,7 @@ FRAMES = (
     Frame("consertar", "", "fix", GOODS[:3] + LARGE_GOODS + OPENINGS),
     Frame("trazer", "", "bring", PORTABLE + FOOD),
     Frame("fazer", "", "make", named("bolo café chá sopa filme")),
+    Frame("fazer", "", "do", named("projeto lição")),
     Frame("aprender", "", "learn", LANGUAGES),
     Frame("estudar", "", "study", LANGUAGES, habitual=True),
     Frame("falar", "", "speak", LANGUAGES, "state"),
@@ -539,7 +546,7 @@ GIVING = (  # the thing comes before the receiver in Portuguese, after it in Eng
     Frame("dar", "", "give", GOODS + CLOTHES + FOOD[:3] + TEXTS[:1]),
     Frame("mostrar", "", "show", GOODS + CLOTHES + LARGE_GOODS + TEXTS[:2]),
     Frame("emprestar", "", "lend", GOODS + TEXTS[:1] + LARGE_GOODS[:1]),
-    Frame("mandar", "", "send", named("carta mensagem poema livro caixa vestido")),
+    Frame("mandar", "", "send", named("carta mensagem poema livro caixa casaco")),
     Frame("contar", "", "tell", TEXTS[2:3]),
     Frame("ensinar", "", "teach", LANGUAGES + named("música lição")),
 )

@@ -18,16 +18,12 @@ import tensorflow_text as tf_text
 from keras_transformer.data.normalization import check_style, humanize, humanize_bert, normalize
 from keras_transformer.data.vocabulary import (
     CONTINUATION,
-    END,
-    PAD,
-    RESERVED_TOKENS,
-    START,
-    UNK,
     learn_sentencepiece,
     learn_wordpiece,
     normalized_lines,
 )
 from keras_transformer.errors import InputError
+from keras_transformer.special_tokens import END, PAD, RESERVED_TOKENS, START, UNK
 
 Ids = tf.RaggedTensor | tf.Tensor
 

@@ -24,15 +24,10 @@ from keras_transformer.data.subwords import (
     read_tokenizer,
     write_atomically,
 )
-from keras_transformer.data.vocabulary import END, PAD, RESERVED_TOKENS, START, UNK
 from keras_transformer.errors import InputError
+from keras_transformer.special_tokens import END, PAD
 
 __all__ = [
-    "END",
-    "PAD",
-    "RESERVED_TOKENS",
-    "START",
-    "UNK",
     "BertTokenizer",
     "SentencePieceTokenizer",
     "SubwordTokenizer",

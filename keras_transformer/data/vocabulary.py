@@ -17,9 +17,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from keras_transformer.data.normalization import normalize
 from keras_transformer.errors import InputError
-
-RESERVED_TOKENS = ("[PAD]", "[UNK]", "[START]", "[END]")
-PAD, UNK, START, END = range(4)
+from keras_transformer.special_tokens import END, PAD, RESERVED_TOKENS, START, UNK
 
 CONTINUATION = "##"  # what vocab.txt writes before a piece that continues a word
 

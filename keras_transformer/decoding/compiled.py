@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transformer.decoding.search import SearchResult, greedy_search
-from keras_transformer.special_tokens import PAD_ID
+from keras_transformer.special_tokens import PAD
 
 ROWS = (1, 8, 64)
 """Numbers of rows that programs are compiled for."""
@@ -35,28 +35,42 @@ class CompiledSearch:
                 row_limits=row_limits,
             )
 
+        self._longest = model.max_length
         self._search = tf.function(search, jit_compile=jit_compile)
+        self._programs = {}  # (rows, source length, target length) -> compiled search
 
     def __call__(self, source, row_limits) -> SearchResult:
         """Translates a batch of any shape.
 
         Args:
-            source: NumPy token ids, ``(batch, source)``.
-            row_limits: most target tokens of each row, NumPy ``(batch,)``.
+            source: NumPy token ids, ``(batch, source)``, at most `max_length` of the model long.
+            row_limits: most target tokens of each row, NumPy ``(batch,)``, likewise.
 
         Returns:
             a `SearchResult` of NumPy arrays with ``batch`` rows.
         """
         batch, length = source.shape
-        rows = _bucket(batch, ROWS)
-        padded = np.full((rows, _bucket(length, LENGTHS)), PAD_ID, np.int32)
-        padded[:batch, :length] = source
-        limits = np.zeros(rows, np.int32)
-        limits[:batch] = row_limits
-        found = self._search(
-            tf.constant(padded), tf.constant(limits), _bucket(max(row_limits), LENGTHS)
+        shape = (
+            _bucket(batch, ROWS),
+            min(_bucket(length, LENGTHS), self._longest),
+            min(_bucket(int(np.max(row_limits)), LENGTHS), self._longest),
         )
+        padded = np.full(shape[:2], PAD, np.int32)
+        padded[:batch, :length] = source
+        limits = np.zeros(shape[0], np.int32)
+        limits[:batch] = row_limits
+        found = self._program(*shape)(tf.constant(padded), tf.constant(limits))
         return SearchResult(*(part.numpy()[:batch] for part in found))
+
+    def _program(self, rows, source_length, target_length):
+        shape = (rows, source_length, target_length)
+        if shape not in self._programs:
+            self._programs[shape] = self._search.get_concrete_function(
+                tf.TensorSpec((rows, source_length), tf.int32),
+                tf.TensorSpec((rows,), tf.int32),
+                target_length,
+            )
+        return self._programs[shape]
 
 
 def _bucket(size: int, buckets: tuple[int, ...]) -> int:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from keras_transformer.special_tokens import PAD_ID
+from keras_transformer.special_tokens import PAD
 
 
 class SearchResult(NamedTuple):
@@ -45,6 +45,7 @@ def greedy_search(
     """
     if row_limits is None:
         row_limits = tf.fill(tf.shape(source)[:1], max_length)
+    row_limits = tf.cast(row_limits, tf.int32)
     batch = tf.shape(source)[0]
     cache = model.initial_cache(model.encode(source), max_length)
     context, steps = cache["context"], cache["steps"]
@@ -58,7 +59,7 @@ def greedy_search(
         best = tf.argmax(logits, axis=-1, output_type=tf.int32)
         log_probability = tf.reduce_max(logits, axis=-1) - tf.reduce_logsumexp(logits, axis=-1)
         scores += tf.where(finished, 0.0, log_probability)
-        best = tf.where(finished, PAD_ID, best)
+        best = tf.where(finished, PAD, best)
         here = tf.range(max_length)[tf.newaxis, :] == position
         tokens = tf.where(here, best[:, tf.newaxis], tokens)
         finished |= (best == end_id) | (position + 1 >= row_limits)
@@ -71,7 +72,7 @@ def greedy_search(
             tf.constant(0),
             tf.fill((batch,), tf.cast(start_id, tf.int32)),
             row_limits <= 0,
-            tf.fill((batch, max_length), PAD_ID),
+            tf.fill((batch, max_length), PAD),
             tf.zeros((batch,)),
             steps,
         ),
@@ -82,4 +83,4 @@ def greedy_search(
 def _without_padding(logits):
     """Makes ``[PAD]`` impossible: a model never saw it as a label."""
     vocab_size = logits.shape[-1]
-    return tf.where(tf.range(vocab_size) == PAD_ID, logits.dtype.min, logits)
+    return tf.where(tf.range(vocab_size) == PAD, logits.dtype.min, logits)

@@ -11,9 +11,10 @@ Two polarities meet in this package, told apart by dtype alone:
 `as_keep_mask` converts, and nothing else does.
 """
 
+import keras
 import tensorflow as tf
 
-from keras_transformer.special_tokens import PAD_ID
+from keras_transformer.special_tokens import PAD
 
 
 def create_padding_mask(seq) -> tf.Tensor:
@@ -23,10 +24,10 @@ def create_padding_mask(seq) -> tf.Tensor:
         seq: token ids, ``(batch, seq)``.
 
     Returns:
-        float32 ``(batch, 1, 1, seq)``, 1 where `seq` is `PAD_ID`: ready to broadcast over heads
+        float32 ``(batch, 1, 1, seq)``, 1 where `seq` is `PAD`: ready to broadcast over heads
         and queries.
     """
-    seq = tf.cast(tf.math.equal(seq, PAD_ID), tf.float32)
+    seq = tf.cast(tf.math.equal(seq, PAD), tf.float32)
     return seq[:, tf.newaxis, tf.newaxis, :]
 
 
@@ -75,7 +76,7 @@ def as_keep_mask(mask) -> tf.Tensor:
 
 def padding_keep_mask(ids) -> tf.Tensor:
     """bool ``(batch, seq)``, ``True`` where `ids` holds a real token."""
-    return tf.math.not_equal(ids, PAD_ID)
+    return keras.ops.not_equal(ids, PAD)  # works on the symbols of functional models too
 
 
 def causal_keep_mask(query_length, key_length) -> tf.Tensor:

@@ -165,7 +165,8 @@ class PositionalEmbedding(keras.layers.Layer):
 
     def call(self, x, position=0):
         length = x.shape[1]
-        if length is not None and length > self.max_length and self.positions != "rotary":
+        limited = self.positions not in ("rotary", "none")
+        if limited and length is not None and length > self.max_length:
             raise ValueError(
                 f"A sequence of {length} tokens is longer than the {self.max_length} positions "
                 "this layer was made for. Shorten the sequence or give a larger max_length."

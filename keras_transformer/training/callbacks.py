@@ -14,23 +14,22 @@ from keras_transformer.training.metrics import MaskedAccuracy
 class ProgressBar(keras.callbacks.Callback):
     """One live line on standard error: loss, accuracy, real tokens per second, time left.
 
-    Where standard error is no terminal, one line for each epoch.
+    Where standard error is no terminal, a line every minute instead.
 
     Args:
-        epochs: number of epochs.
+        epochs: number of epochs, if limited.
         max_steps: most steps in all, if limited.
     """
 
-    def __init__(self, epochs, max_steps=None):
+    def __init__(self, epochs=None, max_steps=None):
         super().__init__()
         self.epochs = epochs
         self.max_steps = max_steps
 
     def on_train_begin(self, logs=None):
-        total = self.epochs * self.params["steps"]
-        total = min(total, self.max_steps or total)
+        limits = [self.epochs and self.epochs * self.params["steps"], self.max_steps]
         self._bar = tqdm(
-            total=total,
+            total=min((limit for limit in limits if limit), default=None),
             desc="training",
             unit="step",
             file=sys.stderr,
@@ -40,11 +39,18 @@ class ProgressBar(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch_start = time.perf_counter()
-        self._bar.set_description(f"epoch {epoch + 1}/{self.epochs}")
+        self._last_line = time.monotonic()
+        self._epoch = f"epoch {epoch + 1}" + (f"/{self.epochs}" if self.epochs else "")
+        self._bar.set_description(self._epoch)
 
     def on_train_batch_end(self, batch, logs=None):
         self._bar.update()
-        self._bar.set_postfix_str(self._summary(logs), refresh=False)
+        if not self._bar.disable:
+            self._bar.set_postfix_str(self._summary(logs), refresh=False)
+        elif time.monotonic() - self._last_line > 60:
+            self._last_line = time.monotonic()
+            step = f"{self._epoch}, step {batch + 1}/{self.params['steps']}"
+            print(f"{step}: {self._summary(logs)}", file=sys.stderr, flush=True)
 
     def on_test_begin(self, logs=None):
         self._train_seconds = time.perf_counter() - self._epoch_start
@@ -53,7 +59,7 @@ class ProgressBar(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         rate = self._train_tokens / self._train_seconds
         line = (
-            f"epoch {epoch + 1}/{self.epochs}: loss {logs['loss']:.3f}, "
+            f"{self._epoch}: loss {logs['loss']:.3f}, "
             f"accuracy {logs['masked_accuracy']:.3f}, validation loss {logs['val_loss']:.3f}, "
             f"validation accuracy {logs['val_masked_accuracy']:.3f}, {rate:,.0f} tokens/s"
         )

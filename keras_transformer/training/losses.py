@@ -8,7 +8,7 @@ batches, is the metric `MaskedCrossentropy`.
 import keras
 import tensorflow as tf
 
-from keras_transformer.special_tokens import PAD_ID
+from keras_transformer.special_tokens import PAD
 
 
 def token_losses(label, pred, label_smoothing=0.0):
@@ -30,7 +30,7 @@ def token_losses(label, pred, label_smoothing=0.0):
     """
     label = tf.cast(label, tf.int32)
     pred = tf.cast(pred, tf.float32)
-    weights = tf.cast(label != PAD_ID, tf.float32)
+    weights = tf.cast(label != PAD, tf.float32)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=label, logits=pred)
     if label_smoothing:
         label_logits = tf.gather(pred, label, axis=-1, batch_dims=2)

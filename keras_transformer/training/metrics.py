@@ -3,14 +3,14 @@
 import keras
 import tensorflow as tf
 
-from keras_transformer.special_tokens import PAD_ID
+from keras_transformer.special_tokens import PAD
 from keras_transformer.training.losses import token_losses
 
 
 def _matches(label, pred):
     """float32 ``(matches, weights)``, both ``(batch, seq)``."""
     label = tf.cast(label, tf.int32)
-    weights = tf.cast(label != PAD_ID, tf.float32)
+    weights = tf.cast(label != PAD, tf.float32)
     matches = tf.cast(tf.argmax(pred, axis=-1, output_type=tf.int32) == label, tf.float32)
     return matches * weights, weights
 

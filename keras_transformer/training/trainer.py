@@ -88,18 +88,18 @@ def train(
     model = make_model(config, tokenizers)
     translator = Translator(tokenizers, model, decoding=config.decoding)
     best = BestWeights(folder / "model.weights.h5")
-    epochs = recipe.epochs or NO_LIMIT_EPOCHS
     model.fit(
         batch_dataset(train_ids, recipe.batch_tokens, seed=recipe.seed),
         validation_data=batch_dataset(validation_ids, recipe.batch_tokens, shuffle=False),
-        epochs=epochs,
+        epochs=recipe.epochs or NO_LIMIT_EPOCHS,
+        shuffle=False,  # the batches are shuffled already
         verbose=0,
         callbacks=[
             Limits(recipe.max_steps, recipe.max_minutes),
             keras.callbacks.TerminateOnNaN(),
             keras.callbacks.CSVLogger(str(folder / "training_log.csv")),
             best,
-            ProgressBar(epochs, recipe.max_steps),
+            ProgressBar(recipe.epochs, recipe.max_steps),
             SampleTranslations(translator, list_pairs(validation_pairs.take(2))),
         ],
     )

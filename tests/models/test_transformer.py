@@ -1,0 +1,539 @@
+"""The whole model: laws of padding and future, the cache, saving, options, and a first training."""
+
+import io
+import warnings
+from contextlib import redirect_stdout
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_transformer as kt
+from keras_transformer.layers.positional import POSITION_KINDS
+
+SIZES = {"num_layers": 2, "d_model": 8, "num_heads": 2, "dff": 16}
+VOCABULARIES = {"input_vocab_size": 13, "target_vocab_size": 11}
+POLICIES = ["float32", "mixed_float16", "mixed_bfloat16"]
+TOLERANCE = {"float32": 1e-5, "mixed_float16": 1e-2, "mixed_bfloat16": 8e-2}
+
+SOURCE = np.array([[2, 5, 6, 7, 3], [2, 9, 3, 0, 0]])
+TARGET = np.array([[2, 5, 6, 7], [2, 9, 0, 0]])
+REAL = TARGET != 0
+
+
+def numbers(x):
+    return tf.cast(x, tf.float32).numpy()
+
+
+def make(**kwargs):
+    return kt.Transformer(**{**SIZES, **VOCABULARIES, "max_length": 20, **kwargs})
+
+
+def randomise(model):
+    """Gives every weight a random value: fresh biases of 0 and scales of 1 hide mistakes."""
+    rng = np.random.default_rng(7)
+    for weight in model.trainable_weights:
+        weight.assign(weight + rng.normal(scale=0.2, size=weight.shape))
+    return model
+
+
+def appended(ids, columns):
+    return np.pad(ids, ((0, 0), (0, columns)))
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["post-norm", "pre-norm"])
+def norm_first(request):
+    return request.param
+
+
+@pytest.fixture(scope="module", params=POSITION_KINDS)
+def positions(request):
+    return request.param
+
+
+@pytest.fixture(scope="module", params=POLICIES)
+def dtype_policy(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def model(positions, norm_first, dtype_policy):
+    """One model of every kind, with random weights; tests leave it as it is."""
+    keras.utils.set_random_seed(7)
+    return randomise(make(positions=positions, norm_first=norm_first, dtype=dtype_policy))
+
+
+@pytest.fixture(scope="module")
+def tolerance(dtype_policy):
+    return TOLERANCE[dtype_policy]
+
+
+# Laws, for every kind of model
+
+
+def test_padding_changes_no_logit(model, tolerance):
+    expected = numbers(model((SOURCE, TARGET)))
+    assert expected.shape == (2, 4, 11)
+    for source, target in (
+        (appended(SOURCE, 3), TARGET),
+        (SOURCE, appended(TARGET, 3)),
+        (appended(SOURCE, 2), appended(TARGET, 1)),
+    ):
+        logits = numbers(model((source, target)))
+        np.testing.assert_allclose(logits[:, :4][REAL], expected[REAL], rtol=0, atol=tolerance)
+
+
+def test_a_row_of_a_batch_equals_the_row_alone(model, tolerance):
+    expected = numbers(model((SOURCE, TARGET)))[1, :2]
+    alone = numbers(model((SOURCE[1:, :3], TARGET[1:, :2])))[0]
+    np.testing.assert_allclose(alone, expected, rtol=0, atol=tolerance)
+
+
+def test_the_future_changes_no_earlier_logit(model, tolerance):
+    expected = numbers(model((SOURCE, TARGET)))
+    for position in (1, 2, 3):
+        changed = TARGET.copy()
+        changed[:, position:] = 10
+        logits = numbers(model((SOURCE, changed)))
+        np.testing.assert_allclose(
+            logits[:, :position], expected[:, :position], rtol=0, atol=tolerance
+        )
+        assert np.abs(logits[:, position] - expected[:, position]).max() > 10 * tolerance
+
+
+def test_attention_rows_sum_to_one_over_real_keys(model):
+    logits, scores = model((SOURCE, TARGET), return_attention_scores=True)
+    assert logits.shape == (2, 4, 11)
+    assert list(scores) == [
+        "encoder_layer1",
+        "encoder_layer2",
+        "decoder_layer1_block1",
+        "decoder_layer1_block2",
+        "decoder_layer2_block1",
+        "decoder_layer2_block2",
+    ]
+    causal = np.tri(4, dtype=bool)
+    for name, weights in scores.items():
+        ids = TARGET if name.endswith("block1") else SOURCE
+        keep = (ids != 0)[:, np.newaxis, np.newaxis, :]
+        if name.endswith("block1"):
+            keep = keep & causal
+        weights = numbers(weights)
+        keep = np.broadcast_to(keep, weights.shape)
+        assert (weights[~keep] == 0).all(), name
+        np.testing.assert_allclose(weights.sum(axis=-1), 1, atol=1e-2)
+    last = model.decoder.dec_layers[-1].last_attn_scores
+    np.testing.assert_array_equal(numbers(last), numbers(scores["decoder_layer2_block2"]))
+
+
+def test_steps_with_a_cache_equal_the_call(model, dtype_policy, tolerance):
+    expected = numbers(model((SOURCE, TARGET)))
+    cache = model.initial_cache(model.encode(tf.constant(SOURCE)), 6)
+    for position in range(TARGET.shape[1]):
+        logits, cache = model.decode_step(
+            tf.constant(TARGET[:, position]), tf.constant(position), cache
+        )
+        assert logits.shape == (2, 11)
+        real = REAL[:, position]
+        np.testing.assert_allclose(
+            numbers(logits)[real],
+            expected[real, position],
+            rtol=0,
+            atol=1e-4 if dtype_policy == "float32" else tolerance,
+        )
+
+
+def test_a_sentence_of_nothing_but_padding_gives_no_nan(model):
+    source, target = SOURCE.copy(), TARGET.copy()
+    source[0], target[1] = 0, 0
+    with tf.GradientTape() as tape:
+        logits, scores = model((source, target), return_attention_scores=True)
+        loss = kt.masked_loss(target, logits)
+    assert np.isfinite(numbers(logits)).all()
+    assert not np.any(scores["decoder_layer2_block2"][0])
+    for gradient in tape.gradient(loss, model.trainable_weights):
+        assert np.isfinite(numbers(gradient)).all()
+
+
+# XLA, once for every kind of positions, norm and dtype
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"positions": "sinusoidal"},
+        {"positions": "learned", "norm_first": True},
+        {"positions": "rotary", "share_embeddings": True, "tie_output": True},
+        {"positions": "sinusoidal", "dtype": "mixed_float16"},
+        {"positions": "rotary", "norm_first": True, "dtype": "mixed_bfloat16"},
+    ],
+    ids=lambda options: "-".join(str(value) for value in options.values()),
+)
+def test_xla_equals_eager(options):
+    if "share_embeddings" in options:
+        options = {**options, "input_vocab_size": 11}
+    model = randomise(make(**options))
+    compiled = tf.function(lambda s, t: model((s, t)), jit_compile=True)
+    logits = compiled(tf.constant(SOURCE), tf.constant(TARGET))
+    np.testing.assert_allclose(
+        numbers(logits)[REAL],
+        numbers(model((SOURCE, TARGET)))[REAL],
+        rtol=0,
+        atol=TOLERANCE[options.get("dtype", "float32")],
+    )
+
+
+def test_a_compiled_step_equals_the_call():
+    model = randomise(make(positions="rotary", norm_first=True))
+    step = tf.function(model.decode_step, jit_compile=True)
+    expected = model((SOURCE, TARGET))
+    cache = model.initial_cache(model.encode(tf.constant(SOURCE)), 4)
+    for position in range(4):
+        logits, cache = step(tf.constant(TARGET[:, position]), tf.constant(position), cache)
+        np.testing.assert_allclose(logits[0], expected[0, position], rtol=0, atol=1e-4)
+
+
+# Positions
+
+
+@pytest.mark.parametrize("kind", [kind for kind in POSITION_KINDS if kind != "none"])
+def test_order_matters_with_positions(kind):
+    model = randomise(make(positions=kind))
+    swapped = SOURCE[:1, [0, 2, 1, 3, 4]]
+    difference = numbers(model((SOURCE[:1], TARGET[:1]))) - numbers(model((swapped, TARGET[:1])))
+    assert np.abs(difference).max() > 1e-3
+
+
+def test_order_of_the_source_does_not_matter_without_positions():
+    model = randomise(make(positions="none"))
+    swapped = SOURCE[:1, [0, 2, 1, 3, 4]]
+    np.testing.assert_allclose(
+        model((SOURCE[:1], TARGET[:1])), model((swapped, TARGET[:1])), rtol=0, atol=1e-5
+    )
+
+
+# Configuration and errors
+
+
+def test_config_round_trips():
+    model = make(
+        dropout_rate=0.3,
+        attention_dropout_rate=0.2,
+        residual_dropout_rate=0.1,
+        key_dim=6,
+        activation="gelu",
+        norm_first=True,
+        layer_norm_epsilon=1e-4,
+        positions="learned",
+        input_vocab_size=11,
+        share_embeddings=True,
+        tie_output=True,
+        dtype="mixed_bfloat16",
+        name="translator",
+    )
+    config = model.get_config()
+    copy = kt.Transformer.from_config(config)
+    assert copy.get_config() == config
+    assert copy.name == "translator"
+    copy.set_weights(model.get_weights())
+    np.testing.assert_array_equal(
+        numbers(copy((SOURCE, TARGET))), numbers(model((SOURCE, TARGET)))
+    )
+    for name, value in {
+        "num_layers": 2,
+        "dff": 16,
+        "dropout_rate": 0.3,
+        "attention_dropout_rate": 0.2,
+        "residual_dropout_rate": 0.1,
+        "key_dim": 6,
+        "activation": "gelu",
+        "norm_first": True,
+        "layer_norm_epsilon": 1e-4,
+        "positions": "learned",
+        "max_length": 20,
+        "share_embeddings": True,
+        "tie_output": True,
+    }.items():
+        assert config[name] == value
+
+
+def test_arguments_reach_the_layers():
+    model = make(
+        dropout_rate=0.3, attention_dropout_rate=0.2, residual_dropout_rate=0.1, key_dim=6
+    )
+    for layer in (*model.encoder.enc_layers, *model.decoder.dec_layers):
+        assert layer.ffn.dropout_rate == 0.3
+    sub_layers = [layer.self_attention for layer in model.encoder.enc_layers]
+    for layer in model.decoder.dec_layers:
+        sub_layers += [layer.causal_self_attention, layer.cross_attention]
+    for attention in sub_layers:
+        assert attention.dropout == 0.2
+        assert attention.residual_dropout == 0.1
+        assert attention.mha.query_dense.kernel.shape == (8, 2, 6)
+
+
+@pytest.mark.parametrize("integer", [np.int64, np.array, tf.constant])
+def test_numpy_and_tensorflow_integers_are_vocabulary_sizes(integer):
+    model = make(input_vocab_size=integer(13), target_vocab_size=integer(11))
+    assert (model.input_vocab_size, model.target_vocab_size) == (13, 11)
+    kt.Transformer.from_config(model.get_config())
+    assert model((SOURCE, TARGET)).shape == (2, 4, 11)
+
+
+def test_wrong_sizes_are_refused():
+    with pytest.raises(ValueError, match=r"d_model \(10\) is not a multiple of num_heads \(4\)"):
+        make(d_model=10, num_heads=4)
+    with pytest.raises(ValueError, match=r"input_vocab_size=13 and target_vocab_size=11"):
+        make(share_embeddings=True)
+    with pytest.raises(ValueError, match="got 'circular'"):
+        make(positions="circular")
+    with pytest.raises(ValueError, match="21 tokens is longer than the 20 positions"):
+        make()((np.ones((1, 21), int), TARGET[:1]))
+
+
+# Weights
+
+
+def parameters(*, layers=2, d=8, dff=16, width=8, source=13, target=11):
+    """The count by hand: projections of all heads have the inner width `width`."""
+    attention = 3 * (d * width + width) + (width * d + d) + 2 * d
+    feed_forward = (d * dff + dff) + (dff * d + d) + 2 * d
+    encoder = source * d + layers * (attention + feed_forward)
+    decoder = target * d + layers * (2 * attention + feed_forward)
+    return encoder + decoder + (d * target + target)
+
+
+def test_weights_are_counted():
+    assert make().count_params() == parameters()
+    assert make(key_dim=8).count_params() == parameters(width=16)
+    assert make(norm_first=True).count_params() == parameters() + 2 * (2 * 8)
+    assert make(positions="learned").count_params() == parameters() + 2 * (20 * 8)
+    assert make(positions="rotary").count_params() == parameters()
+    shared = make(input_vocab_size=11, share_embeddings=True)
+    assert shared.count_params() == parameters(source=11) - 11 * 8
+    tied = make(tie_output=True)
+    assert tied.count_params() == parameters() - (8 * 11 + 11)
+
+
+def test_the_papers_sizes():
+    """Section 6.1, table 3: 65 million parameters with a shared vocabulary of 37,000 tokens."""
+    base = kt.Transformer(
+        num_layers=6,
+        d_model=512,
+        num_heads=8,
+        dff=2048,
+        input_vocab_size=37_000,
+        target_vocab_size=37_000,
+        share_embeddings=True,
+        tie_output=True,
+    )
+    assert base.count_params() == pytest.approx(65e6, rel=0.05)
+
+
+def test_shared_and_tied_embeddings_are_one_variable(tmp_path):
+    model = make(input_vocab_size=11, share_embeddings=True, tie_output=True)
+    source, target = model.encoder.pos_embedding, model.decoder.pos_embedding
+    assert source.embedding.embeddings is target.embedding.embeddings
+    assert model.final_layer is None
+    tables = [weight for weight in model.weights if weight.shape == (11, 8)]
+    assert len(tables) == 1
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model((SOURCE, TARGET)) ** 2)
+    assert np.abs(numbers(tape.gradient(loss, tables[0]))).max() > 0
+
+    model.save(tmp_path / "shared.keras")
+    copy = keras.saving.load_model(tmp_path / "shared.keras")
+    np.testing.assert_array_equal(copy((SOURCE, TARGET)), model((SOURCE, TARGET)))
+    copied = copy.encoder.pos_embedding.embedding.embeddings
+    assert copied is copy.decoder.pos_embedding.embedding.embeddings
+    assert len([weight for weight in copy.weights if weight.shape == (11, 8)]) == 1
+
+
+def test_tied_logits_are_products_with_the_target_embedding():
+    model = make(tie_output=True, num_layers=1)
+    table = model.decoder.pos_embedding.embedding.embeddings
+    context = model.encoder(SOURCE)
+    x = model.decoder(TARGET, context)
+    np.testing.assert_allclose(
+        model((SOURCE, TARGET))[0], x.numpy()[0] @ table.numpy().T, rtol=0, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"norm_first": True, "positions": "learned"},
+        {"positions": "rotary", "input_vocab_size": 11, "share_embeddings": True},
+        {"tie_output": True, "activation": "gelu"},
+    ],
+    ids=["plain", "pre-norm-learned", "rotary-shared", "tied"],
+)
+def test_gradients_reach_every_weight(options):
+    model = randomise(make(**options))
+    with tf.GradientTape() as tape:
+        loss = kt.masked_loss(np.roll(TARGET, -1), model((SOURCE, TARGET), training=False))
+    gradients = tape.gradient(loss, model.trainable_weights)
+    for weight, gradient in zip(model.trainable_weights, gradients, strict=True):
+        assert gradient is not None, weight.path
+        # A bias of plain keys adds the same to all scores of a query: the softmax ignores it.
+        if not weight.path.endswith("key/bias"):
+            assert np.abs(numbers(gradient)).max() > 1e-7, weight.path
+
+
+# Saving
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"norm_first": True, "positions": "learned"}, {"dtype": "mixed_float16"}],
+    ids=["plain", "pre-norm-learned", "half"],
+)
+def test_saved_models_give_equal_outputs(options, tmp_path):
+    model = randomise(make(**options))
+    expected = numbers(model((SOURCE, TARGET)))
+    model.save(tmp_path / "model.keras")
+    copy = keras.saving.load_model(tmp_path / "model.keras")
+    assert isinstance(copy, kt.Transformer)
+    assert copy.dtype_policy.name == model.dtype_policy.name
+    np.testing.assert_array_equal(numbers(copy((SOURCE, TARGET))), expected)
+
+    model.save_weights(tmp_path / "model.weights.h5")
+    other = randomise(make(**options))
+    for weight in other.trainable_weights:
+        weight.assign(weight * 0.5)
+    assert np.abs(numbers(other((SOURCE, TARGET))) - expected).max() > 1e-2
+    other.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_array_equal(numbers(other((SOURCE, TARGET))), expected)
+
+
+def test_summary_shows_the_parts():
+    text = io.StringIO()
+    with redirect_stdout(text):
+        make().summary()
+    summary = text.getvalue()
+    for part in ("Encoder", "Decoder", "Dense", f"{parameters():,}"):
+        assert part in summary
+
+
+# Training
+
+
+def copy_task(rows=64, length=5):
+    """The target repeats the source; some rows are padded."""
+    rng = np.random.default_rng(1)
+    words = rng.integers(4, 11, (rows, length))
+    words[: rows // 4, -2:] = 0
+    target_in = np.concatenate([np.full((rows, 1), 2), words[:, :-1]], axis=1)
+    return (words, target_in), words
+
+
+def trained(model, epochs=4, **kwargs):
+    inputs, labels = copy_task()
+    history = model.fit(inputs, labels, batch_size=16, epochs=epochs, verbose=0, **kwargs)
+    return history.history
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_fit_lowers_the_loss_under_every_dtype_policy(policy):
+    model = make(d_model=16, dtype=policy)
+    model.compile(
+        optimizer=keras.optimizers.Adam(0.01), loss=kt.masked_loss, metrics=[kt.masked_accuracy]
+    )
+    assert model.jit_compile is False
+    history = trained(model)
+    assert np.isfinite(history["loss"]).all()
+    assert history["loss"][-1] < 0.9 * history["loss"][0]
+    assert set(history) == {"loss", "masked_accuracy"}
+    assert all(weight.dtype == "float32" for weight in model.trainable_weights)
+
+
+def test_fit_with_xla_objects_and_a_schedule():
+    model = make(d_model=16)
+    model.compile(
+        optimizer=keras.optimizers.Adam(kt.CustomSchedule(16, 20), beta_2=0.98, epsilon=1e-9),
+        loss=kt.MaskedLoss(label_smoothing=0.1),
+        metrics=[kt.MaskedAccuracy()],
+        jit_compile=True,
+    )
+    assert model.jit_compile is True
+    inputs, labels = copy_task()
+    history = trained(model, validation_data=(inputs, labels))
+    assert history["loss"][-1] < 0.95 * history["loss"][0]
+    assert set(history) == {"loss", "masked_accuracy", "val_loss", "val_masked_accuracy"}
+
+
+def test_the_loss_of_fit_is_that_of_real_tokens():
+    """Keras must not average the masked loss over padding once more."""
+    model = make(dropout_rate=0.0)
+    model.compile(optimizer=keras.optimizers.SGD(0.0), loss=kt.masked_loss)
+    inputs, labels = copy_task()
+    reported = model.evaluate(inputs, labels, batch_size=64, verbose=0)
+    log_probabilities = tf.nn.log_softmax(model(inputs)).numpy()
+    picked = np.take_along_axis(log_probabilities, labels[..., np.newaxis], axis=-1)[..., 0]
+    assert reported == pytest.approx(-picked[labels != 0].mean(), rel=1e-5)
+    history = trained(model, epochs=1)
+    assert history["loss"][0] == pytest.approx(reported, rel=0.05)
+
+
+def test_a_compiled_model_saves_and_goes_on(tmp_path):
+    model = make(d_model=16)
+    model.compile(
+        optimizer=keras.optimizers.Adam(kt.CustomSchedule(16, 20)),
+        loss=kt.MaskedLoss(label_smoothing=0.1),
+        metrics=[kt.MaskedAccuracy()],
+    )
+    trained(model, epochs=1)
+    model.save(tmp_path / "model.keras")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        copy = keras.saving.load_model(tmp_path / "model.keras")
+    assert copy.compiled
+    assert copy.jit_compile is False
+    assert copy.loss.label_smoothing == 0.1
+    assert copy.optimizer.iterations == model.optimizer.iterations == 4
+    schedule = copy.optimizer.get_config()["learning_rate"]["config"]
+    assert schedule == {"d_model": 16, "warmup_steps": 20, "scale": 1.0}
+    for old, new in zip(model.optimizer.variables, copy.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(old, new)
+    trained(copy, epochs=1)
+
+
+def test_a_model_compiled_with_the_tutorials_functions_loads(tmp_path):
+    model = make()
+    model.compile(optimizer="adam", loss=kt.masked_loss, metrics=[kt.masked_accuracy])
+    trained(model, epochs=1)
+    model.save(tmp_path / "model.keras")
+    copy = keras.saving.load_model(tmp_path / "model.keras")
+    assert copy.compiled
+    inputs, labels = copy_task()
+    np.testing.assert_allclose(
+        copy.evaluate(inputs, labels, verbose=0), model.evaluate(inputs, labels, verbose=0)
+    )
+
+
+def test_compile_leaves_xla_off_unless_asked():
+    model = make()
+    for asked, expected in (({}, False), ({"jit_compile": "auto"}, False), (
+        {"jit_compile": True}, True
+    )):
+        model.compile(optimizer="adam", loss=kt.masked_loss, **asked)
+        assert model.jit_compile is expected
+
+
+def test_dropout_acts_in_training_alone():
+    model = make(dropout_rate=0.5)
+    inputs = (SOURCE, TARGET)
+    np.testing.assert_array_equal(model(inputs), model(inputs, training=False))
+    assert np.abs(model(inputs) - model(inputs, training=True)).max() > 1e-2
+
+
+def test_predict_and_cross_attention_scores():
+    model = randomise(make())
+    inputs = (SOURCE, TARGET)
+    np.testing.assert_allclose(model.predict(inputs, verbose=0), model(inputs), atol=1e-5)
+    scores = model.cross_attention_scores(tf.constant(SOURCE), tf.constant(TARGET))
+    assert scores.shape == (2, 2, 4, 5)
+    _, every = model(inputs, return_attention_scores=True)
+    np.testing.assert_array_equal(scores, every["decoder_layer2_block2"])

@@ -1,0 +1,161 @@
+"""A run: what it leaves behind, what stops it, what it refuses."""
+
+import contextlib
+import csv
+import io
+import json
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_transformer.data.corpora import Corpus
+from keras_transformer.errors import InputError
+from keras_transformer.training.callbacks import BestWeights, Limits
+from keras_transformer.training.trainer import make_model, train
+from keras_transformer.translator import Translator
+
+
+def test_the_run_folder_holds_everything(tiny_run):
+    files = {path.name for path in tiny_run.folder.iterdir()}
+    assert files == {
+        "config.json",
+        "metrics.json",
+        "model.weights.h5",
+        "tokenizers",
+        "training_log.csv",
+    }
+
+
+def test_training_lowers_the_loss(tiny_run):
+    with (tiny_run.folder / "training_log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[-1]["val_loss"]) < float(rows[0]["val_loss"]) - 0.5
+    assert min(float(row["val_loss"]) for row in rows) == pytest.approx(
+        tiny_run.metrics["validation_loss"]
+    )
+
+
+def test_the_step_limit_counts_steps_over_epochs(tiny_run, tiny_config):
+    assert tiny_run.metrics["steps"] == tiny_config.training.max_steps
+    assert json.loads((tiny_run.folder / "metrics.json").read_text()) == tiny_run.metrics
+
+
+def test_a_run_loads_as_the_translator_that_was_trained(tiny_run, tiny_corpus):
+    loaded = Translator.load(tiny_run.folder)
+    lines = [source.decode() for source, _ in tiny_corpus.test.take(10).as_numpy_iterator()]
+    for live, again in zip(
+        tiny_run.translator.translate(lines), loaded.translate(lines), strict=True
+    ):
+        assert live.text == again.text
+        assert live.score == pytest.approx(again.score, abs=1e-4)
+    assert loaded.decoding == tiny_run.translator.decoding
+
+
+@pytest.fixture(scope="module")
+def short_runs(tiny_corpus, tiny_config, tmp_path_factory):
+    """Two runs of the same configuration and what the first wrote to standard error."""
+    config = tiny_config.replace({"training": {"max_steps": 3}})
+    folder, log = tmp_path_factory.mktemp("runs"), io.StringIO()
+    with contextlib.redirect_stderr(log):
+        first = train(tiny_corpus, folder / "a", config)
+    return first, train(tiny_corpus, folder / "b", config), log.getvalue()
+
+
+def test_the_same_seed_gives_the_same_weights(short_runs):
+    first, second = (run.translator.transformer.get_weights() for run in short_runs[:2])
+    for one, two in zip(first, second, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-6)
+
+
+def test_the_log_is_readable_where_no_terminal_is(short_runs):
+    log = short_runs[2]
+    assert re.search(r"1,000 training pairs \([\d,]+ target tokens\), 0 longer than 64", log)
+    assert re.search(r"epoch 1: loss \d+\.\d+, accuracy 0\.\d+, .* [\d,]+ tokens/s", log)
+    assert "reference" in log
+    assert "\r" not in log
+
+
+def test_a_run_is_never_overwritten(tiny_run, tiny_corpus, tiny_config):
+    before = (tiny_run.folder / "model.weights.h5").read_bytes()
+    with pytest.raises(InputError, match="holds a run already"):
+        train(tiny_corpus, tiny_run.folder, tiny_config)
+    assert (tiny_run.folder / "model.weights.h5").read_bytes() == before
+
+
+def test_a_corpus_without_a_part_is_refused_before_anything_is_written(tiny_corpus, tmp_path):
+    corpus = Corpus(name="half", train=tiny_corpus.train)
+    with pytest.raises(InputError, match="no validation pairs"):
+        train(corpus, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tiny_corpus, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        train(tiny_corpus, tmp_path / "file" / "run")
+
+
+def test_a_loss_that_is_no_number_stops_with_advice(tiny_corpus, tiny_config, tmp_path):
+    config = tiny_config.replace({"training": {"learning_rate_scale": 1e30, "max_steps": 10}})
+    with pytest.raises(InputError, match="learning_rate_scale"):
+        train(tiny_corpus, tmp_path / "run", config)
+    assert not (tmp_path / "run" / "model.weights.h5").exists()
+
+
+def test_the_tokens_per_second_count_real_tokens(tiny_run):
+    from keras_transformer.training.callbacks import ProgressBar
+
+    bar = ProgressBar(1)
+    bar.set_model(tiny_run.translator.transformer)
+    for metric in bar.model.metrics:
+        metric.reset_state()
+    source = np.array([[2, 5, 3, 0]])
+    labels = np.array([[5, 6, 3, 0]])
+    bar.model.test_on_batch((source, np.array([[2, 5, 6, 0]])), labels)
+    assert bar._real_tokens() == 3
+
+
+def test_a_time_limit_stops_after_the_step_that_passes_it():
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile(loss="mse")
+    seen = []
+    count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
+    model.fit(np.ones((40, 2)), np.ones((40, 1)), 1, 5, 0, callbacks=[Limits(None, 1e-9), count])
+    assert seen == [0]
+
+
+def test_best_weights_keep_the_best_and_leave_nothing_else(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    best = BestWeights(tmp_path / "model.weights.h5")
+    best.set_model(model)
+    for epoch, (value, loss) in enumerate([(1.0, 3.0), (2.0, 1.0), (3.0, 2.0), (4.0, np.nan)]):
+        model.set_weights([np.full((2, 1), value), np.zeros(1)])
+        best.on_epoch_end(epoch, {"val_loss": loss})
+    assert (best.loss, best.epoch) == (1.0, 2)
+    model.load_weights(best.path)
+    assert model.get_weights()[0][0, 0] == 2.0
+    assert [path.name for path in tmp_path.iterdir()] == ["model.weights.h5"]
+
+
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_trains(dtype, tiny_corpus, tiny_config, tmp_path):
+    config = tiny_config.replace({"training": {"dtype": dtype, "max_steps": 4}})
+    run = train(tiny_corpus, tmp_path / "run", config)
+    assert np.isfinite(run.metrics["validation_loss"])
+    assert Translator.load(run.folder).translate(["o gato dorme ."])[0].text
+
+
+def test_the_options_of_a_recipe_reach_the_model(tiny_config, tiny_run):
+    config = tiny_config.replace(
+        {"training": {"label_smoothing": 0.2, "warmup_steps": 7, "jit_compile": True}}
+    )
+    model = make_model(config, tiny_run.translator.tokenizers)
+    assert model.loss.label_smoothing == 0.2
+    assert model.optimizer._learning_rate.warmup_steps == 7
+    assert model.jit_compile
+    assert make_model(tiny_config, tiny_run.translator.tokenizers).jit_compile == bool(
+        tf.config.list_logical_devices("GPU")
+    )
