@@ -71,7 +71,7 @@ class TransformerLayer(keras.layers.Layer):
             "attention_dropout_rate": self.attention_dropout_rate,
             "residual_dropout_rate": self.residual_dropout_rate,
             "key_dim": self.key_dim,
-            "activation": keras.activations.serialize(self.activation),
+            "activation": self.activation,
             "norm_first": self.norm_first,
             "layer_norm_epsilon": self.layer_norm_epsilon,
             "rotary": self.rotary,
@@ -92,7 +92,11 @@ class TransformerLayer(keras.layers.Layer):
         )
 
     def get_config(self):
-        return {**super().get_config(), **self.layer_arguments()}
+        arguments = {
+            name: keras.activations.serialize(value) if callable(value) else value
+            for name, value in self.layer_arguments().items()
+        }
+        return {**super().get_config(), **arguments}
 
 
 class TransformerStack(TransformerLayer):

@@ -86,9 +86,7 @@ def rotate(x, position=0) -> tf.Tensor:
     angles = positions[:, tf.newaxis] * rates  # (seq, depth / 2)
     sines, cosines = tf.cast(tf.sin(angles), x.dtype), tf.cast(tf.cos(angles), x.dtype)
     first, second = tf.split(x, 2, axis=-1)
-    return tf.concat(
-        [first * cosines - second * sines, second * cosines + first * sines], axis=-1
-    )
+    return tf.concat([first * cosines - second * sines, second * cosines + first * sines], axis=-1)
 
 
 @keras.saving.register_keras_serializable("keras_transformer")

@@ -148,6 +148,16 @@ class Transformer(keras.Model):
             *args, jit_compile=False if jit_compile == "auto" else jit_compile, **kwargs
         )
 
+    def compile_from_config(self, config):
+        """Compiles a loaded model as the saved one was.
+
+        Keras leaves that to the model where `compile` is overridden.
+        """
+        import keras_transformer.training  # noqa: F401  registers the losses by their names
+
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
     def call(self, inputs, training=None, return_attention_scores=False):
         context_ids, x = inputs
         context_mask = padding_keep_mask(context_ids)

@@ -43,6 +43,7 @@ def _mean_over_tokens(label, pred, label_smoothing=0.0):
     return tf.math.divide_no_nan(tf.reduce_sum(losses), tf.reduce_sum(weights))
 
 
+@keras.saving.register_keras_serializable("keras_transformer")
 def masked_loss(label, pred):
     """Mean cross-entropy of the batch's real tokens, for ``compile(loss=masked_loss)``.
 

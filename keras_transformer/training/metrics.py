@@ -15,6 +15,7 @@ def _matches(label, pred):
     return matches * weights, weights
 
 
+@keras.saving.register_keras_serializable("keras_transformer")
 def masked_accuracy(label, pred):
     """Share of the batch's real tokens that were predicted, for ``compile(metrics=[...])``.
 

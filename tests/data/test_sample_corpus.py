@@ -4,6 +4,7 @@ import ast
 import hashlib
 import math
 import re
+import sys
 from collections import Counter, defaultdict
 from itertools import pairwise
 from pathlib import Path
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 import sacrebleu
 
+import keras_transformer.data.sample
 from keras_transformer.data import sample_corpus as module
-from keras_transformer.data import sample_lexicon as lexicon
-from keras_transformer.data.sample_corpus import (
+from keras_transformer.data.sample.adjectives import ADJECTIVES
+from keras_transformer.data.sample.clauses import (
     ALREADY,
     BACKGROUND,
     CAN,
@@ -28,23 +30,31 @@ from keras_transformer.data.sample_corpus import (
     PAST,
     PRESENT,
     PROGRESSIVE,
-    PRONOUNS,
     SINCE,
     STATE_PAST,
     USED_TO,
     WANT,
+    clause,
+)
+from keras_transformer.data.sample.conjugation import HE, THEY, WE, I, english, portuguese
+from keras_transformer.data.sample.nouns import BY_NAME, PEOPLE
+from keras_transformer.data.sample.phrases import (
+    CONTRACTIONS,
+    ELA,
+    ELE,
+    ELES,
+    EU,
+    NOS,
+    VOCE,
     NounPhrase,
     Phrase,
-    Writer,
-    clause,
-    generate_pairs,
-    sample_corpus,
     written,
 )
-from keras_transformer.data.sample_lexicon import HE, THEY, WE, Deed, I, english, portuguese
+from keras_transformer.data.sample.verbs import Deed
+from keras_transformer.data.sample.writer import DETERMINERS, Writer
+from keras_transformer.data.sample_corpus import generate_pairs, sample_corpus
 
 RECORDED_SHA256 = "6780913d584d17b8794b1eec3a90f722f4a10085f5836a90892e32b71b160770"
-EU, ELE, ELA, NOS, ELES, VOCE = PRONOUNS[:6]
 
 
 @pytest.fixture(scope="module")
@@ -120,16 +130,16 @@ def test_no_template_dominates_and_test_is_distributed_like_train(corpus):
 
 
 def test_standard_library_only():
-    for path in (module.__file__, lexicon.__file__):
-        for node in ast.walk(ast.parse(Path(path).read_text(encoding="utf-8"))):
+    modules = sorted(Path(keras_transformer.data.sample.__file__).parent.glob("*.py"))
+    assert len(modules) > 10
+    for path in (Path(module.__file__), *modules):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom):
                 names = [node.module]
             for name in names:
-                assert name.split(".")[0] in {
-                    *("__future__", "functools", "random", "collections", "dataclasses", "typing"),
-                    "keras_transformer",
-                }
+                ours = name.startswith("keras_transformer.data.sample.")
+                assert ours or name.split(".")[0] in sys.stdlib_module_names, (path.name, name)
 
 
 # --- Style ----------------------------------------------------------------------------------------
@@ -155,18 +165,18 @@ def test_both_sides_end_alike(pairs):
 def test_portuguese_contracts_and_english_says_an(pairs):
     for source, target in pairs:
         words = source.split()
-        assert not set(pairwise(words)) & set(module.CONTRACTIONS), source
+        assert not set(pairwise(words)) & set(CONTRACTIONS), source
         assert not re.search(r"\ba [aeiou]|\ban [^aeiou]", target), target
 
 
 def test_determiners_agree_with_nouns(pairs):
     noun_forms = defaultdict(set)
-    for noun in {id(n): n for n in (*lexicon.BY_NAME.values(), *lexicon.PEOPLE)}.values():
+    for noun in {id(n): n for n in (*BY_NAME.values(), *PEOPLE)}.values():
         noun_forms[noun.pt].add((noun.feminine, False))
         noun_forms[noun.pt_plural].add((noun.feminine, True))
     determiners = {}
     for name in ("the", "a", "this", "that"):
-        for index, word in enumerate(module.DETERMINERS[name][:4]):
+        for index, word in enumerate(DETERMINERS[name][:4]):
             for form in {word, "d" + word, "n" + word, "pel" + word}:
                 determiners[form] = (bool(index % 2), index > 1)
     del determiners["a"], determiners[""]  # `a` is also a preposition
@@ -346,12 +356,12 @@ def test_object_pronouns_stand_before_the_portuguese_verb():
     ],
 )
 def test_noun_phrases(name, determiner, options, expected):
-    noun, options = lexicon.BY_NAME[name], {"plural": False} | options
+    noun, options = BY_NAME[name], {"plural": False} | options
     assert written(Writer(0).noun_phrase(noun, determiner, adjective=0, **options)) == expected
 
 
 def test_adjectives_follow_and_agree():
-    phrase = Writer(0).noun_phrase(lexicon.BY_NAME["camisa"], "the", plural=True, adjective=1)
+    phrase = Writer(0).noun_phrase(BY_NAME["camisa"], "the", plural=True, adjective=1)
     article, noun, adjective = phrase.pt.split()
     assert (article, noun) == ("as", "camisas")
     assert adjective.endswith(("as", "is"))
@@ -370,7 +380,7 @@ def test_adjectives_follow_and_agree():
     ],
 )
 def test_adjective_forms(word, forms):
-    adjective = lexicon.ADJECTIVES[word]
+    adjective = ADJECTIVES[word]
     cells = [(False, False), (True, False), (False, True), (True, True)]
     assert tuple(adjective.agree(*cell) for cell in cells) == forms
 

@@ -78,9 +78,7 @@ def test_rows_sum_to_one_over_visible_keys_and_hidden_keys_get_exactly_zero(dtyp
 
 @pytest.mark.parametrize("jit_compile", [False, True], ids=["eager", "xla"])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_query_that_sees_nothing_gives_zero_output_weights_and_gradients(
-    dtype, jit_compile, rng
-):
+def test_a_query_that_sees_nothing_gives_zero_output_weights_and_gradients(dtype, jit_compile, rng):
     q, k, v = (tf.Variable(tf.cast(rng.normal(size=(2, 4, 4)), dtype)) for _ in range(3))
     keep = np.ones((2, 4, 4), bool)
     keep[0, 1] = False  # one query of the first row
@@ -92,8 +90,8 @@ def test_a_query_that_sees_nothing_gives_zero_output_weights_and_gradients(
             loss = tf.reduce_sum(output**2) + tf.reduce_sum(weights**2)
         return output, weights, tape.gradient(loss, [q, k, v])
 
-    output, weights, grads = tf.function(gradients, jit_compile=True)() if jit_compile else (
-        gradients()
+    output, weights, grads = (
+        tf.function(gradients, jit_compile=True)() if jit_compile else (gradients())
     )
     for tensor in (output, weights, *grads):
         assert np.isfinite(tf.cast(tensor, tf.float32)).all()
@@ -343,9 +341,7 @@ def sub_layer(dtype_policy, randomise):
 @NORMS
 @ROTARY
 @pytest.mark.parametrize("kind", [GlobalSelfAttention, CausalSelfAttention])
-def test_self_attention_obeys_the_padding_law(
-    kind, rotary, norm_first, sub_layer, tolerance, rng
-):
+def test_self_attention_obeys_the_padding_law(kind, rotary, norm_first, sub_layer, tolerance, rng):
     layer = sub_layer(kind, rotary=rotary, norm_first=norm_first)
     x = vectors(rng)
     long, keep = with_junk(x, rng)
@@ -413,8 +409,9 @@ def test_an_explicit_mask_wins_over_the_one_of_keras(kind, sub_layer, rng):
     implicit = np.array([[True, False, False, False, True]] * 2)
     carrying = with_keras_mask(x, implicit)
     if kind is CrossAttention:
-        expected, actual = layer(x, x, context_mask=explicit), layer(
-            x, carrying, context_mask=explicit
+        expected, actual = (
+            layer(x, x, context_mask=explicit),
+            layer(x, carrying, context_mask=explicit),
         )
     else:
         expected, actual = layer(x, x_mask=explicit), layer(carrying, x_mask=explicit)

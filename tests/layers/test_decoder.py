@@ -71,9 +71,7 @@ def test_steps_with_a_cache_equal_the_call(positions, norm_first, randomise, con
     expected = decoder(TARGET, context, context_mask=CONTEXT_KEEP)
     cache = decoder.initial_cache(tf.constant(context), tf.constant(CONTEXT_KEEP), 6)
     for position in range(4):
-        output, cache = decoder.step(
-            tf.constant(TARGET[:, position]), tf.constant(position), cache
-        )
+        output, cache = decoder.step(tf.constant(TARGET[:, position]), tf.constant(position), cache)
         real = REAL[:, position]
         np.testing.assert_allclose(
             output.numpy()[real, 0], expected.numpy()[real, position], rtol=0, atol=1e-4
@@ -185,9 +183,7 @@ def test_config_round_trips(positions, context):
     copy = keras.layers.deserialize(keras.layers.serialize(decoder))
     assert copy.get_config() == decoder.get_config()
     copy.set_weights(decoder.get_weights())
-    np.testing.assert_array_equal(
-        numbers(copy(TARGET, context)), numbers(decoder(TARGET, context))
-    )
+    np.testing.assert_array_equal(numbers(copy(TARGET, context)), numbers(decoder(TARGET, context)))
     layer = decoder.dec_layers[0]
     layer_copy = keras.layers.deserialize(keras.layers.serialize(layer))
     assert layer_copy.get_config() == layer.get_config()

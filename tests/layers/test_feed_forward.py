@@ -104,9 +104,7 @@ def test_config_round_trips(activation, rng):
     x = rng.normal(size=(2, 5, 6)).astype("float32")
     layer(x), copy(x)
     copy.set_weights(layer.get_weights())
-    np.testing.assert_array_equal(
-        tf.cast(copy(x), tf.float32), tf.cast(layer(x), tf.float32)
-    )
+    np.testing.assert_array_equal(tf.cast(copy(x), tf.float32), tf.cast(layer(x), tf.float32))
 
 
 def test_the_activation_is_the_one_asked_for(rng):

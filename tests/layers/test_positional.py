@@ -131,7 +131,7 @@ def test_padding_changes_no_other_embedding_and_is_masked(positions):
 
 
 def test_positions_are_named_where_unknown():
-    with pytest.raises(ValueError, match="sinusoidal.*rotary.*got 'circular'"):
+    with pytest.raises(ValueError, match=r"sinusoidal.*rotary.*got 'circular'"):
         PositionalEmbedding(11, 6, positions="circular")
 
 
