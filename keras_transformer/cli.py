@@ -209,9 +209,7 @@ def plot(model_path, output, text):
     translation = Translator.load(model_path).translate([text], attention=True)[0]
     if len(translation.tokens) < 2:
         raise InputError("TEXT: nothing was translated: there is no attention to draw.")
-    figure = attention_figure(
-        translation.source_tokens, translation.tokens, translation.attention
-    )
+    figure = attention_figure(translation.source_tokens, translation.tokens, translation.attention)
     try:
         figure.savefig(output)
     except (OSError, ValueError) as error:

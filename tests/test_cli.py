@@ -88,9 +88,7 @@ def test_translate_json_is_one_object_a_line(run, tiny_run):
 
 def test_evaluate_prints_and_writes_scores(run, tiny_run, pair_files, tmp_path):
     file = tmp_path / "scores.json"
-    answer = run(
-        "evaluate", "--model", tiny_run.folder, "--pairs", pair_files, "--json", file
-    )
+    answer = run("evaluate", "--model", tiny_run.folder, "--pairs", pair_files, "--json", file)
     assert answer.exit_code == 0, answer.stderr
     scores = json.loads(file.read_text())
     assert set(scores) == {"bleu", "bleu_none", "chrf", "sentences", "seconds"}

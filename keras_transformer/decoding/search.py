@@ -25,9 +25,7 @@ class SearchResult(NamedTuple):
     scores: tf.Tensor
 
 
-def greedy_search(
-    model, source, max_length, *, start_id, end_id, row_limits=None
-) -> SearchResult:
+def greedy_search(model, source, max_length, *, start_id, end_id, row_limits=None) -> SearchResult:
     """Takes the most probable token at every step.
 
     Args:
