@@ -27,6 +27,7 @@ from .layers.feed_forward import FeedForward, point_wise_feed_forward_network
 from .layers.encoder import Encoder, EncoderLayer
 from .layers.decoder import Decoder, DecoderLayer
 from .models.transformer import Transformer
+from .saving import load_model
 
 # Training.
 from .config import Config, DecodingConfig, ModelConfig, TokenizerConfig, TrainingConfig, preset
@@ -89,6 +90,7 @@ __all__ = [
     "get_angles",
     "greedy_search",
     "load_corpus",
+    "load_model",
     "make_batches",
     "masked_accuracy",
     "masked_loss",

@@ -8,10 +8,18 @@ import pytest
 from click.testing import CliRunner
 
 from keras_transformer.cli import main
+from keras_transformer.translator import Translator
 
 
 @pytest.fixture
-def run():
+def run(tiny_run, monkeypatch):
+    """Runs a command in this process; the tiny run is loaded, and compiled, already."""
+    load = Translator.load
+
+    def load_once(path):
+        return tiny_run.translator if path == tiny_run.folder else load(path)
+
+    monkeypatch.setattr(Translator, "load", load_once)
     return lambda *arguments, **options: CliRunner().invoke(
         main, [str(argument) for argument in arguments], **options
     )
@@ -27,7 +35,7 @@ def pair_files(tiny_corpus, tmp_path_factory):
     return f"{folder / 'test.pt'},{folder / 'test.en'}"
 
 
-def test_a_whole_session(pair_files, tmp_path):
+def test_from_training_to_an_exported_model(pair_files, tmp_path):
     """Train, translate, evaluate, export, translate again: each in a process of its own."""
 
     def command(*arguments, text=None):

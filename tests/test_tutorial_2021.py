@@ -309,7 +309,7 @@ def test_a_checkpoint_restores_model_and_optimizer(trained, tokenizers, train_ba
     assert manager.latest_checkpoint == ckpt_manager.latest_checkpoint
     fresh_optimizer.build(fresh.trainable_variables)
     ckpt.restore(manager.latest_checkpoint).assert_existing_objects_matched()
-    np.testing.assert_allclose(fresh([inp, tar[:, :-1]], training=False)[0], expected, atol=1e-6)
+    np.testing.assert_allclose(fresh([inp, tar[:, :-1]], training=False)[0], expected, atol=1e-4)
     assert int(fresh_optimizer.iterations) == int(optimizer.iterations) > 0
     for moment, original in zip(fresh_optimizer.variables, optimizer.variables, strict=True):
         np.testing.assert_array_equal(moment, original)
@@ -347,7 +347,7 @@ def test_the_third_value_is_the_dictionary_of_all_weights(translator, tokenizers
     }
     _, expected = translator.transformer([pt, en[:, :-1]], training=False)
     for name, value in attention_weights.items():
-        np.testing.assert_allclose(value, expected[name], atol=1e-5)
+        np.testing.assert_allclose(value, expected[name], atol=1e-4)
 
 
 def test_the_dictionary_is_given_inside_a_graph_too(translator, pairs):
@@ -357,7 +357,7 @@ def test_the_dictionary_is_given_inside_a_graph_too(translator, pairs):
     assert text == expected_text
     assert set(weights) == set(expected)
     for name, value in weights.items():
-        np.testing.assert_allclose(value, expected[name], atol=1e-5)
+        np.testing.assert_allclose(value, expected[name], atol=1e-4)
 
 
 def test_the_attention_can_be_drawn(translator, tokenizers, pairs):

@@ -114,12 +114,16 @@ def vocabularies(request, examples):
             for language in ("pt", "en")
         ]
     except (pytest.skip.Exception, FileNotFoundError):
-        split = tf_text.BasicTokenizer(lower_case=True)
         reserved = ["[PAD]", "[UNK]", "[START]", "[END]"]
-        return [
-            reserved + sorted({word.decode() for word in split.tokenize(lines).flat_values.numpy()})
-            for lines in (tf.stack(list(side)) for side in zip(*examples, strict=True))
-        ]
+        return [reserved + words(tf.stack(list(side))) for side in zip(*examples, strict=True)]
+
+
+def words(lines):
+    """The words of `lines` as BERT splits them: lower case, no accents, punctuation apart."""
+    lines = tf_text.normalize_utf8(tf_text.case_fold_utf8(lines), "NFD")
+    lines = tf.strings.regex_replace(lines, r"\p{Mn}", "")
+    lines = tf.strings.regex_replace(lines, r"([[:punct:]])", r" \1 ")
+    return sorted({word.decode() for word in tf.strings.split(lines).flat_values.numpy()})
 
 
 @pytest.fixture(scope="module", params=["package", "converter"])
@@ -240,7 +244,7 @@ def test_causal_self_attention_gives_the_first_tokens_the_same_with_and_without_
     assert sample_csa(en_emb).shape == en_emb.shape
     out1 = sample_csa(embed_en(en[:, :3]))
     out2 = sample_csa(embed_en(en))[:, :3]
-    assert float(tf.reduce_max(abs(out1 - out2))) < 1e-5
+    assert float(tf.reduce_max(abs(out1 - out2))) < 1e-4
 
 
 def test_feed_forward(embedded):
@@ -407,7 +411,7 @@ def test_the_weights_are_those_of_the_model_on_the_translation(translator, token
     pt = tokenizers.pt.tokenize(sentence[tf.newaxis]).to_tensor()
     en = tokenizers.en.tokenize(tf.constant([pairs[0][1]])).to_tensor()
     transformer((pt, en[:, :-1]), training=False)
-    np.testing.assert_allclose(weights, transformer.decoder.last_attn_scores, atol=1e-5)
+    np.testing.assert_allclose(weights, transformer.decoder.last_attn_scores, atol=1e-4)
 
 
 def test_the_attention_can_be_drawn(translator, tokenizers, pairs):

@@ -364,9 +364,7 @@ class CausalSelfAttention(BaseAttention):
         def attend(q):
             nonlocal cache
             new = self.mha.project_keys_values(q, q, position)
-            cache = tuple(
-                tf.where(here, fresh, old) for fresh, old in zip(new, cache, strict=True)
-            )
+            cache = tuple(tf.where(here, fresh, old) for fresh, old in zip(new, cache, strict=True))
             return self.mha.attend(q, *cache, positions <= position, position=position)
 
         return self._residual(x, attend), cache
