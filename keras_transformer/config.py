@@ -159,7 +159,7 @@ PRESETS: dict[str, Config] = {
         model=ModelConfig(norm_first=True),
         tokenizer=TokenizerConfig(vocab_size=2000),
         training=TrainingConfig(
-            epochs=6, batch_tokens=2048, warmup_steps=400, label_smoothing=0.1, max_tokens=64
+            epochs=4, batch_tokens=2048, warmup_steps=400, label_smoothing=0.1, max_tokens=64
         ),
     ),
 }

@@ -35,6 +35,8 @@ def scaled_dot_product_attention(q, k, v, mask=None, *, dropout=None):
     # Dividing before the product gives the same number and keeps float16 products in range.
     matmul_qk = tf.matmul(q / tf.cast(tf.math.sqrt(dk), q.dtype), k, transpose_b=True)
     logits = tf.cast(matmul_qk, tf.float64 if q.dtype == tf.float64 else tf.float32)
+    if q.dtype == tf.float16:  # a product beyond its range came out infinite
+        logits = tf.clip_by_value(logits, tf.float16.min, tf.float16.max)
 
     any_visible = None
     if mask is not None:

@@ -128,11 +128,12 @@ def test_equals_equation_one_in_float64(masked, rng):
             np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize("size", [50.0, 1000.0])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_large_scores_do_not_overflow(dtype):
-    """Products of queries and keys beyond float16's range, divided they fit; and a huge mask."""
-    q = tf.cast(tf.fill((1, 2, 64), 50.0), dtype)
-    k = tf.cast(tf.stack([tf.fill((64,), 50.0), tf.fill((64,), -50.0)])[tf.newaxis], dtype)
+def test_large_scores_do_not_overflow(dtype, size):
+    """Products beyond float16's range that fit once divided, and that do not; and a huge mask."""
+    q = tf.cast(tf.fill((1, 2, 64), size), dtype)
+    k = tf.cast(tf.stack([tf.fill((64,), size), tf.fill((64,), -size)])[tf.newaxis], dtype)
     v = tf.cast([[[1.0], [2.0]]], dtype)
     np.testing.assert_array_equal(scaled_dot_product_attention(q, k, v)[0][..., 0], [[1, 1]])
     for hide_first in (np.array([[1.0, 0.0]], "float32"), np.array([[False, True]])):
