@@ -4,6 +4,7 @@ Three kinds share one face. They hold their vocabulary as constants, so a SavedM
 needs no files beside it and nothing but tensorflow and tensorflow_text to run.
 """
 
+import abc
 import json
 import os
 import tempfile
@@ -28,7 +29,7 @@ from keras_transformer.special_tokens import END, PAD, RESERVED_TOKENS, START, U
 Ids = tf.RaggedTensor | tf.Tensor
 
 
-class SubwordTokenizer(tf.Module):
+class SubwordTokenizer(tf.Module, abc.ABC):
     """What all kinds do; a kind adds `_encode`, `_decode` and how its vocabulary is kept.
 
     Ids 0 to 3 are `[PAD]`, `[UNK]`, `[START]`, `[END]`. The text never yields the control tokens,
@@ -150,24 +151,25 @@ class SubwordTokenizer(tf.Module):
         return {"kind": self.kind, "normalization": self.normalization, "file": name}
 
     @classmethod
+    @abc.abstractmethod
     def from_bytes(cls, vocabulary: bytes, normalization: str) -> Self:
         """Makes a tokenizer from the content of its vocabulary file."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _vocabulary_bytes(self) -> bytes:
-        raise NotImplementedError
+        """Content of the vocabulary file."""
 
+    @abc.abstractmethod
     def _encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
         """(batch,) strings → (batch, None) int64 ids without start and end."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _decode(self, ids: tf.RaggedTensor) -> tf.Tensor:
         """(batch, None) ids without control tokens → (batch,) strings."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _pieces(self, ids: tf.Tensor) -> tf.Tensor:
         """Ids → the tokens of the vocabulary, same shape."""
-        raise NotImplementedError
 
     def _humanize(self, text: tf.Tensor) -> tf.Tensor:
         return humanize(text, self.normalization)

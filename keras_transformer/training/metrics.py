@@ -1,5 +1,7 @@
 """Metrics that weigh every real token of an epoch alike, however it was batched."""
 
+import abc
+
 import keras
 import tensorflow as tf
 
@@ -30,7 +32,7 @@ def masked_accuracy(label, pred):
     return tf.math.divide_no_nan(tf.reduce_sum(matches), tf.reduce_sum(weights))
 
 
-class _MeanOverTokens(keras.metrics.Metric):
+class _MeanOverTokens(keras.metrics.Metric, abc.ABC):
     """Sum over all tokens since the last reset, divided by their number."""
 
     def __init__(self, name, **kwargs):
@@ -38,9 +40,9 @@ class _MeanOverTokens(keras.metrics.Metric):
         self.total = self.add_variable((), "zeros", dtype="float32", name="total")
         self.tokens = self.add_variable((), "zeros", dtype="float32", name="tokens")
 
+    @abc.abstractmethod
     def _values(self, y_true, y_pred):
         """``(values, weights)`` of every token; padding has weight 0."""
-        raise TypeError("A subclass says what is averaged.")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         values, weights = self._values(y_true, y_pred)
