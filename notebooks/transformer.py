@@ -79,7 +79,7 @@ transformer.compile(
     metrics=[kt.MaskedAccuracy()],
 )
 history = transformer.fit(
-    train_batches, epochs=6, validation_data=val_batches, verbose=2, shuffle=False
+    train_batches, epochs=4, validation_data=val_batches, verbose=2, shuffle=False
 )
 
 # %% [markdown]

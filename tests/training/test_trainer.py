@@ -122,7 +122,9 @@ def test_a_time_limit_stops_after_the_step_that_passes_it():
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile(loss="mse")
     seen = []
-    count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, _: seen.append(batch))
+    count = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append(batch)
+    )
     limits = Limits(max_minutes=1e-9)
     model.fit(
         np.ones((40, 2)), np.ones((40, 1)), batch_size=1, verbose=0, callbacks=[limits, count]
