@@ -6,17 +6,18 @@ axes of pyplot, as in the tutorial.
 """
 
 import csv
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from keras_transformer.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
 COLOUR_MAP = "viridis"  # perceptually uniform: equal steps of weight look equal
@@ -53,7 +54,7 @@ def plot_attention_head(in_tokens: Any, translated_tokens: Any, attention: Any) 
 
 def plot_attention_weights(
     sentence: Any, translated_tokens: Any, attention_heads: Any, *, tokenizers: Any
-) -> "Figure":
+) -> Figure:
     """Draws the attention of every head of a translation, in a grid.
 
     Args:
@@ -77,7 +78,7 @@ def plot_attention_weights(
     return attention_figure(in_tokens, translated_tokens, attention_heads)
 
 
-def attention_figure(in_tokens: Any, translated_tokens: Any, attention_heads: Any) -> "Figure":
+def attention_figure(in_tokens: Any, translated_tokens: Any, attention_heads: Any) -> Figure:
     """Draws the attention of every head of a translation, in a grid, from its tokens.
 
     Args:
@@ -137,7 +138,7 @@ def _draw_head(
     return image
 
 
-def plot_positional_encoding(encoding: Any) -> "Figure":
+def plot_positional_encoding(encoding: Any) -> Figure:
     """Draws a positional encoding: position along the side, depth along the bottom.
 
     Args:
@@ -165,7 +166,7 @@ def plot_positional_encoding(encoding: Any) -> "Figure":
     return figure
 
 
-def plot_masks(mask: Any) -> "Figure":
+def plot_masks(mask: Any) -> Figure:
     """Draws an attention mask, the visible keys of each query filled.
 
     Args:
@@ -194,7 +195,7 @@ def plot_masks(mask: Any) -> "Figure":
     return figure
 
 
-def plot_learning_rate(schedule: Callable[[Any], Any], steps: int = 40_000) -> "Figure":
+def plot_learning_rate(schedule: Callable[[Any], Any], steps: int = 40_000) -> Figure:
     """Draws a learning-rate schedule.
 
     Args:
@@ -222,7 +223,7 @@ def plot_learning_rate(schedule: Callable[[Any], Any], steps: int = 40_000) -> "
     return figure
 
 
-def plot_training_curves(history: Any) -> "Figure":
+def plot_training_curves(history: Any) -> Figure:
     """Draws the quantities of a training run by epoch, training and validation together.
 
     Args:
@@ -291,10 +292,17 @@ def _columns(history: Any) -> dict[str, list[float]]:
     return columns
 
 
-def _figure(width: float, height: float) -> "Figure":
-    from matplotlib.figure import Figure
+class _NotebookFigure(Figure):
+    """A figure that a notebook shows even where pyplot was never imported."""
 
-    return Figure(figsize=(width, height), layout="constrained")
+    def _repr_png_(self) -> bytes:
+        png = io.BytesIO()
+        self.savefig(png, format="png")
+        return png.getvalue()
+
+
+def _figure(width: float, height: float) -> Figure:
+    return _NotebookFigure(figsize=(width, height), layout="constrained")
 
 
 def _text(value: Any) -> str:

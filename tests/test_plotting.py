@@ -232,3 +232,11 @@ def test_wrong_training_logs(tmp_path, text, message):
 def test_wrong_history():
     with pytest.raises(InputError, match="a history of type list"):
         plotting.plot_training_curves([1, 2])
+
+
+def test_a_notebook_can_show_a_figure_without_pyplot():
+    from IPython.core.formatters import DisplayFormatter
+
+    figure = plotting.attention_figure(["[START]", "a"], ["[START]", "b"], np.ones((1, 1, 2)))
+    shown, _ = DisplayFormatter().format(figure)
+    assert shown["image/png"].startswith(b"\x89PNG")
