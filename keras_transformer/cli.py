@@ -81,6 +81,17 @@ def _import_tensorflow_quietly():
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Prepared data, or an archive.")
 @click.option("--seed", type=int, help="Of initial weights, dropout and the order of batches.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all unless given.")
+@click.option("--resume", is_flag=True, help="Go on with the run in the folder, if there is one.")
+@click.option(
+    "--init-from", type=click.Path(path_type=Path), help="A run whose weights to start from."
+)
+@click.option(
+    "--strategy",
+    type=click.Choice(["one", "mirrored", "multiworker"]),
+    default="one",
+    show_default=True,
+    help="One device; all GPUs of this host; or all hosts named in TF_CONFIG.",
+)
 def train(
     dataset,
     output,
@@ -93,15 +104,22 @@ def train(
     data_dir,
     seed,
     threads,
+    resume,
+    init_from,
+    strategy,
 ):
     """Train a model and write a run folder.
 
     Without a limit the preset's number of epochs is run; --max-steps and --max-minutes replace it
-    unless --epochs is given too.
+    unless --epochs is given too. A run that was interrupted goes on with --resume.
     """
-    from keras_transformer.config import load_changes, preset
+    from keras_transformer.config import config_from_json, load_changes, preset
 
-    config = preset(preset_name or ("quick" if dataset == "sample" else "tutorial"))
+    begun = output / "config.json"
+    if resume and preset_name is None and begun.exists():
+        config = config_from_json(begun)
+    else:
+        config = preset(preset_name or ("quick" if dataset == "sample" else "tutorial"))
     if config_file is not None:
         config = config.replace(load_changes(config_file), config_file)
     limits = {"epochs": epochs, "max_steps": max_steps, "max_minutes": max_minutes}
@@ -117,10 +135,23 @@ def train(
         tf.config.threading.set_inter_op_parallelism_threads(threads)
 
     from keras_transformer.data import load_corpus
+    from keras_transformer.training.distribution import make_strategy
     from keras_transformer.training.trainer import train as run
 
+    # A strategy over several hosts must exist before TensorFlow does anything else.
+    distribution = make_strategy(strategy)
     corpus = load_corpus(dataset, data_dir=data_dir, validation_pairs=validation_pairs)
-    run(corpus, output, config)
+    try:
+        run(
+            corpus,
+            output,
+            config,
+            resume=resume,
+            init_from=init_from,
+            strategy=distribution,
+        )
+    except KeyboardInterrupt:
+        sys.exit(130)  # what shells expect after Ctrl-C
 
 
 @main.command()

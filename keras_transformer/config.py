@@ -66,11 +66,20 @@ class TrainingConfig:
     max_steps: _Count | None = None
     max_minutes: _Positive | None = None
     batch_tokens: _Count = 4096  # padded tokens of the longer side in one batch
+    accumulate: _Count = 1  # batches whose gradients make one step
     max_tokens: Annotated[int, pydantic.Field(ge=8)] = 128  # longer pairs are left out, counted
+    schedule: Literal["inverse_sqrt", "linear"] = "inverse_sqrt"  # linear: to 0 at the limit
     warmup_steps: _Count = 4000  # step with the highest learning rate
-    learning_rate_scale: _Positive = 1.0  # factor on the paper's schedule
+    learning_rate: _Positive | None = None  # highest; None: the paper's for d_model and warm-up
+    learning_rate_scale: _Positive = 1.0  # factor on it
     beta_2: _Rate = 0.98  # of Adam; beta_1 is 0.9
+    clip_norm: _Positive | None = None  # longest gradient
     label_smoothing: _Rate = 0.0
+    average_decay: _Rate | None = None  # of a moving average of the weights, which is then used
+    patience: _Count | None = None  # stop after this many epochs without a better score
+    select_by: Literal["loss", "bleu"] = "loss"  # the validation score that chooses weights
+    bleu_sentences: Annotated[int, pydantic.Field(ge=0)] = 200  # translated after each epoch
+    checkpoint_minutes: _Positive = 5.0  # longest time whose work an interruption repeats
     dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     jit_compile: bool | None = None  # XLA for the training step; None: on a GPU only
     seed: int = 1  # of initial weights, dropout and the order of batches
@@ -94,6 +103,11 @@ class Config:
     decoding: DecodingConfig = dataclasses.field(default_factory=DecodingConfig)
 
     def __post_init__(self):
+        if self.training.select_by == "bleu" and not self.training.bleu_sentences:
+            raise InputError(
+                "training.select_by: bleu needs sentences to translate: set "
+                "training.bleu_sentences above 0."
+            )
         if self.model.share_embeddings and not self.tokenizer.shared:
             raise InputError(
                 "model.share_embeddings needs one vocabulary: set tokenizer.shared to true."

@@ -30,6 +30,7 @@ class Translator(tf.Module, TranslatesLines):
         transformer: a `Transformer`, or any model with its `encode`, `initial_cache`,
             `decode_step`, `cross_attention_scores` and `max_length`.
         decoding: limits of the search.
+        jit_compile: compile the search with XLA, which pays off after some hundred sentences.
 
     Example:
         >>> translator = Translator(tokenizers, transformer)
@@ -37,7 +38,7 @@ class Translator(tf.Module, TranslatesLines):
         >>> translator.translate(["bom dia.", "obrigado."])[1].text
     """
 
-    def __init__(self, tokenizers, transformer, *, decoding=None):
+    def __init__(self, tokenizers, transformer, *, decoding=None, jit_compile=True):
         super().__init__()
         self.tokenizers = as_tokenizers(tokenizers)
         self.transformer = transformer
@@ -45,7 +46,10 @@ class Translator(tf.Module, TranslatesLines):
         start, end = self.tokenizers.target.tokenize(tf.constant([""]))[0].numpy()
         self.start_id, self.end_id = int(start), int(end)
         self._compiled_search = CompiledSearch(
-            transformer, start_id=self.start_id, end_id=self.end_id
+            transformer,
+            start_id=self.start_id,
+            end_id=self.end_id,
+            jit_compile=jit_compile,
         )
 
     def __call__(self, sentence, max_length=MAX_TOKENS):

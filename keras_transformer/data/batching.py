@@ -5,8 +5,9 @@ batch of a bucket has the same shape, so that little is padding and a compiled s
 of shapes. What is left over in a bucket moves on to the next one.
 """
 
+import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import tensorflow as tf
@@ -49,6 +50,16 @@ class TokenizedPairs:
     def target_tokens(self) -> int:
         """Number of tokens that one epoch predicts."""
         return len(self.target) - len(self)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What `TokenizedPairs` is made of, ready for ``np.savez``."""
+        return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+
+    @classmethod
+    def from_arrays(cls, arrays) -> "TokenizedPairs":
+        """The inverse of `arrays`."""
+        values = {field.name: arrays[field.name] for field in fields(cls)}
+        return cls(**{**values, "dropped": int(values["dropped"])})
 
 
 def tokenize_pairs(dataset, tokenizers, max_tokens=None) -> TokenizedPairs:
@@ -147,42 +158,74 @@ def pad_batch(pairs: TokenizedPairs, indices, length: int, rows: int):
         ``((source, target_in), target_out)``, each int32 ``(rows, length)``: the source, the
         target without its end, and the target without its start (teacher forcing).
     """
-    source, target_in, target_out = (np.full((rows, length), PAD, np.int32) for _ in range(3))
-    for row, i in enumerate(indices):
-        ids = pairs.source[pairs.source_starts[i] : pairs.source_starts[i + 1]]
-        source[row, : len(ids)] = ids
-        ids = pairs.target[pairs.target_starts[i] : pairs.target_starts[i + 1]]
-        target_in[row, : len(ids) - 1] = ids[:-1]
-        target_out[row, : len(ids) - 1] = ids[1:]
+
+    def padded(ids, starts, ends):
+        """``(rows, length)`` of the stretches of `ids` from `starts` to `ends`."""
+        batch = np.full((rows, length), PAD, np.int32)
+        places = starts[:, np.newaxis] + np.arange(length)
+        real = places < ends[:, np.newaxis]
+        batch[: len(starts)][real] = ids[places[real]]
+        return batch
+
+    indices = np.asarray(indices)
+    source_starts, target_starts = pairs.source_starts[indices], pairs.target_starts[indices]
+    source_ends = pairs.source_starts[indices + 1]
+    target_ends = pairs.target_starts[indices + 1]
+    source = padded(pairs.source, source_starts, source_ends)
+    target_in = padded(pairs.target, target_starts, target_ends - 1)
+    target_out = padded(pairs.target, target_starts + 1, target_ends)
     return (source, target_in), target_out
 
 
-def batch_dataset(pairs: TokenizedPairs, batch_tokens, *, shuffle=True, seed=None):
-    """Padded batches of all pairs; each time through is one epoch.
+class Batches:
+    """Padded batches of a corpus, in an order that follows from the seed and the epoch alone.
 
     Args:
         pairs: from `tokenize_pairs`.
         batch_tokens: most tokens on one side of a batch, padding included.
-        shuffle: shuffle pairs and batches, differently in each epoch.
-        seed: makes the epochs repeatable: the first time through the result is always the same,
-            and so is the second.
-
-    Returns:
-        `tf.data.Dataset` of ``((source, target_in), target_out)`` as from `pad_batch`; its
-        cardinality is the number of batches.
+        shuffle: shuffle pairs and batches, differently in each epoch; otherwise they stand by
+            length.
+        seed: of the shuffling; ``None`` for one that is never the same.
+        rows_multiple: the number of rows of every batch is a multiple of this, filled up with
+            rows of padding where need be, so that replicas can share it.
     """
-    lengths = pairs.lengths()
-    seeds = np.random.SeedSequence(seed)
 
-    def epoch() -> Iterator:
-        rng = np.random.default_rng(seeds.spawn(1)[0]) if shuffle else None
-        for indices, length in plan_batches(lengths, batch_tokens, rng):
-            yield pad_batch(pairs, indices, length, rows_of(length, batch_tokens))
+    def __init__(self, pairs, batch_tokens, *, shuffle=True, seed=None, rows_multiple=1):
+        self.pairs = pairs
+        self.batch_tokens = batch_tokens
+        self.shuffle = shuffle
+        self.rows_multiple = rows_multiple
+        self._seeds = np.random.SeedSequence(seed).entropy
+        self._lengths = pairs.lengths()
+        self._number = len(plan_batches(self._lengths, batch_tokens))
 
-    ids = tf.TensorSpec((None, None), tf.int32)
-    dataset = tf.data.Dataset.from_generator(epoch, output_signature=((ids, ids), ids))
-    count = len(plan_batches(lengths, batch_tokens))
-    return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(4)
+    def __len__(self) -> int:
+        """Number of batches in an epoch."""
+        return self._number
+
+    def epoch(self, number, start=0) -> Iterator:
+        """The batches of one epoch.
+
+        Args:
+            number: of the epoch, from 0.
+            start: number of batches to leave out at its beginning.
+
+        Yields:
+            ``((source, target_in), target_out)`` as from `pad_batch`.
+        """
+        rng = np.random.default_rng([self._seeds, number]) if self.shuffle else None
+        for indices, length in plan_batches(self._lengths, self.batch_tokens, rng)[start:]:
+            rows = -(-rows_of(length, self.batch_tokens) // self.rows_multiple)
+            yield pad_batch(self.pairs, indices, length, rows * self.rows_multiple)
+
+    def dataset(self) -> tf.data.Dataset:
+        """The batches for ``fit``; each time through is the next epoch."""
+        numbers = itertools.count()
+        ids = tf.TensorSpec((None, None), tf.int32)
+        dataset = tf.data.Dataset.from_generator(
+            lambda: self.epoch(next(numbers)), output_signature=((ids, ids), ids)
+        )
+        return dataset.apply(tf.data.experimental.assert_cardinality(len(self))).prefetch(4)
 
 
 def make_batches(
@@ -193,11 +236,12 @@ def make_batches(
     Args:
         dataset: `tf.data.Dataset` of ``(source, target)`` scalar strings.
         tokenizers: an object with ``.source`` and ``.target``.
-        batch_tokens, shuffle, seed: as for `batch_dataset`.
+        batch_tokens, shuffle, seed: as for `Batches`.
         max_tokens: pairs with a longer side are left out.
 
     Returns:
-        `tf.data.Dataset` of ``((source, target_in), target_out)``, int32 ``(rows, length)``.
+        `tf.data.Dataset` of ``((source, target_in), target_out)``, int32 ``(rows, length)``; each
+        time through is one epoch, and its cardinality is the number of batches.
     """
     pairs = tokenize_pairs(dataset, tokenizers, max_tokens)
-    return batch_dataset(pairs, batch_tokens, shuffle=shuffle, seed=seed)
+    return Batches(pairs, batch_tokens, shuffle=shuffle, seed=seed).dataset()

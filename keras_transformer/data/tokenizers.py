@@ -39,7 +39,7 @@ __all__ = [
     "tutorial_tokenizers",
 ]
 
-_FILE = "tokenizers.json"
+FILE = "tokenizers.json"
 _METHODS = ("tokenize", "detokenize", "lookup", "get_vocab_size")
 
 
@@ -102,7 +102,7 @@ class Tokenizers(tf.Module):
             "source": {"language": self.source_language, **source},
             "target": {"language": self.target_language, **target},
         }
-        write_atomically(Path(folder) / _FILE, json_bytes(content))
+        write_atomically(Path(folder) / FILE, json_bytes(content))
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> Self:
@@ -111,7 +111,7 @@ class Tokenizers(tf.Module):
         Raises:
             InputError: files missing or damaged.
         """
-        path = Path(folder) / _FILE
+        path = Path(folder) / FILE
         content = read_json(path)
         try:
             sides = content["source"], content["target"]

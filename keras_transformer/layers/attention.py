@@ -9,6 +9,8 @@ import keras
 import tensorflow as tf
 
 from keras_transformer.layers import masks
+from keras_transformer.layers.dropout import Dropout
+from keras_transformer.layers.normalization import LayerNormalization
 from keras_transformer.layers.positional import rotate
 
 
@@ -97,7 +99,7 @@ class MultiHeadAttention(keras.layers.Layer):
         self.key_dim = key_dim
         self.dropout = dropout
         self.rotary = rotary
-        self._dropout_layer = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self._dropout_layer = Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, v_shape, k_shape=None, q_shape=None):
         k_shape, q_shape = k_shape or v_shape, q_shape or v_shape
@@ -137,8 +139,14 @@ class MultiHeadAttention(keras.layers.Layer):
         return None
 
     def call(self, v, k, q, mask=None, causal=False, training=None):
-        keys, values = self.project_keys_values(k, v)
-        return self.attend(q, keys, values, mask, causal=causal, training=training)
+        if q is k and k is v:  # self-attention: one product instead of three
+            queries, keys, values = _project(q, self.query_dense, self.key_dense, self.value_dense)
+            if self.rotary:
+                queries, keys = rotate(queries), rotate(keys)
+        else:
+            keys, values = self.project_keys_values(k, v)
+            queries = self._project_queries(q)
+        return self._attend(queries, keys, values, mask, causal, training)
 
     def project_keys_values(self, k, v, position=0):
         """Keys and values of all heads, as attention and the cache want them.
@@ -150,9 +158,15 @@ class MultiHeadAttention(keras.layers.Layer):
         Returns:
             two tensors ``(batch, heads, key, key_dim)``.
         """
-        keys = tf.transpose(self.key_dense(k), (0, 2, 1, 3))
-        values = tf.transpose(self.value_dense(v), (0, 2, 1, 3))
+        if k is v:
+            keys, values = _project(k, self.key_dense, self.value_dense)
+        else:
+            (keys,), (values,) = _project(k, self.key_dense), _project(v, self.value_dense)
         return (rotate(keys, position) if self.rotary else keys), values
+
+    def _project_queries(self, q, position=0):
+        (queries,) = _project(q, self.query_dense)  # (batch, heads, query, key_dim)
+        return rotate(queries, position) if self.rotary else queries
 
     def attend(self, q, keys, values, mask=None, *, position=0, causal=False, training=None):
         """Attention of queries over keys and values that are already projected.
@@ -167,9 +181,10 @@ class MultiHeadAttention(keras.layers.Layer):
         Returns:
             ``(output, attention_weights)`` as the call does.
         """
-        queries = tf.transpose(self.query_dense(q), (0, 2, 1, 3))  # (batch, heads, query, key_dim)
-        if self.rotary:
-            queries = rotate(queries, position)
+        queries = self._project_queries(q, position)
+        return self._attend(queries, keys, values, mask, causal, training)
+
+    def _attend(self, queries, keys, values, mask, causal, training):
         if causal:
             future_hidden = masks.causal_keep_mask(tf.shape(queries)[2], tf.shape(keys)[2])
             mask = future_hidden if mask is None else masks.as_keep_mask(mask) & future_hidden
@@ -177,7 +192,7 @@ class MultiHeadAttention(keras.layers.Layer):
         if self.dropout:
             drop = lambda weights: self._dropout_layer(weights, training=training)  # noqa: E731
         output, weights = scaled_dot_product_attention(queries, keys, values, mask, dropout=drop)
-        return self.output_dense(tf.transpose(output, (0, 2, 1, 3))), weights
+        return _merge_heads(output, self.output_dense), weights
 
     def get_config(self):
         return {
@@ -188,6 +203,37 @@ class MultiHeadAttention(keras.layers.Layer):
             "dropout": self.dropout,
             "rotary": self.rotary,
         }
+
+
+def _project(x, *layers):
+    """The heads of several projections of one tensor, computed as one matrix product.
+
+    Args:
+        x: ``(batch, seq, width)``.
+        layers: built dense layers to ``(heads, key_dim)``.
+
+    Returns:
+        for each layer ``(batch, heads, seq, key_dim)``.
+    """
+    width, heads, key_dim = layers[0].kernel.shape
+    kernels = [tf.reshape(layer.kernel, (width, heads * key_dim)) for layer in layers]
+    biases = [tf.reshape(layer.bias, (heads * key_dim,)) for layer in layers]
+    x = tf.cast(x, layers[0].compute_dtype)
+    batch, length = tf.shape(x)[0], tf.shape(x)[1]
+    y = tf.matmul(tf.reshape(x, (-1, width)), tf.cast(tf.concat(kernels, 1), x.dtype))
+    y = tf.nn.bias_add(y, tf.cast(tf.concat(biases, 0), x.dtype))
+    y = tf.reshape(y, (batch, length, len(layers), heads, key_dim))
+    return tf.unstack(tf.transpose(y, (2, 0, 3, 1, 4)))
+
+
+def _merge_heads(x, layer):
+    """The output projection of ``(batch, heads, seq, key_dim)``: ``(batch, seq, d_model)``."""
+    heads, key_dim, width = layer.kernel.shape
+    batch, length = tf.shape(x)[0], tf.shape(x)[2]
+    x = tf.reshape(tf.transpose(x, (0, 2, 1, 3)), (-1, heads * key_dim))
+    kernel = tf.reshape(layer.kernel, (heads * key_dim, width))
+    y = tf.nn.bias_add(tf.matmul(x, tf.cast(kernel, x.dtype)), tf.cast(layer.bias, x.dtype))
+    return tf.reshape(y, (batch, length, width))
 
 
 def _glorot(fan_in: int, fan_out: int) -> keras.initializers.Initializer:
@@ -244,11 +290,9 @@ class BaseAttention(keras.layers.Layer):
             rotary=rotary,
             dtype=self.dtype_policy,
         )
-        self.layernorm = keras.layers.LayerNormalization(
-            epsilon=layer_norm_epsilon, dtype=self.dtype_policy
-        )
+        self.layernorm = LayerNormalization(epsilon=layer_norm_epsilon, dtype=self.dtype_policy)
         self.add = keras.layers.Add(dtype=self.dtype_policy)
-        self.dropout_layer = keras.layers.Dropout(residual_dropout, dtype=self.dtype_policy)
+        self.dropout_layer = Dropout(residual_dropout, dtype=self.dtype_policy)
         self.last_attn_scores = None
         self.supports_masking = True
 

@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_transformer.layers.dropout import Dropout
+from keras_transformer.layers.normalization import LayerNormalization
 from keras_transformer.layers.positional import PositionalEmbedding
 
 
@@ -140,12 +142,10 @@ class TransformerStack(TransformerLayer):
             embeddings_initializer=embeddings_initializer,
             dtype=self.dtype_policy,
         )
-        self.dropout = keras.layers.Dropout(self.dropout_rate, dtype=self.dtype_policy)
+        self.dropout = Dropout(self.dropout_rate, dtype=self.dtype_policy)
         # Pre-norm leaves the sum of all sub-layers unnormalised; one norm at the end mends that.
         self.final_norm = (
-            keras.layers.LayerNormalization(
-                epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy
-            )
+            LayerNormalization(epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy)
             if self.norm_first
             else None
         )

@@ -2,6 +2,9 @@
 
 import keras
 
+from keras_transformer.layers.dropout import Dropout
+from keras_transformer.layers.normalization import LayerNormalization
+
 
 def point_wise_feed_forward_network(
     d_model, dff, activation="relu", *, convolution=False, dtype=None
@@ -68,12 +71,10 @@ class FeedForward(keras.layers.Layer):
         self.seq = point_wise_feed_forward_network(
             d_model, dff, self.activation, dtype=self.dtype_policy
         )
-        self.seq.add(keras.layers.Dropout(dropout_rate, dtype=self.dtype_policy))
+        self.seq.add(Dropout(dropout_rate, dtype=self.dtype_policy))
         self.seq.supports_masking = True  # works position by position, whatever the mask
         self.add = keras.layers.Add(dtype=self.dtype_policy)
-        self.layer_norm = keras.layers.LayerNormalization(
-            epsilon=layer_norm_epsilon, dtype=self.dtype_policy
-        )
+        self.layer_norm = LayerNormalization(epsilon=layer_norm_epsilon, dtype=self.dtype_policy)
         self.supports_masking = True
 
     def build(self, x_shape):

@@ -5,10 +5,13 @@ Keras 3 the implicit ones do not survive the first attention; every weight exist
 model does; one decoding step with an explicit cache stands beside the call for training.
 """
 
+import random
+
 import keras
 import tensorflow as tf
 
 from keras_transformer.layers import Decoder, Encoder
+from keras_transformer.layers.dropout import dropout_seed
 from keras_transformer.layers.masks import drop_keras_mask, padding_keep_mask
 
 
@@ -125,6 +128,7 @@ class Transformer(keras.Model):
             else keras.layers.Dense(self.target_vocab_size, dtype=self.dtype_policy)
         )
         self.build(((None, None), (None, None)))
+        self._dropout_seed = random.randrange(2**31)  # follows keras.utils.set_random_seed
 
     def build(self, input_shape):
         if self.built:
@@ -159,20 +163,44 @@ class Transformer(keras.Model):
         self.optimizer.build(self.trainable_variables)
 
     def call(self, inputs, training=None, return_attention_scores=False):
+        logits = drop_keras_mask(self._logits(self.decoder_output(inputs, training)))
+        if return_attention_scores:
+            return logits, self.last_attention_scores()
+        return logits
+
+    def decoder_output(self, inputs, training=None):
+        """The call, short of the last layer.
+
+        Returns:
+            ``(batch, target, d_model)``; its product with `output_projection` gives the logits.
+        """
         context_ids, x = inputs
         context_mask = padding_keep_mask(context_ids)
         context = self.encoder(context_ids, x_mask=context_mask, training=training)
-        x = self.decoder(
+        return self.decoder(
             x,
             context,
             x_mask=padding_keep_mask(x),
             context_mask=context_mask,
             training=training,
         )
-        logits = drop_keras_mask(self._logits(x))
-        if return_attention_scores:
-            return logits, self.last_attention_scores()
-        return logits
+
+    def output_projection(self) -> tuple:
+        """Weights of the last layer.
+
+        Returns:
+            ``(kernel, bias, transposed)``: a kernel of ``(d_model, vocab)`` and a bias of
+            ``(vocab,)``; or, with a tied output, the embedding of ``(vocab, d_model)``, ``None``
+            and ``True``.
+        """
+        if self.final_layer is not None:
+            return self.final_layer.kernel, self.final_layer.bias, False
+        return self.decoder.pos_embedding.embedding.embeddings, None, True
+
+    def train_step(self, data):
+        """As Keras' own, with dropout that follows from the step; see `dropout_seed`."""
+        with dropout_seed(self._dropout_seed, self.optimizer.iterations):
+            return super().train_step(data)
 
     def _logits(self, x):
         if self.final_layer is not None:

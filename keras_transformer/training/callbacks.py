@@ -1,14 +1,12 @@
-"""What happens around the steps of `fit`: the progress bar, the time limit, the best weights."""
+"""What people see of a training: the progress bar, sample translations, TensorBoard."""
 
-import os
 import sys
 import time
 from pathlib import Path
 
 import keras
+import numpy as np
 from tqdm.auto import tqdm
-
-from keras_transformer.training.metrics import MaskedAccuracy
 
 
 class ProgressBar(keras.callbacks.Callback):
@@ -17,117 +15,57 @@ class ProgressBar(keras.callbacks.Callback):
     Where standard error is no terminal, a line every minute instead.
 
     Args:
-        epochs: number of epochs, if limited.
-        max_steps: most steps in all, if limited.
+        total: number of steps at the end of the training, if it is known.
+        initial: number of steps done already.
     """
 
-    def __init__(self, epochs=None, max_steps=None):
+    def __init__(self, total=None, initial=0):
         super().__init__()
-        self.epochs = epochs
-        self.max_steps = max_steps
+        self.total = total
+        self.initial = initial
 
     def on_train_begin(self, logs=None):
-        limits = [self.epochs and self.epochs * self.params["steps"], self.max_steps]
         self._bar = tqdm(
-            total=min((limit for limit in limits if limit), default=None),
+            total=self.total,
+            initial=self.initial,
             desc="training",
             unit="step",
             file=sys.stderr,
             disable=not sys.stderr.isatty(),
             dynamic_ncols=True,
         )
+        self._last_line = time.monotonic()
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._epoch_start = time.perf_counter()
-        self._last_line = time.monotonic()
-        self._epoch = f"epoch {epoch + 1}" + (f"/{self.epochs}" if self.epochs else "")
+        epochs = self.params["epochs"]
+        self._epoch = f"epoch {epoch + 1}" + (f"/{epochs}" if epochs else "")
         self._bar.set_description(self._epoch)
 
     def on_train_batch_end(self, batch, logs=None):
         self._bar.update()
+        summary = (
+            f"loss {logs['loss']:.3f}, accuracy {logs['masked_accuracy']:.3f}, "
+            f"{logs['tokens_per_second']:,.0f} tokens/s"
+        )
         if not self._bar.disable:
-            self._bar.set_postfix_str(self._summary(logs), refresh=False)
+            self._bar.set_postfix_str(summary, refresh=False)
         elif time.monotonic() - self._last_line > 60:
             self._last_line = time.monotonic()
-            step = f"{self._epoch}, step {batch + 1}/{self.params['steps']}"
-            print(f"{step}: {self._summary(logs)}", file=sys.stderr, flush=True)
-
-    def on_test_begin(self, logs=None):
-        self._train_seconds = time.perf_counter() - self._epoch_start
-        self._train_tokens = self._real_tokens()
+            line = f"{self._epoch}, step {int(logs['step']):,}: {summary}"
+            print(line, file=sys.stderr, flush=True)
 
     def on_epoch_end(self, epoch, logs=None):
-        rate = self._train_tokens / self._train_seconds
         line = (
-            f"{self._epoch}: loss {logs['loss']:.3f}, "
-            f"accuracy {logs['masked_accuracy']:.3f}, validation loss {logs['val_loss']:.3f}, "
-            f"validation accuracy {logs['val_masked_accuracy']:.3f}, {rate:,.0f} tokens/s"
+            f"{self._epoch}: loss {logs['loss']:.3f}, accuracy {logs['masked_accuracy']:.3f}, "
+            f"validation loss {logs['val_loss']:.3f}, "
+            f"validation accuracy {logs['val_masked_accuracy']:.3f}, "
         )
-        self._bar.write(line, file=sys.stderr)
+        if "val_bleu" in logs:
+            line += f"validation BLEU {logs['val_bleu']:.2f}, "
+        self._bar.write(f"{line}{logs['tokens_per_second']:,.0f} tokens/s", file=sys.stderr)
 
     def on_train_end(self, logs=None):
         self._bar.close()
-
-    def _summary(self, logs) -> str:
-        seconds = time.perf_counter() - self._epoch_start
-        return (
-            f"loss {logs['loss']:.3f}, accuracy {logs['masked_accuracy']:.3f}, "
-            f"{self._real_tokens() / seconds:,.0f} tokens/s"
-        )
-
-    def _real_tokens(self) -> float:
-        """Target tokens since the epoch began, padding apart."""
-        for metric in self.model.metrics:
-            for part in getattr(metric, "metrics", None) or [metric]:
-                if isinstance(part, MaskedAccuracy):
-                    return float(part.tokens)
-        return 0.0
-
-
-class Limits(keras.callbacks.Callback):
-    """Stops training after a number of steps or minutes, whichever comes first.
-
-    Args:
-        max_steps: most steps; ``None`` for no limit.
-        max_minutes: most minutes from now on; ``None`` for no limit.
-    """
-
-    def __init__(self, max_steps=None, max_minutes=None):
-        super().__init__()
-        self.max_steps = max_steps
-        self._deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
-        self._steps = 0
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._steps += 1
-        out_of_steps = self.max_steps is not None and self._steps >= self.max_steps
-        out_of_time = self._deadline is not None and time.monotonic() >= self._deadline
-        if out_of_steps or out_of_time:
-            self.model.stop_training = True
-
-
-class BestWeights(keras.callbacks.Callback):
-    """Keeps the weights with the lowest validation loss, replacing the file in one go.
-
-    Args:
-        path: file name ending in ``.weights.h5``.
-
-    Afterwards `loss` is the lowest validation loss, and `epoch` the number of its epoch, from 1;
-    ``None`` when no validation loss was a number.
-    """
-
-    def __init__(self, path):
-        super().__init__()
-        self.path = Path(path)
-        self.loss = float("inf")
-        self.epoch = None
-
-    def on_epoch_end(self, epoch, logs=None):
-        if logs["val_loss"] < self.loss:
-            self.loss, self.epoch = float(logs["val_loss"]), epoch + 1
-            unfinished = self.path.with_name(f".unfinished-{self.path.name}")
-            self.model.save_weights(unfinished)
-            os.replace(unfinished, self.path)
 
 
 class SampleTranslations(keras.callbacks.Callback):
@@ -152,3 +90,66 @@ class SampleTranslations(keras.callbacks.Callback):
                 f"  translation {translation.text}",
                 file=sys.stderr,
             )
+
+
+class TensorBoard(keras.callbacks.Callback):
+    """Writes what TensorBoard shows: curves, sample translations, an attention picture.
+
+    Args:
+        folder: where the event files go.
+        translator: a `Translator` of the model in training.
+        pairs: ``(source, target)`` strings to translate after each epoch; the first one's
+            attention is drawn.
+        every: steps between two points of the training curves.
+    """
+
+    def __init__(self, folder, translator, pairs, every=50):
+        super().__init__()
+        self.folder = Path(folder)
+        self.translator = translator
+        self.pairs = list(pairs)
+        self.every = every
+
+    def on_train_begin(self, logs=None):
+        import tensorflow as tf
+
+        self._summary = tf.summary
+        self._writer = tf.summary.create_file_writer(str(self.folder))
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = int(logs["step"])
+        if step % self.every:
+            return
+        with self._writer.as_default(step=step):
+            for name in ("batch_loss", "learning_rate", "gradient_norm", "tokens_per_second"):
+                self._summary.scalar(f"training/{name}", logs[name])
+
+    def on_epoch_end(self, epoch, logs=None):
+        sources = [source for source, _ in self.pairs]
+        found = self.translator.translate(sources, style="corpus", attention=True)
+        table = ["source | reference | translation", "--- | --- | ---"]
+        for (source, reference), translation in zip(self.pairs, found, strict=True):
+            table.append(" | ".join((source, reference, translation.text)))
+        with self._writer.as_default(step=int(logs["step"])):
+            for name, value in logs.items():
+                if name != "step":
+                    self._summary.scalar(f"epoch/{name}", value)
+            self._summary.text("translations", "\n".join(table))
+            if len(found[0].tokens) > 1:
+                self._summary.image("attention", _picture(found[0])[np.newaxis])
+        self._writer.flush()
+
+    def on_train_end(self, logs=None):
+        self._writer.close()
+
+
+def _picture(translation) -> np.ndarray:
+    """The attention of a translation as pixels, ``(height, width, 4)``."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from keras_transformer.plotting import attention_figure
+
+    figure = attention_figure(translation.source_tokens, translation.tokens, translation.attention)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())

@@ -31,11 +31,41 @@ def token_losses(label, pred, label_smoothing=0.0):
     label = tf.cast(label, tf.int32)
     pred = tf.cast(pred, tf.float32)
     weights = tf.cast(label != PAD, tf.float32)
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=label, logits=pred)
-    if label_smoothing:
-        label_logits = tf.gather(pred, label, axis=-1, batch_dims=2)
-        losses += label_smoothing * (label_logits - tf.reduce_mean(pred, axis=-1))
-    return losses * weights, weights
+    rows = tf.reshape(pred, (-1, pred.shape[-1]))
+    losses = _cross_entropy(rows, tf.reshape(label, (-1,)), label_smoothing)
+    return tf.reshape(losses, tf.shape(label)) * weights, weights
+
+
+def _cross_entropy(logits, label, label_smoothing):
+    """Smoothed cross-entropy of ``(tokens, vocab)`` logits, with its own gradient.
+
+    The probabilities of the forward pass serve the gradient too. On a CPU this softmax is several
+    times faster than TensorFlow's sparse cross-entropy.
+    """
+
+    @tf.custom_gradient
+    def compute(logits):
+        vocab_size = tf.cast(tf.shape(logits)[-1], tf.float32)
+        probabilities = tf.nn.softmax(logits)
+        at_label = tf.stack([tf.range(tf.shape(label)[0]), label], axis=-1)
+        # The log of the sum of exponentials, from the one probability that cannot underflow.
+        log_normalizer = tf.reduce_max(logits, axis=-1) - tf.math.log(
+            tf.reduce_max(probabilities, axis=-1)
+        )
+        losses = log_normalizer - (1 - label_smoothing) * tf.gather_nd(logits, at_label)
+        if label_smoothing:
+            losses -= label_smoothing * tf.reduce_mean(logits, axis=-1)
+
+        def gradient(upstream):
+            scale = upstream[:, tf.newaxis]
+            slope = probabilities * scale
+            if label_smoothing:
+                slope -= (label_smoothing / vocab_size) * scale
+            return tf.tensor_scatter_nd_sub(slope, at_label, (1 - label_smoothing) * upstream)
+
+        return losses, gradient
+
+    return compute(logits)
 
 
 def _mean_over_tokens(label, pred, label_smoothing=0.0):

@@ -1,4 +1,8 @@
-"""How the learning rate moves."""
+"""How the learning rate moves.
+
+`CustomSchedule` is the tutorial's, for a Keras optimizer. `learning_rate` is what `train` uses: it
+also knows how much of the training is over, which a schedule of steps alone does not.
+"""
 
 import keras
 import tensorflow as tf
@@ -31,3 +35,26 @@ class CustomSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self):
         return {"d_model": self.d_model, "warmup_steps": self.warmup_steps, "scale": self.scale}
+
+
+def learning_rate(recipe, d_model, step, progress) -> float:
+    """Learning rate of one step of `train`.
+
+    Both schedules rise in a straight line for ``warmup_steps`` steps. ``inverse_sqrt`` then falls
+    with the inverse square root of the step (the paper's equation 3). ``linear`` falls in a
+    straight line all the while, so that it reaches 0 when the training is over.
+
+    Args:
+        recipe: a `TrainingConfig`.
+        d_model: width of the model.
+        step: number of the step, from 1.
+        progress: share of the training that is over, 0 to 1.
+
+    Returns:
+        the learning rate.
+    """
+    warmup = recipe.warmup_steps
+    peak = recipe.learning_rate or (d_model * warmup) ** -0.5
+    rising = min(step / warmup, 1.0)
+    falling = 1 - progress if recipe.schedule == "linear" else min((warmup / step) ** 0.5, 1.0)
+    return recipe.learning_rate_scale * peak * rising * falling

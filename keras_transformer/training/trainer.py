@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import sys
 import time
 from dataclasses import dataclass
@@ -12,25 +12,31 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from keras_transformer.config import Config
-from keras_transformer.data.batching import batch_dataset, tokenize_pairs
+from keras_transformer.config import Config, config_from_json
+from keras_transformer.data.batching import Batches, TokenizedPairs
 from keras_transformer.data.corpora import Corpus, list_pairs
+from keras_transformer.data.token_cache import cached_pairs, corpus_key
+from keras_transformer.data.tokenizers import FILE as TOKENIZERS_FILE
 from keras_transformer.data.tokenizers import Tokenizers, train_tokenizers
 from keras_transformer.errors import InputError
+from keras_transformer.evaluation import evaluate
 from keras_transformer.models.transformer import Transformer
-from keras_transformer.training.callbacks import (
-    BestWeights,
-    Limits,
-    ProgressBar,
-    SampleTranslations,
+from keras_transformer.training.callbacks import ProgressBar, SampleTranslations, TensorBoard
+from keras_transformer.training.checkpoints import (
+    Checkpoints,
+    FolderLock,
+    write_atomically,
+    write_json,
+    write_text,
 )
+from keras_transformer.training.loop import Progress, TrainingLoop
 from keras_transformer.training.losses import MaskedLoss
 from keras_transformer.training.metrics import MaskedAccuracy, MaskedCrossentropy
-from keras_transformer.training.schedules import CustomSchedule
+from keras_transformer.training.step import TrainingStep, ValidationStep
 from keras_transformer.translator import Translator
 
-NO_LIMIT_EPOCHS = 1_000_000
-"""Epochs of a run that only steps or minutes limit."""
+LIMITS = ("epochs", "max_steps", "max_minutes")
+"""What a resumed run may change."""
 
 
 @dataclass(frozen=True)
@@ -49,82 +55,57 @@ class Run:
 
 
 def train(
-    corpus: Corpus, output, config: Config | None = None, *, tokenizers: Tokenizers | None = None
+    corpus: Corpus,
+    output,
+    config: Config | None = None,
+    *,
+    tokenizers: Tokenizers | None = None,
+    resume=False,
+    init_from=None,
+    strategy: tf.distribute.Strategy | None = None,
+    callbacks=(),
 ) -> Run:
     """Trains a Transformer and writes a run folder.
 
-    The folder holds ``config.json``, ``tokenizers/``, ``training_log.csv`` (a line for each
-    epoch), ``metrics.json`` and ``model.weights.h5``, the weights with the lowest validation loss.
+    The folder holds ``config.json``, ``tokenizers/``, ``tokens/`` (the corpus as ids),
+    ``checkpoints/``, ``training_log.csv`` (a line for each epoch), ``logs/`` for TensorBoard,
+    ``metrics.json`` and ``model.weights.h5``, the weights with the best validation score. A run
+    that was interrupted, in whatever way, goes on with `resume` and ends with the same weights.
 
     Args:
         corpus: pairs to train on and to validate with.
-        output: the run folder, which must not hold a run yet.
-        config: shape and recipe; the tutorial's unless given.
+        output: the run folder, which must not hold a run yet unless `resume` is set.
+        config: shape and recipe; the tutorial's unless given. A resumed run has its own, and
+            takes the limits alone from here.
         tokenizers: tokenizers to use; learned from the corpus unless given.
+        resume: go on with the run in the folder, or begin if there is none.
+        init_from: another run folder, of the same model shape, whose tokenizers and weights to
+            start from.
+        strategy: a `tf.distribute.Strategy` to train under; one device unless given.
+        callbacks: more Keras callbacks.
 
     Returns:
         the run.
 
     Raises:
-        InputError: when `output` holds a run or cannot be written, the corpus lacks a split, or
-            the loss stops being a number.
+        InputError: when `output` holds a run or cannot be written, another process trains there,
+            the corpus lacks a split or changed since the run began, or the loss stops being a
+            number.
     """
     started = time.monotonic()
-    config = config or Config()
-    recipe = config.training
-    train_pairs, validation_pairs = corpus.require("train"), corpus.require("validation")
-    folder = _new_run_folder(output)
-    keras.utils.set_random_seed(recipe.seed)
-
-    tokenizers = tokenizers or _learn_tokenizers(corpus, config)
-    tokenizers.save(folder / "tokenizers")
-    _write_json(folder / "config.json", _description(corpus, config))
-    train_ids = tokenize_pairs(train_pairs, tokenizers, recipe.max_tokens)
-    validation_ids = tokenize_pairs(validation_pairs, tokenizers, recipe.max_tokens)
-    for name, pairs in (("training", train_ids), ("validation", validation_ids)):
-        left_out = f"{pairs.dropped:,} longer than {recipe.max_tokens} tokens left out"
-        _say(f"{len(pairs):,} {name} pairs ({pairs.target_tokens():,} target tokens), {left_out}")
-
-    model = make_model(config, tokenizers)
-    translator = Translator(tokenizers, model, decoding=config.decoding)
-    best = BestWeights(folder / "model.weights.h5")
-    model.fit(
-        batch_dataset(train_ids, recipe.batch_tokens, seed=recipe.seed),
-        validation_data=batch_dataset(validation_ids, recipe.batch_tokens, shuffle=False),
-        epochs=recipe.epochs or NO_LIMIT_EPOCHS,
-        shuffle=False,  # the batches are shuffled already
-        verbose=0,
-        callbacks=[
-            Limits(recipe.max_steps, recipe.max_minutes),
-            keras.callbacks.TerminateOnNaN(),
-            keras.callbacks.CSVLogger(str(folder / "training_log.csv")),
-            best,
-            ProgressBar(recipe.epochs, recipe.max_steps),
-            SampleTranslations(translator, list_pairs(validation_pairs.take(2))),
-        ],
-    )
-    if best.epoch is None:
-        raise InputError(
-            "The loss is no longer a number: lower training.learning_rate_scale, or raise "
-            "training.warmup_steps."
-        )
-    model.load_weights(best.path)
-    metrics = {
-        "validation_loss": best.loss,
-        "best_epoch": best.epoch,
-        "steps": int(model.optimizer.iterations),
-        "seconds": round(time.monotonic() - started, 1),
-        "train_pairs": len(train_ids),
-        "dropped_pairs": train_ids.dropped,
-        "parameters": model.count_params(),
-    }
-    _write_json(folder / "metrics.json", metrics)
-    _say(f"{folder}: best validation loss {best.loss:.3f}, of epoch {best.epoch}")
-    return Run(folder, translator, metrics)
+    corpus.require("train"), corpus.require("validation")
+    folder = _make_folder(Path(output))
+    strategy = strategy or tf.distribute.get_strategy()
+    chief = _is_chief(strategy)
+    with FolderLock(folder) if chief else contextlib.nullcontext():
+        config = _settle(folder, corpus, config, resume, chief)
+        trainer = _Trainer(corpus, folder, config, strategy, chief)
+        trainer.prepare(tokenizers, Path(init_from) if init_from else None)
+        return trainer.run(started, callbacks)
 
 
 def make_model(config: Config, tokenizers: Tokenizers) -> Transformer:
-    """The configured model, compiled for `fit` with the configured recipe."""
+    """The configured model with its optimizer; `TrainingLoop` sets the rate of each step."""
     recipe = config.training
     model = Transformer(
         **config.model_arguments(),
@@ -132,20 +113,224 @@ def make_model(config: Config, tokenizers: Tokenizers) -> Transformer:
         target_vocab_size=tokenizers.target.get_vocab_size(),
         dtype=recipe.dtype,
     )
-    on_gpu = bool(tf.config.list_logical_devices("GPU"))
     model.compile(
         loss=MaskedLoss(recipe.label_smoothing),
-        optimizer=keras.optimizers.Adam(
-            CustomSchedule(config.model.d_model, recipe.warmup_steps, recipe.learning_rate_scale),
-            beta_1=0.9,
-            beta_2=recipe.beta_2,
-            epsilon=1e-9,
-        ),
+        optimizer=keras.optimizers.Adam(beta_1=0.9, beta_2=recipe.beta_2, epsilon=1e-9),
         metrics=[MaskedCrossentropy(name="loss"), MaskedAccuracy()],
-        jit_compile=on_gpu if recipe.jit_compile is None else recipe.jit_compile,
+        jit_compile=_jit_compile(config),
+        auto_scale_loss=False,  # the step scales it
     )
+    model.optimizer.build(model.trainable_variables)
     _say(f"a model of {model.count_params():,} parameters, computing in {recipe.dtype}")
     return model
+
+
+def _jit_compile(config: Config) -> bool:
+    wanted = config.training.jit_compile
+    return bool(tf.config.list_logical_devices("GPU")) if wanted is None else wanted
+
+
+class _Trainer:
+    """The parts of one run and what they do to its folder."""
+
+    def __init__(self, corpus, folder, config, strategy, chief):
+        self.corpus, self.folder, self.config = corpus, folder, config
+        self.strategy, self.chief = strategy, chief
+        self.checkpoints = Checkpoints(folder / "checkpoints")
+        self.keys = {}  # of the corpus' splits
+
+    def prepare(self, tokenizers, init_from):
+        """Everything before the first step."""
+        recipe = self.config.training
+        keras.utils.set_random_seed(recipe.seed)
+        self.tokenizers = self._tokenizers(tokenizers, init_from)
+        self.train_pairs = self._token_ids("train")
+        self.validation_pairs = self._token_ids("validation")
+        with self.strategy.scope():
+            self.model = make_model(self.config, self.tokenizers)
+        if init_from is not None:
+            load_weights(self.model, init_from / "model.weights.h5")
+        self.step = TrainingStep(
+            self.model,
+            self.model.optimizer,
+            label_smoothing=recipe.label_smoothing,
+            clip_norm=recipe.clip_norm,
+            average_decay=recipe.average_decay,
+            seed=recipe.seed,
+            jit_compile=recipe.jit_compile,
+            strategy=self.strategy,
+        )
+        self.progress = self._restore()
+
+    def run(self, started, callbacks) -> Run:
+        """Trains, and gathers what it came to."""
+        recipe = self.config.training
+        # Compiling would take longer than translating so few sentences.
+        translator = Translator(
+            self.tokenizers, self.model, decoding=self.config.decoding, jit_compile=False
+        )
+        replicas = self.strategy.num_replicas_in_sync
+        loop = TrainingLoop(
+            recipe,
+            self.step,
+            Batches(
+                self.train_pairs, recipe.batch_tokens, seed=recipe.seed, rows_multiple=replicas
+            ),
+            validate=_Validation(
+                self.model,
+                translator,
+                Batches(self.validation_pairs, recipe.batch_tokens, shuffle=False),
+                list_pairs(self.corpus.validation.take(recipe.bleu_sentences)),
+                recipe.select_by,
+            ),
+            save_best=self._save_best,
+            save_checkpoint=self._save_checkpoint,
+            progress=self.progress,
+        )
+        watchers = self._watchers(loop, translator) if self.chief else ()
+        try:
+            loop.run([*callbacks, *watchers], started)
+        except KeyboardInterrupt:
+            _say(
+                f"\n{self.folder}: stopped after step {self.progress.step:,}; everything is saved. "
+                "Go on with --resume (resume=True)."
+            )
+            raise
+        return self._finish()
+
+    def _watchers(self, loop, translator) -> list[keras.callbacks.Callback]:
+        samples = list_pairs(self.corpus.validation.take(2))
+        return [
+            keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: self._write_log()),
+            ProgressBar(loop.total_steps(), self.progress.step),
+            SampleTranslations(translator, samples),
+            TensorBoard(self.folder / "logs", translator, samples),
+        ]
+
+    def _finish(self) -> Run:
+        progress = self.progress
+        if not progress.best_epoch:
+            raise InputError(
+                "No validation loss was a number: lower training.learning_rate_scale, or raise "
+                "training.warmup_steps."
+            )
+        if self.chief:
+            load_weights(self.model, self.folder / "model.weights.h5")
+        best = progress.history[progress.best_epoch - 1]
+        scores = {
+            name.replace("val_", "validation_"): value
+            for name, value in best.items()
+            if name.startswith("val_")
+        }
+        metrics = {
+            **scores,
+            "best_epoch": progress.best_epoch,
+            "steps": progress.step,
+            "seconds": round(progress.seconds, 1),
+            "train_pairs": len(self.train_pairs),
+            "dropped_pairs": self.train_pairs.dropped,
+            "parameters": self.model.count_params(),
+        }
+        if self.chief:
+            write_json(self.folder / "metrics.json", metrics)
+        _say(
+            f"{self.folder}: best validation loss {best['val_loss']:.3f}, of epoch "
+            f"{progress.best_epoch}"
+        )
+        translator = Translator(self.tokenizers, self.model, decoding=self.config.decoding)
+        return Run(self.folder, translator, metrics)
+
+    def _tokenizers(self, given, init_from) -> Tokenizers:
+        folder = self.folder / "tokenizers"
+        if (folder / TOKENIZERS_FILE).exists():
+            return Tokenizers.load(folder)
+        if given is None and init_from is not None:
+            given = Tokenizers.load(init_from / "tokenizers")
+        tokenizers = given or _learn_tokenizers(self.corpus, self.config)
+        if self.chief:
+            tokenizers.save(folder)
+        return tokenizers
+
+    def _token_ids(self, split) -> TokenizedPairs:
+        dataset, longest = self.corpus.require(split), self.config.training.max_tokens
+        key = self.keys[split] = corpus_key(dataset, self.folder / "tokenizers", longest)
+        path = self.folder / "tokens" / f"{split}.npz"
+        path.parent.mkdir(exist_ok=True)
+        pairs = cached_pairs(path, key, dataset, self.tokenizers, longest, write=self.chief)
+        _say(
+            f"{len(pairs):,} {split} pairs ({pairs.target_tokens():,} target tokens), "
+            f"{pairs.dropped:,} longer than {longest} tokens left out"
+        )
+        return pairs
+
+    def _restore(self) -> Progress:
+        """Puts the newest checkpoint in place, if there is one."""
+        checkpoint = self.checkpoints.load_latest()
+        if checkpoint is None:
+            return Progress()
+        state = checkpoint.state
+        if state["corpus"] != self.keys:
+            raise InputError(
+                f"{self.folder}: the corpus is not the one this run began with: give the same, or "
+                "begin a new run with --init-from (init_from=...) this one."
+            )
+        variables = self.step.variables
+        arrays = [checkpoint.arrays.get(str(i)) for i in range(len(variables))]
+        shapes = [tuple(variable.shape) for variable in variables]
+        if [array is not None and array.shape for array in arrays] != shapes:
+            raise InputError(f"{self.folder}: its checkpoint does not fit its config.json.")
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+        _say(f"{self.folder}: going on after step {checkpoint.step:,}")
+        return Progress.from_dict(state["progress"])
+
+    def _save_checkpoint(self, progress: Progress):
+        if self.chief:
+            arrays = {str(i): value.numpy() for i, value in enumerate(self.step.variables)}
+            state = {"progress": progress.to_dict(), "corpus": self.keys}
+            self.checkpoints.save(progress.step, arrays, state)
+
+    def _save_best(self):
+        if self.chief:
+            write_atomically(self.folder / "model.weights.h5", self.model.save_weights)
+
+    def _write_log(self):
+        history = self.progress.history
+        columns = list(dict.fromkeys(name for logs in history for name in logs))
+        lines = [",".join(["epoch", *columns])]
+        for epoch, logs in enumerate(history, 1):
+            lines.append(",".join([str(epoch), *(str(logs.get(name, "")) for name in columns)]))
+        write_text(self.folder / "training_log.csv", "\n".join(lines) + "\n")
+
+
+class _Validation:
+    """Scores the model on the validation pairs."""
+
+    def __init__(self, model, translator, batches, pairs, select_by):
+        self._step = ValidationStep(model)
+        self._translator = translator
+        self._batches = batches
+        self._pairs = pairs
+        self._select_by = select_by
+
+    def __call__(self) -> tuple[dict, float]:
+        """The log's part, and the score that chooses weights."""
+        loss, accuracy = self._step(self._batches.epoch(0))
+        logs = {"val_loss": loss, "val_masked_accuracy": accuracy}
+        if self._pairs:
+            logs["val_bleu"] = evaluate(self._translator, self._pairs)["bleu"]["score"]
+        return logs, logs["val_bleu"] if self._select_by == "bleu" else -loss
+
+
+def load_weights(model, path: Path) -> None:
+    """Loads ``model.weights.h5`` of a run."""
+    if not path.is_file():
+        raise InputError(f"{path}: is missing: the training of this run did not finish.")
+    try:
+        model.load_weights(path)
+    except (OSError, ValueError, KeyError) as error:
+        problem = str(error).splitlines()[0]
+        raise InputError(f"{path}: does not fit the configuration ({problem}).") from error
 
 
 def _learn_tokenizers(corpus: Corpus, config: Config) -> Tokenizers:
@@ -161,15 +346,55 @@ def _learn_tokenizers(corpus: Corpus, config: Config) -> Tokenizers:
     return tokenizers
 
 
-def _new_run_folder(output) -> Path:
-    folder = Path(output)
-    if (folder / "config.json").exists():
-        raise InputError(f"{folder}: holds a run already: choose another folder or delete it.")
+def _make_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}).") from error
     return folder
+
+
+def _settle(folder: Path, corpus: Corpus, config: Config | None, resume: bool, chief: bool):
+    """The configuration of the run: its own if it exists, with the limits of `config`."""
+    path = folder / "config.json"
+    if path.exists() and not resume and chief:
+        raise InputError(
+            f"{folder}: holds a run already: go on with it by --resume (resume=True), or choose "
+            "another folder."
+        )
+    if path.exists() and resume:
+        begun = config_from_json(path)
+        if config is None:
+            return begun
+        limits = {name: getattr(config.training, name) for name in LIMITS}
+        wanted = begun.replace({"training": limits})
+        _refuse_changes(folder, wanted, config)
+        config = wanted
+    else:
+        config = config or Config()
+        config = config.replace({"training": {"jit_compile": _jit_compile(config)}})
+    if chief:
+        write_json(path, _description(corpus, config))
+    return config
+
+
+def _refuse_changes(folder: Path, begun: Config, given: Config):
+    """A run goes on as it began; XLA or not was settled then."""
+    given = given.replace({"training": {"jit_compile": begun.training.jit_compile}})
+    for section, values in begun.to_dict().items():
+        for name, value in values.items():
+            wanted = given.to_dict()[section][name]
+            if wanted != value:
+                raise InputError(
+                    f"{folder}: began with {section}.{name} = {value}, not {wanted}: resume it "
+                    "with the same, or begin a new run with --init-from (init_from=...) this one."
+                )
+
+
+def _is_chief(strategy) -> bool:
+    """Whether this process is the one that writes."""
+    resolver = strategy.cluster_resolver
+    return not resolver or not resolver.task_type or resolver.task_id == 0
 
 
 def _description(corpus: Corpus, config: Config) -> dict:
@@ -179,11 +404,6 @@ def _description(corpus: Corpus, config: Config) -> dict:
         "licence": corpus.licence,
         "versions": {name: version(name) for name in ("keras_transformer", "tensorflow", "keras")},
     }
-
-
-def _write_json(path: Path, content: dict) -> None:
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    path.write_text(text, encoding="utf-8")
 
 
 def _say(line: str) -> None:

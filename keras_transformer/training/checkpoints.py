@@ -1,0 +1,457 @@
+"""The state of a run on disk, so that neither a killed process nor a full disk loses it.
+
+A file is either the old one or the new one, never half of each: the new one is written beside the
+old one under a name starting with ``.unfinished-``, synced to the disk and renamed. A checkpoint is
+one ``.npz`` file, which `numpy.load` opens too: each array and the state carry a CRC-32, checked
+when the checkpoint is loaded. `FolderLock` keeps a second process out of the folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import operator
+import os
+import re
+import sys
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_transformer.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+    import msvcrt
+
+FORMAT = 1
+"""Version of the checkpoint format. Raise it when older code would misread a new file."""
+
+LOCK_FILE = ".lock"
+_STATE = "state.json"
+_CHECKPOINT = re.compile(r"checkpoint-(\d{8,})\.npz")
+_UNFINISHED = re.compile(r"\.unfinished-(\d+)-.+", re.DOTALL)
+_unfinished_here: set[Path] = set()  # what this process is writing now
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EFBIG: "raise the limit on file sizes (ulimit -f)",
+    errno.EACCES: "choose a folder that you may write to",
+    errno.EPERM: "choose a folder that you may write to",
+    errno.EROFS: "choose a folder that you may write to",
+    errno.ENOENT: "choose a folder that exists",
+    errno.ENOTDIR: "choose a folder, not a file",
+    errno.EEXIST: "choose a folder, not a file",
+    errno.EISDIR: "choose a file name that is not a folder's",
+}
+
+
+def write_atomically(path, write: Callable[[Path], object]) -> None:
+    """Writes a file in one go: whatever happens, `path` holds the old content or the new one.
+
+    The new content is on the disk when this returns, not just in the memory of the system.
+
+    Args:
+        path: the file to write or replace; its folder must exist.
+        write: called with the temporary path to write to. It lies in the same folder and its name
+            ends with the name of `path`, so a suffix such as ``.weights.h5`` is kept.
+
+    Raises:
+        InputError: when the file cannot be written; the old one is untouched then. Other
+            exceptions of `write` pass through, with the old file untouched too.
+    """
+    path = Path(path)
+    unfinished = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
+    _unfinished_here.add(unfinished.absolute())
+    try:
+        write(unfinished)
+        _sync_file(unfinished)
+        os.replace(unfinished, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _input_error(path, "written", error) from error
+    finally:
+        with suppress(OSError):  # gone after the renaming
+            unfinished.unlink()
+        _unfinished_here.discard(unfinished.absolute())
+
+
+def write_text(path, text: str) -> None:
+    """Writes a text in UTF-8 in one go.
+
+    Args:
+        path: the file to write or replace; its folder must exist.
+        text: its content.
+
+    Raises:
+        InputError: when the file cannot be written; the old one is untouched then.
+    """
+    content = text.encode("utf-8")
+    write_atomically(path, lambda unfinished: unfinished.write_bytes(content))
+
+
+def write_json(path, content) -> None:
+    """Writes JSON for people to read, in one go.
+
+    Args:
+        path: the file to write or replace; its folder must exist.
+        content: what `json.dumps` takes.
+
+    Raises:
+        InputError: when the file cannot be written; the old one is untouched then.
+        TypeError: when `content` is no JSON; the old file is untouched then too.
+    """
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+class Checkpoint(NamedTuple):
+    """What `Checkpoints.load_latest` returns.
+
+    Attributes:
+        step: number of steps trained.
+        arrays: arrays by name.
+        state: anything else, as JSON knows it.
+    """
+
+    step: int
+    arrays: dict[str, np.ndarray]
+    state: dict
+
+
+class Checkpoints:
+    """The checkpoints of a run: ``checkpoint-00001234.npz`` for step 1234, and so on.
+
+    One process at a time may save: hold a `FolderLock` meanwhile. Loading needs no lock.
+
+    A new file is not read again after it was written. That would read the memory of the system,
+    not the disk, and so prove little; a failing disk reports itself when the file is synced. What
+    goes wrong later is found by the checksums on loading, which is why `keep` is 2.
+
+    Args:
+        folder: where they lie; made by the first `save`.
+        keep: number of good files to keep, at least 1.
+    """
+
+    def __init__(self, folder, keep: int = 2):
+        if keep < 1:
+            raise ValueError(f"keep must be at least 1, not {keep}")
+        self.folder = Path(folder)
+        self.keep = keep
+        self._is_good: dict[Path, bool] = {}  # of files written or read here
+        self._has_saved = False
+
+    def save(self, step: int, arrays: dict[str, np.ndarray], state: dict) -> Path:
+        """Writes a checkpoint, then deletes all but the newest `keep` good ones.
+
+        The new file is on the disk before an older one is deleted. A file that cannot be read is
+        neither counted nor deleted. Files that an earlier process left are read once to know.
+        The first call also deletes what killed processes left unfinished.
+
+        Args:
+            step: number of steps trained, 0 or more; the checkpoint of the same step is replaced.
+            arrays: arrays by name, of any shape and of any dtype but objects; the number formats
+                of `ml_dtypes`, such as bfloat16, are kept as they are.
+            state: what `json.dumps` takes. JSON turns tuples into lists and keys into strings.
+
+        Returns:
+            the path of the file.
+
+        Raises:
+            InputError: when it cannot be written; the older checkpoints are all there then.
+            TypeError: when `state` is no JSON.
+            ValueError: when an array or its name cannot be stored, or the step is negative.
+        """
+        step = operator.index(step)
+        if step < 0:
+            raise ValueError(f"step must be 0 or more, not {step}")
+        arrays = {name: np.asarray(array) for name, array in arrays.items()}
+        header = _header(step, arrays, state)
+        path = self.folder / f"checkpoint-{step:08d}.npz"
+        self._make_folder()
+        if not self._has_saved:
+            _delete_unfinished(self.folder)
+        write_atomically(path, lambda unfinished: _write_checkpoint(unfinished, header, arrays))
+        self._has_saved = True
+        self._is_good[path] = True
+        self._prune(path)
+        return path
+
+    def load_latest(self) -> Checkpoint | None:
+        """Reads the newest checkpoint that is whole.
+
+        A newer one that is cut short or damaged is left where it is, and named in a line on
+        standard error.
+
+        Returns:
+            ``(step, arrays, state)``; ``None`` when there is no checkpoint.
+
+        Raises:
+            InputError: when checkpoints exist and none can be read, the newest that can be read
+                was written by a newer version of this package, or the folder cannot be read.
+        """
+        damaged = {}
+        for path in self._paths():
+            try:
+                checkpoint = _read_checkpoint(path)
+            except InputError:
+                raise
+            except Exception as error:  # damaged bytes can raise anything
+                self._is_good[path] = False
+                damaged[path] = _reason(error)
+                continue
+            self._is_good[path] = True
+            for other, reason in damaged.items():
+                _warn(f"{other}: cannot be read ({reason}): using {path.name} instead.")
+            return checkpoint
+        if damaged:
+            newest, reason = next(iter(damaged.items()))
+            raise InputError(
+                f"{self.folder}: no checkpoint can be read ({newest.name}: {reason}): bring back a "
+                "copy of one, or train anew in another folder."
+            )
+        return None
+
+    def _paths(self) -> list[Path]:
+        """The checkpoint files, newest first."""
+        try:
+            paths = list(self.folder.iterdir())
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise InputError(
+                f"{self.folder}: cannot be read ({_reason(error)}): choose a folder that you may "
+                "read."
+            ) from error
+        steps = {path: _CHECKPOINT.fullmatch(path.name) for path in paths}
+        return sorted(
+            (path for path, step in steps.items() if step),
+            key=lambda path: int(steps[path][1]),
+            reverse=True,
+        )
+
+    def _make_folder(self) -> None:
+        try:
+            if not self.folder.is_dir():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                _sync_folder(self.folder.parent)
+        except OSError as error:
+            raise _input_error(self.folder, "made", error) from error
+
+    def _prune(self, saved: Path) -> None:
+        """Deletes all good files but the one just saved and the newest others up to `keep`."""
+        kept = 1
+        for path in self._paths():
+            if path == saved or not self._check(path):
+                continue
+            kept += 1
+            if kept > self.keep:
+                try:
+                    path.unlink()
+                except OSError as error:  # no reason to stop training
+                    _warn(f"{path}: cannot be deleted ({_reason(error)}): delete it yourself.")
+                else:
+                    del self._is_good[path]
+
+    def _check(self, path: Path) -> bool:
+        """Whether a file is whole; read only if this object neither wrote nor read it."""
+        if path not in self._is_good:
+            try:
+                _read_checkpoint(path)
+            except Exception:  # damaged bytes can raise anything
+                self._is_good[path] = False
+            else:
+                self._is_good[path] = True
+        return self._is_good[path]
+
+
+class FolderLock:
+    """Keeps other processes from training in the same folder, as a context manager.
+
+    The lock is the system's, on the file ``.lock``, so it ends with the process however that dies;
+    the file stays. A child forked meanwhile shares the lock, a program started meanwhile does not.
+    On Windows, `msvcrt.locking` does the same. A file system that knows no locks gets a warning.
+
+    Args:
+        folder: an existing folder.
+
+    Raises:
+        InputError: on entering, when another process holds the lock or ``.lock`` cannot be
+            written.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self._descriptor = None
+
+    def __enter__(self) -> FolderLock:
+        path = self.folder / LOCK_FILE
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise _input_error(path, "written", error) from error
+        try:
+            _lock(descriptor)
+        except (BlockingIOError, PermissionError):  # the latter on Windows
+            holder = os.read(descriptor, 32).decode(errors="replace").strip()
+            os.close(descriptor)
+            raise InputError(
+                f"{self.folder}: another process{holder and f' (pid {holder})'} is training "
+                "there: wait for it, stop it or choose another folder."
+            ) from None
+        except OSError as error:
+            _warn(
+                f"{self.folder}: cannot be locked ({_reason(error)}): make sure that no other "
+                "process trains there."
+            )
+        with suppress(OSError):  # a full disk: the lock holds without the number
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
+        self._descriptor = descriptor
+        return self
+
+    def __exit__(self, *exception) -> None:
+        os.close(self._descriptor)  # and so unlocks
+        self._descriptor = None
+
+
+def _lock(descriptor: int) -> None:
+    """Locks an open file or raises `OSError`; never waits. The position is 0 afterwards."""
+    if fcntl is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return
+    os.lseek(descriptor, 1024, os.SEEK_SET)  # Windows hides locked bytes: lock one after the pid
+    try:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    finally:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+
+
+def _header(step: int, arrays: dict[str, np.ndarray], state: dict) -> bytes:
+    """The JSON member of a checkpoint, which says what else the file must hold."""
+    for name, array in arrays.items():
+        if zipfile.ZipInfo(name).filename != name:  # a NUL, or a backslash on Windows
+            raise ValueError(f"an array cannot be named {name!r} in a checkpoint")
+        if array.dtype.hasobject:
+            raise ValueError(f"array {name!r} holds Python objects: give numbers or strings")
+    header = {
+        "format": FORMAT,
+        "step": step,
+        "state": state,
+        "arrays": list(arrays),
+        "ml_dtypes": {
+            name: array.dtype.name for name, array in arrays.items() if _is_foreign(array.dtype)
+        },
+    }
+    return json.dumps(header).encode("utf-8")
+
+
+def _write_checkpoint(path: Path, header: bytes, arrays: dict[str, np.ndarray]) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(zipfile.ZipInfo(_STATE), header)
+        for name, array in arrays.items():
+            if _is_foreign(array.dtype):  # .npy would forget the format: store the bits
+                array = array.view(f"u{array.dtype.itemsize}")
+            member = zipfile.ZipInfo(f"{name}.npy")
+            with archive.open(member, "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
+
+
+def _read_checkpoint(path: Path) -> Checkpoint:
+    """Reads a whole checkpoint; raises anything for a damaged one.
+
+    `ZipFile.read` compares the checksum before a byte of the member is looked at; `numpy.load`
+    would believe the shape first and check later, or never.
+    """
+    with zipfile.ZipFile(path) as archive:
+        header = json.loads(archive.read(_STATE))
+        if header["format"] > FORMAT:
+            raise InputError(
+                f"{path}: written by a newer version of keras_transformer (checkpoint format "
+                f"{header['format']}, known up to {FORMAT}): upgrade keras_transformer."
+            )
+        arrays = {}
+        for name in header["arrays"]:
+            content = io.BytesIO(archive.read(f"{name}.npy"))
+            arrays[name] = np.lib.format.read_array(content, allow_pickle=False)
+    for name, dtype in header["ml_dtypes"].items():
+        arrays[name] = arrays[name].view(_foreign_dtype(dtype))
+    if header["step"] != int(_CHECKPOINT.fullmatch(path.name)[1]):
+        raise ValueError(f"it holds step {header['step']}")
+    return Checkpoint(header["step"], arrays, header["state"])
+
+
+def _is_foreign(dtype: np.dtype) -> bool:
+    """Whether the dtype was added to numpy by another package, as `ml_dtypes` adds bfloat16."""
+    return dtype.isbuiltin == 2
+
+
+def _foreign_dtype(name: str) -> np.dtype:
+    import ml_dtypes  # here only, for it is seldom met
+
+    return np.dtype(getattr(ml_dtypes, name))
+
+
+def _delete_unfinished(folder: Path) -> None:
+    """Deletes the unfinished files of dead processes, and of a dead one that had our number."""
+    with suppress(OSError):  # what cannot be deleted does no harm
+        for path in list(folder.absolute().iterdir()):
+            writer = _UNFINISHED.fullmatch(path.name)
+            if writer and path not in _unfinished_here and not _is_other_alive(int(writer[1])):
+                path.unlink()
+
+
+def _is_other_alive(pid: int) -> bool:
+    if pid == os.getpid() or os.name == "nt":  # Windows never deletes a file in use
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+def _sync_file(path: Path) -> None:
+    with open(path, "r+b") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the names in a folder durable, where the system can."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems do not sync folders
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _input_error(path: Path, participle: str, error: OSError) -> InputError:
+    remedy = _REMEDIES.get(error.errno, "check the disk")
+    return InputError(f"{path}: cannot be {participle} ({_reason(error)}): {remedy}.")
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, on one line."""
+    if isinstance(error, KeyError):  # str() would add quotes
+        reason = str(error.args[0])
+    else:
+        reason = getattr(error, "strerror", None) or str(error)
+    return " ".join(reason.split()) or type(error).__name__
+
+
+def _warn(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,293 @@
+"""The loop around the training step: epochs, limits, validation, checkpoints.
+
+What happens in a step follows from the configuration, the step's number and the weights before
+it, and all of that is in a checkpoint. A run that is killed and resumed therefore ends with the
+very weights of one that was not.
+"""
+
+import contextlib
+import itertools
+import math
+import queue
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+
+import keras
+
+from keras_transformer.config import TrainingConfig
+from keras_transformer.errors import InputError
+from keras_transformer.training.schedules import learning_rate
+
+
+@dataclass
+class Progress:
+    """Where a run stands; with the arrays of the step, all that a resumed one needs.
+
+    Attributes:
+        step: steps done.
+        epoch: epochs done.
+        batch: batches of the next epoch done.
+        seconds: time spent in training and validation.
+        loss, correct, tokens: sums over the unfinished epoch.
+        best_score: of validation; the higher the better.
+        best_epoch: its number, from 1; 0 before the first.
+        history: the log of each epoch.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    seconds: float = 0.0
+    loss: float = 0.0
+    correct: float = 0.0
+    tokens: float = 0.0
+    best_score: float = -math.inf
+    best_epoch: int = 0
+    history: list[dict] = field(default_factory=list)
+
+    def to_dict(self) -> dict:
+        """JSON knows no infinities."""
+        values = asdict(self)
+        return {**values, "best_score": self.best_score if self.best_epoch else None}
+
+    @classmethod
+    def from_dict(cls, values) -> "Progress":
+        best = values["best_score"]
+        return cls(**{**values, "best_score": -math.inf if best is None else best})
+
+
+class TrainingLoop:
+    """Trains until a limit is reached.
+
+    Args:
+        recipe: limits, schedule and intervals.
+        step: a `TrainingStep`.
+        batches: a `Batches`.
+        validate: gives the validation's part of an epoch's log, such as ``val_loss``, and the
+            score that chooses weights; the higher the better.
+        save_best: called when a score is the best so far.
+        save_checkpoint: called with the `Progress` to keep.
+        progress: where to go on.
+    """
+
+    def __init__(
+        self,
+        recipe: TrainingConfig,
+        step,
+        batches,
+        *,
+        validate,
+        save_best,
+        save_checkpoint,
+        progress: Progress | None = None,
+    ):
+        self.recipe = recipe
+        self.step = step
+        self.model = step.model
+        self.batches = batches
+        self.validate = validate
+        self.save_best = save_best
+        self.save_checkpoint = save_checkpoint
+        self.progress = progress or Progress()
+        self.steps_per_epoch = math.ceil(len(batches) / recipe.accumulate)
+        self._signalled = self._interrupted = self._time_is_up = False
+
+    def run(self, callbacks=(), started=None) -> Progress:
+        """Trains.
+
+        Args:
+            callbacks: Keras callbacks.
+            started: when the run began by ``time.monotonic()``; now unless given.
+
+        Returns:
+            where the run stands at its end.
+
+        Raises:
+            InputError: when the loss is no longer a number.
+            KeyboardInterrupt: after Ctrl-C or SIGTERM; the checkpoint is written then.
+        """
+        progress = self.progress
+        self.callbacks = keras.callbacks.CallbackList(
+            list(callbacks),
+            model=self.model,
+            steps=self.steps_per_epoch,
+            epochs=self.recipe.epochs,
+        )
+        self.model.stop_training = False
+        self._started = (time.monotonic() if started is None else started) - progress.seconds
+        self._last_checkpoint = time.monotonic()
+        with self._interrupts():
+            self.callbacks.on_train_begin()
+            while not self._is_over():
+                self._epoch()
+            self.callbacks.on_train_end()
+        if progress.batch:  # a limit cut the epoch short: it may go on from here one day
+            self._checkpoint()
+        return progress
+
+    def _is_over(self) -> bool:
+        out_of_patience = (
+            self.recipe.patience is not None
+            and self.progress.epoch - self.progress.best_epoch >= self.recipe.patience
+        )
+        out_of_limits = self._time_is_up or self._share_of_steps() >= 1
+        return self.model.stop_training or out_of_patience or out_of_limits
+
+    def total_steps(self) -> int | None:
+        """Steps at the end of the training, if a limit on epochs or steps is set."""
+        epochs = self.recipe.epochs
+        limits = [epochs and epochs * self.steps_per_epoch, self.recipe.max_steps]
+        return min((limit for limit in limits if limit), default=None)
+
+    def _share_of_steps(self) -> float:
+        """Share of the training that is over, by the limits on epochs and steps."""
+        recipe, step = self.recipe, self.progress.step
+        epochs = step / (recipe.epochs * self.steps_per_epoch) if recipe.epochs else 0.0
+        return max(epochs, step / recipe.max_steps if recipe.max_steps else 0.0)
+
+    def _share_of_time(self) -> float:
+        minutes = self.recipe.max_minutes
+        return (time.monotonic() - self._started) / (60 * minutes) if minutes else 0.0
+
+    def _epoch(self):
+        progress = self.progress
+        self.callbacks.on_epoch_begin(progress.epoch)
+        epoch_started, tokens_before = time.monotonic(), progress.tokens
+        batches = prefetched(self.batches.epoch(progress.epoch, progress.batch))
+        while micro_batches := list(itertools.islice(batches, self.recipe.accumulate)):
+            self._train(micro_batches)
+            if self._interrupted:
+                self._checkpoint()
+                raise KeyboardInterrupt
+            if self._is_over():
+                break
+            if time.monotonic() - self._last_checkpoint > 60 * self.recipe.checkpoint_minutes:
+                self._checkpoint()
+        rate = (progress.tokens - tokens_before) / (time.monotonic() - epoch_started)
+        with self.step.averaged():
+            self._finish_epoch(tokens_per_second=rate)
+        self._close_epoch()
+
+    def _train(self, micro_batches):
+        progress = self.progress
+        self.callbacks.on_train_batch_begin(progress.batch)
+        time_done = self._share_of_time()
+        done = min(max(time_done, self._share_of_steps()), 1.0)
+        rate = learning_rate(self.recipe, self.model.decoder.d_model, progress.step + 1, done)
+        started = time.perf_counter()
+        # Clocks differ between hosts, and Ctrl-C may reach one: all must stop at the same step.
+        result = self.step(
+            micro_batches, rate, progress.step, requests=(time_done >= 1, self._signalled)
+        )
+        self._time_is_up, self._interrupted = result.requests
+        if not math.isfinite(result.loss):
+            raise InputError(
+                f"The loss is no longer a number in batch {progress.batch + 1} of epoch "
+                f"{progress.epoch + 1} (step {progress.step + 1}): lower "
+                "training.learning_rate_scale, raise training.warmup_steps, or set "
+                "training.clip_norm."
+            )
+        progress.step += 1
+        progress.batch += len(micro_batches)
+        progress.loss += result.loss
+        progress.correct += result.correct
+        progress.tokens += result.tokens
+        self.callbacks.on_train_batch_end(
+            progress.batch - 1,
+            {
+                "loss": progress.loss / max(progress.tokens, 1),
+                "masked_accuracy": progress.correct / max(progress.tokens, 1),
+                "batch_loss": result.loss / max(result.tokens, 1),
+                "learning_rate": rate,
+                "gradient_norm": result.gradient_norm,
+                "tokens_per_second": result.tokens / (time.perf_counter() - started),
+                "step": progress.step,
+            },
+        )
+
+    def _finish_epoch(self, **logs):
+        progress = self.progress
+        self.callbacks.on_test_begin()
+        found, score = self.validate()
+        self.callbacks.on_test_end(found)
+        logs = {
+            "loss": progress.loss / progress.tokens,
+            "masked_accuracy": progress.correct / progress.tokens,
+            "step": progress.step,
+            **found,
+            **logs,
+        }
+        progress.history[progress.epoch :] = [logs]
+        if score > progress.best_score:
+            progress.best_score, progress.best_epoch = score, progress.epoch + 1
+            self.save_best()
+        self.callbacks.on_epoch_end(progress.epoch, logs)
+
+    def _close_epoch(self):
+        """Turns to the next epoch, unless a limit cut this one short."""
+        progress = self.progress
+        if progress.batch >= len(self.batches):
+            progress.epoch += 1
+            progress.batch, progress.loss, progress.correct, progress.tokens = 0, 0.0, 0.0, 0.0
+            self._checkpoint()
+
+    def _checkpoint(self):
+        self.progress.seconds = time.monotonic() - self._started
+        self.save_checkpoint(self.progress)
+        self._last_checkpoint = time.monotonic()
+
+    @contextlib.contextmanager
+    def _interrupts(self):
+        """Lets the running step finish after the first Ctrl-C or SIGTERM; a second one kills."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # Python handles signals in the main thread alone
+            return
+        before = {}
+
+        def interrupt(number, frame):
+            self._signalled = True
+            signal.signal(number, before[number])
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, interrupt)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def prefetched(items: Iterable, ahead=4) -> Iterator:
+    """The items, made in another thread up to `ahead` before they are asked for."""
+    made: queue.Queue = queue.Queue(ahead)
+    end = object()
+    closed = threading.Event()
+
+    def make():
+        try:
+            for item in items:
+                while not closed.is_set():
+                    with contextlib.suppress(queue.Full):
+                        made.put((item, None), timeout=0.1)
+                        break
+                if closed.is_set():
+                    return
+            made.put((end, None))
+        except BaseException as error:  # raised again where the items are used
+            made.put((end, error))
+
+    thread = threading.Thread(target=make, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = made.get()
+            if error is not None:
+                raise error
+            if item is end:
+                return
+            yield item
+    finally:
+        closed.set()

@@ -1,0 +1,291 @@
+"""One step of training: a global batch in, new weights out.
+
+`fit` has a step of its own for the plain model. This one is what `train` runs: it never holds the
+logits of a whole batch, adds up micro-batches, and works the same on one device, on several and
+on several hosts. The loss is the sum over the real tokens of the whole global batch, all replicas
+and all micro-batches, divided by their number, so that how a batch is divided changes nothing.
+"""
+
+import contextlib
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from keras_transformer.layers.dropout import dropout_seed
+from keras_transformer.training.losses import token_losses
+from keras_transformer.training.projected_loss import projected_loss
+
+_GROWTH_STEPS = 2000
+"""Steps without overflow after which the loss scale of float16 is doubled."""
+
+_IDS = tf.TensorSpec((None, None), tf.int32)
+_BATCH = ((_IDS, _IDS), _IDS)
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one step saw.
+
+    Attributes:
+        loss: summed cross-entropy of the real tokens, without label smoothing.
+        correct: number of real tokens whose label had the largest logit.
+        tokens: number of real tokens.
+        gradient_norm: global norm of the gradient before clipping.
+        requests: for each of the caller's requests whether any host made it.
+    """
+
+    loss: float
+    correct: float
+    tokens: float
+    gradient_norm: float
+    requests: tuple[bool, bool]
+
+
+class TrainingStep:
+    """Computes gradients of a global batch and applies them.
+
+    Args:
+        model: a `Transformer`.
+        optimizer: a built Keras optimizer whose learning rate is a variable.
+        label_smoothing: as for `MaskedLoss`.
+        clip_norm: longest gradient; longer ones are shortened to it.
+        average_decay: keep an exponential moving average of the weights with this decay, shorter
+            in the first steps: ``min(decay, (1 + step) / (10 + step))``.
+        seed: of dropout.
+        jit_compile: compile with XLA.
+        strategy: a `tf.distribute.Strategy`, in whose scope model and optimizer were made;
+            ``None`` for one device.
+    """
+
+    def __init__(
+        self,
+        model,
+        optimizer,
+        *,
+        label_smoothing=0.0,
+        clip_norm=None,
+        average_decay=None,
+        seed=1,
+        jit_compile=False,
+        strategy=None,
+    ):
+        self.model = model
+        self.optimizer = optimizer
+        self.label_smoothing = label_smoothing
+        self.clip_norm = clip_norm
+        self.average_decay = average_decay
+        self.seed = seed
+        self.jit_compile = jit_compile
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self.weights = [weight.value for weight in model.trainable_variables]
+        with self.strategy.scope():
+            self.averages = (
+                [tf.Variable(weight, trainable=False) for weight in self.weights]
+                if average_decay
+                else []
+            )
+            # float16 gradients below 6e-8 vanish; a scaled loss keeps them in range.
+            scaled = model.dtype_policy.compute_dtype == "float16"
+            self.loss_scale = [
+                tf.Variable(value, trainable=False, dtype=tf.float32)
+                for value in ((2.0**15, 0.0) if scaled else ())
+            ]
+        self._traces = {}
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """Everything the next step depends on besides the batch: what a checkpoint keeps."""
+        optimizer = [variable.value for variable in self.optimizer.variables]
+        return self.weights + optimizer + self.averages + self.loss_scale
+
+    def __call__(self, batches, learning_rate, step=None, requests=(False, False)) -> StepResult:
+        """Trains on one global batch.
+
+        Args:
+            batches: its micro-batches, each ``((source, target_in), target_out)``, int32
+                ``(rows, length)``; with several replicas, rows are a multiple of their number.
+            learning_rate: of this step; the mean over hosts counts.
+            step: number of the step, which dropout follows from; the optimizer's count unless
+                given.
+            requests: what this host would tell the others, such as that it is time to stop.
+
+        Returns:
+            sums over the global batch.
+        """
+        if step is None:
+            step = int(self.optimizer.iterations)
+        trace = self._traces.get(len(batches))
+        if trace is None:
+            trace = self._traces[len(batches)] = self._trace(len(batches))
+        values = trace(
+            tuple(self._share(batch) for batch in batches),
+            tf.constant(learning_rate, tf.float32),
+            tf.constant(step, tf.int64),
+            tf.constant(requests, tf.float32),
+        )
+        loss, correct, tokens, norm, *requests = values.numpy().tolist()
+        return StepResult(loss, correct, tokens, norm, tuple(number > 0 for number in requests))
+
+    @contextlib.contextmanager
+    def averaged(self):
+        """Puts the moving averages in the place of the weights meanwhile, if there are any."""
+        if not self.averages:
+            yield
+            return
+        kept = [weight.numpy() for weight in self.weights]
+        for weight, average in zip(self.weights, self.averages, strict=True):
+            weight.assign(average)
+        try:
+            yield
+        finally:
+            for weight, value in zip(self.weights, kept, strict=True):
+                weight.assign(value)
+
+    def _trace(self, number):
+        """The step for `number` micro-batches as a TensorFlow function."""
+        scalars = [tf.TensorSpec((), tf.float32), tf.TensorSpec((), tf.int64)]
+        signature = [(_BATCH,) * number, *scalars, tf.TensorSpec((2,), tf.float32)]
+        if self.strategy.num_replicas_in_sync == 1:
+            return tf.function(
+                self._on_replica,
+                input_signature=signature,
+                jit_compile=self.jit_compile,
+                autograph=False,
+            )
+
+        @tf.function(autograph=False)
+        def on_all(*arguments):
+            result = self.strategy.run(self._on_replica, args=arguments)
+            return self.strategy.experimental_local_results(result)[0]
+
+        return on_all
+
+    def _share(self, batch):
+        """Gives each replica its rows of a batch."""
+        replicas = self.strategy.num_replicas_in_sync
+        if replicas == 1:
+            return tf.nest.map_structure(lambda ids: tf.convert_to_tensor(ids, tf.int32), batch)
+
+        def rows_of(context):
+            replica = context.replica_id_in_sync_group
+            return tf.nest.map_structure(
+                lambda ids: tf.constant(np.split(ids, replicas)[replica]), batch
+            )
+
+        return self.strategy.experimental_distribute_values_from_function(rows_of)
+
+    def _on_replica(self, batches, learning_rate, step, requests):
+        gradients = None
+        totals = tf.zeros(3)  # loss, correct, tokens
+        for i, batch in enumerate(batches):
+            found, counts = self._gradients(batch, step * len(batches) + i, after=totals)
+            gradients = _sums(gradients, found) if gradients else found
+            totals += counts
+        context = tf.distribute.get_replica_context()
+        totals, learning_rate, requests = (
+            context.all_reduce(tf.distribute.ReduceOp.SUM, totals),
+            context.all_reduce(tf.distribute.ReduceOp.MEAN, learning_rate),
+            context.all_reduce(tf.distribute.ReduceOp.SUM, requests),
+        )
+        gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        norm = self._apply(context, gradients, totals[2], learning_rate)
+        return tf.concat([totals, [norm], requests], 0)
+
+    def _gradients(self, batch, number, after):
+        """Gradients of the summed loss of one micro-batch, computed once `after` is there."""
+        with tf.control_dependencies([after]):  # one micro-batch in memory at a time
+            (source, target_in), target_out = tf.nest.map_structure(tf.identity, batch)
+        with dropout_seed(self.seed, number), tf.GradientTape() as tape:
+            x = self.model.decoder_output((source, target_in), training=True)
+            kernel, bias, transposed = self.model.output_projection()
+            loss, plain, correct, tokens = projected_loss(
+                x,
+                target_out,
+                kernel,
+                bias,
+                label_smoothing=self.label_smoothing,
+                transposed=transposed,
+                static=self.jit_compile,
+            )
+            if self.loss_scale:
+                loss *= self.loss_scale[0]
+        gradients = tape.gradient(
+            loss, self.weights, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        return [tf.convert_to_tensor(g) for g in gradients], tf.stack([plain, correct, tokens])
+
+    def _apply(self, context, gradients, tokens, learning_rate):
+        """Applies summed gradients; returns the norm of their mean."""
+        factor = tf.math.reciprocal_no_nan(tokens)
+        if self.loss_scale:
+            factor /= self.loss_scale[0]
+        norm = tf.linalg.global_norm(gradients) * factor
+        if self.clip_norm:
+            factor *= tf.minimum(1.0, self.clip_norm / tf.maximum(norm, 1e-12))
+        gradients = [gradient * factor for gradient in gradients]
+        finite = tf.math.is_finite(norm)
+        if self.loss_scale:  # too large a scale: this step moves nothing
+            gradients = [tf.where(finite, g, tf.zeros_like(g)) for g in gradients]
+            learning_rate = tf.where(finite, learning_rate, 0.0)
+        if self.strategy.num_replicas_in_sync == 1:
+            self._update(self.strategy, gradients, learning_rate, finite)
+        else:
+            context.merge_call(self._update, args=(gradients, learning_rate, finite))
+        return norm
+
+    def _update(self, strategy, gradients, learning_rate, finite):
+        first = lambda value: strategy.experimental_local_results(value)[0]  # noqa: E731
+        learning_rate, finite = first(learning_rate), first(finite)
+        self.optimizer.learning_rate.assign(learning_rate)
+        self.optimizer.apply(gradients, self.model.trainable_variables)
+        if self.averages:
+            step = tf.cast(self.optimizer.iterations, tf.float32)
+            decay = tf.minimum(self.average_decay, (1 + step) / (10 + step))
+            for average, weight in zip(self.averages, self.weights, strict=True):
+                strategy.extended.update(average, _move, args=(weight, 1 - decay), group=False)
+        if self.loss_scale:
+            scale, steps = self.loss_scale
+            grown = tf.where(steps + 1 >= _GROWTH_STEPS, 2.0, 1.0)
+            scale.assign(scale * tf.where(finite, grown, 0.5))
+            steps.assign(tf.where(finite & (grown == 1), steps + 1, 0.0))
+
+
+def _sums(some, others):
+    return [a + b for a, b in zip(some, others, strict=True)]
+
+
+def _move(average, weight, rate):
+    """Moves `average` a part of the way to `weight`."""
+    average.assign_sub(rate * (average - weight))
+
+
+class ValidationStep:
+    """Sums loss and hits of a batch without training.
+
+    Args:
+        model: a `Transformer`.
+    """
+
+    def __init__(self, model):
+        self._sums = tf.function(
+            lambda batch: _validation_sums(model, batch), input_signature=[_BATCH]
+        )
+
+    def __call__(self, batches) -> tuple[float, float]:
+        """Mean loss and accuracy over the real tokens of all batches."""
+        totals = np.zeros(3)
+        for batch in batches:
+            batch = tf.nest.map_structure(lambda ids: tf.convert_to_tensor(ids, tf.int32), batch)
+            totals += self._sums(batch).numpy()
+        loss, correct, tokens = totals
+        return float(loss / tokens), float(correct / tokens)
+
+
+def _validation_sums(model, batch):
+    inputs, label = batch
+    logits = tf.cast(model(inputs, training=False), tf.float32)
+    losses, weights = token_losses(label, logits)
+    label_logit = tf.gather(logits, label, axis=-1, batch_dims=2)
+    hits = tf.cast(label_logit >= tf.reduce_max(logits, axis=-1), tf.float32) * weights
+    return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(hits), tf.reduce_sum(weights)])
