@@ -31,6 +31,7 @@ from .saving import load_model
 
 # Training.
 from .config import Config, DecodingConfig, ModelConfig, TokenizerConfig, TrainingConfig, preset
+from .training.backup import BackupAndRestore
 from .training.schedules import CustomSchedule
 from .training.losses import MaskedLoss, masked_loss
 from .training.metrics import MaskedAccuracy, MaskedCrossentropy, masked_accuracy
@@ -51,6 +52,7 @@ from .errors import InputError
 from . import edition_2019
 
 __all__ = [
+    "BackupAndRestore",
     "BaseAttention",
     "CausalSelfAttention",
     "Config",

@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from keras_transformer.errors import InputError
+from keras_transformer.files import file_error
 
 _DATASET_HELP = (
     "ted_hrlr_translate/pt_to_en or another translation set of TensorFlow Datasets, sample, "
@@ -281,7 +282,8 @@ def _lines_of_standard_input():
 
 
 def _write(path: Path, content: bytes) -> None:
+    """Writes in place, not by renaming, for `path` may be a pipe or ``/dev/stdout``."""
     try:
         path.write_bytes(content)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
+        raise file_error(path, "written", error) from error

@@ -218,9 +218,9 @@ class Batches:
             rows = -(-rows_of(length, self.batch_tokens) // self.rows_multiple)
             yield pad_batch(self.pairs, indices, length, rows * self.rows_multiple)
 
-    def dataset(self) -> tf.data.Dataset:
-        """The batches for ``fit``; each time through is the next epoch."""
-        numbers = itertools.count()
+    def dataset(self, first_epoch=0) -> tf.data.Dataset:
+        """The batches for ``fit``; each time through is the next epoch, from `first_epoch` on."""
+        numbers = itertools.count(first_epoch)
         ids = tf.TensorSpec((None, None), tf.int32)
         dataset = tf.data.Dataset.from_generator(
             lambda: self.epoch(next(numbers)), output_signature=((ids, ids), ids)
@@ -229,7 +229,14 @@ class Batches:
 
 
 def make_batches(
-    dataset, tokenizers, *, batch_tokens=4096, max_tokens=128, shuffle=True, seed=None
+    dataset,
+    tokenizers,
+    *,
+    batch_tokens=4096,
+    max_tokens=128,
+    shuffle=True,
+    seed=None,
+    first_epoch=0,
 ):
     """Batches for `fit` from pairs of strings.
 
@@ -238,10 +245,11 @@ def make_batches(
         tokenizers: an object with ``.source`` and ``.target``.
         batch_tokens, shuffle, seed: as for `Batches`.
         max_tokens: pairs with a longer side are left out.
+        first_epoch: number of the epoch to begin with, for a training that goes on.
 
     Returns:
         `tf.data.Dataset` of ``((source, target_in), target_out)``, int32 ``(rows, length)``; each
         time through is one epoch, and its cardinality is the number of batches.
     """
     pairs = tokenize_pairs(dataset, tokenizers, max_tokens)
-    return Batches(pairs, batch_tokens, shuffle=shuffle, seed=seed).dataset()
+    return Batches(pairs, batch_tokens, shuffle=shuffle, seed=seed).dataset(first_epoch)

@@ -7,7 +7,6 @@ needs no files beside it and nothing but tensorflow and tensorflow_text to run.
 import abc
 import json
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from keras_transformer.data.vocabulary import (
     normalized_lines,
 )
 from keras_transformer.errors import InputError
+from keras_transformer.files import make_folder, write_bytes, write_json
 from keras_transformer.special_tokens import END, PAD, RESERVED_TOKENS, START, UNK
 
 Ids = tf.RaggedTensor | tf.Tensor
@@ -109,9 +109,7 @@ class SubwordTokenizer(tf.Module, abc.ABC):
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes `tokenizer.json` and the vocabulary into `folder`, made if need be."""
-        write_atomically(
-            Path(folder) / "tokenizer.json", json_bytes(self.write_vocabulary(folder, "tokenizer"))
-        )
+        write_json(Path(folder) / "tokenizer.json", self.write_vocabulary(folder, "tokenizer"))
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> Self:
@@ -145,9 +143,10 @@ class SubwordTokenizer(tf.Module, abc.ABC):
         raise InputError(f"{cls.__name__} is not trained here: use WordPieceTokenizer")
 
     def write_vocabulary(self, folder: str | os.PathLike, stem: str) -> dict[str, str]:
-        """Writes the vocabulary as `<stem>.<suffix>`; returns what `read_tokenizer` needs."""
+        """Writes `<stem>.<suffix>` into `folder`, made if need be; returns what describes it."""
         name = f"{stem}.{self.file_suffix}"
-        write_atomically(Path(folder) / name, self._vocabulary_bytes())
+        make_folder(folder)
+        write_bytes(Path(folder) / name, self._vocabulary_bytes())
         return {"kind": self.kind, "normalization": self.normalization, "file": name}
 
     @classmethod
@@ -414,16 +413,3 @@ def read_json(path: Path) -> dict:
     if not isinstance(content, dict):
         raise InputError(f"{path} is damaged: not a JSON object; save the tokenizers again")
     return content
-
-
-def json_bytes(content: dict) -> bytes:
-    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all: a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-        file.write(content)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)

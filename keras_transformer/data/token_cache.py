@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_transformer.data.batching import TokenizedPairs, tokenize_pairs
-from keras_transformer.training.checkpoints import write_atomically
+from keras_transformer.files import write_atomically
 
 
 def corpus_key(dataset, tokenizer_folder, max_tokens) -> str:

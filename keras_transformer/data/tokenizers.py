@@ -19,12 +19,11 @@ from keras_transformer.data.subwords import (
     SentencePieceTokenizer,
     SubwordTokenizer,
     WordPieceTokenizer,
-    json_bytes,
     read_json,
     read_tokenizer,
-    write_atomically,
 )
 from keras_transformer.errors import InputError
+from keras_transformer.files import write_json
 from keras_transformer.special_tokens import END, PAD
 
 __all__ = [
@@ -102,7 +101,7 @@ class Tokenizers(tf.Module):
             "source": {"language": self.source_language, **source},
             "target": {"language": self.target_language, **target},
         }
-        write_atomically(Path(folder) / FILE, json_bytes(content))
+        write_json(Path(folder) / FILE, content)
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> Self:

@@ -64,7 +64,7 @@ def keep_mask(shape, rate, seed) -> tf.Tensor:
         ((size + 1) // 2,), seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox"
     )
     halves = tf.reshape(tf.bitcast(words, tf.uint16), (-1,))
-    threshold = tf.constant(round(rate * 2**_BITS), tf.uint16)
+    threshold = tf.constant(min(round(rate * 2**_BITS), 2**_BITS - 1), tf.uint16)
     return tf.reshape(halves[:size] >= threshold, shape)
 
 

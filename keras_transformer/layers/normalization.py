@@ -33,7 +33,8 @@ class LayerNormalization(keras.layers.Layer):
         self.beta = self.add_weight(shape=shape, initializer="zeros", name="beta", autocast=False)
 
     def call(self, inputs):
-        gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
+        dtype = tf.float64 if inputs.dtype == tf.float64 else tf.float32
+        gamma, beta = tf.cast(self.gamma, dtype), tf.cast(self.beta, dtype)
         return _normalize(inputs, gamma, beta, self.epsilon)
 
     def get_config(self):

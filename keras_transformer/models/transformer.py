@@ -128,7 +128,7 @@ class Transformer(keras.Model):
             else keras.layers.Dense(self.target_vocab_size, dtype=self.dtype_policy)
         )
         self.build(((None, None), (None, None)))
-        self._dropout_seed = random.randrange(2**31)  # follows keras.utils.set_random_seed
+        self.dropout_seed = random.randrange(2**31)  # follows keras.utils.set_random_seed
 
     def build(self, input_shape):
         if self.built:
@@ -199,8 +199,26 @@ class Transformer(keras.Model):
 
     def train_step(self, data):
         """As Keras' own, with dropout that follows from the step; see `dropout_seed`."""
-        with dropout_seed(self._dropout_seed, self.optimizer.iterations):
+        with dropout_seed(self.dropout_seed, self.optimizer.iterations):
             return super().train_step(data)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """As Keras' own, except on several replicas, whose losses are added up.
+
+        Keras makes each of them a share of the whole where it averages the loss itself. A loss of
+        one number, such as `masked_loss`, it adds up as it is. That number is taken for a mean
+        over the real tokens here, so that the sum is the mean over those of all replicas.
+        """
+        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
+        context = tf.distribute.get_replica_context()
+        if context is None or context.num_replicas_in_sync == 1:
+            return loss
+        function = self.loss.call if isinstance(self.loss, keras.losses.Loss) else self.loss
+        if not callable(function) or function(y, y_pred).shape.rank:
+            return loss
+        tokens = tf.reduce_sum(tf.cast(padding_keep_mask(y), loss.dtype))
+        of_all = context.all_reduce(tf.distribute.ReduceOp.SUM, tokens)
+        return loss * tf.math.divide_no_nan(tokens, of_all)
 
     def _logits(self, x):
         if self.final_layer is not None:

@@ -1,14 +1,12 @@
 """The state of a run on disk, so that neither a killed process nor a full disk loses it.
 
-A file is either the old one or the new one, never half of each: the new one is written beside the
-old one under a name starting with ``.unfinished-``, synced to the disk and renamed. A checkpoint is
-one ``.npz`` file, which `numpy.load` opens too: each array and the state carry a CRC-32, checked
-when the checkpoint is loaded. `FolderLock` keeps a second process out of the folder.
+A checkpoint is one ``.npz`` file, which `numpy.load` opens too: each array and the state carry a
+CRC-32, checked when the checkpoint is loaded. It is written in one go (see `files`). `FolderLock`
+keeps a second process out of the folder.
 """
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import operator
@@ -16,7 +14,6 @@ import os
 import re
 import sys
 import zipfile
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +21,13 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_transformer.errors import InputError
+from keras_transformer.files import (
+    delete_unfinished,
+    file_error,
+    make_folder,
+    reason_of,
+    write_atomically,
+)
 
 try:
     import fcntl
@@ -37,79 +41,6 @@ FORMAT = 1
 LOCK_FILE = ".lock"
 _STATE = "state.json"
 _CHECKPOINT = re.compile(r"checkpoint-(\d{8,})\.npz")
-_UNFINISHED = re.compile(r"\.unfinished-(\d+)-.+", re.DOTALL)
-_unfinished_here: set[Path] = set()  # what this process is writing now
-
-_REMEDIES = {
-    errno.ENOSPC: "free some space",
-    errno.EDQUOT: "free some space",
-    errno.EFBIG: "raise the limit on file sizes (ulimit -f)",
-    errno.EACCES: "choose a folder that you may write to",
-    errno.EPERM: "choose a folder that you may write to",
-    errno.EROFS: "choose a folder that you may write to",
-    errno.ENOENT: "choose a folder that exists",
-    errno.ENOTDIR: "choose a folder, not a file",
-    errno.EEXIST: "choose a folder, not a file",
-    errno.EISDIR: "choose a file name that is not a folder's",
-}
-
-
-def write_atomically(path, write: Callable[[Path], object]) -> None:
-    """Writes a file in one go: whatever happens, `path` holds the old content or the new one.
-
-    The new content is on the disk when this returns, not just in the memory of the system.
-
-    Args:
-        path: the file to write or replace; its folder must exist.
-        write: called with the temporary path to write to. It lies in the same folder and its name
-            ends with the name of `path`, so a suffix such as ``.weights.h5`` is kept.
-
-    Raises:
-        InputError: when the file cannot be written; the old one is untouched then. Other
-            exceptions of `write` pass through, with the old file untouched too.
-    """
-    path = Path(path)
-    unfinished = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
-    _unfinished_here.add(unfinished.absolute())
-    try:
-        write(unfinished)
-        _sync_file(unfinished)
-        os.replace(unfinished, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise _input_error(path, "written", error) from error
-    finally:
-        with suppress(OSError):  # gone after the renaming
-            unfinished.unlink()
-        _unfinished_here.discard(unfinished.absolute())
-
-
-def write_text(path, text: str) -> None:
-    """Writes a text in UTF-8 in one go.
-
-    Args:
-        path: the file to write or replace; its folder must exist.
-        text: its content.
-
-    Raises:
-        InputError: when the file cannot be written; the old one is untouched then.
-    """
-    content = text.encode("utf-8")
-    write_atomically(path, lambda unfinished: unfinished.write_bytes(content))
-
-
-def write_json(path, content) -> None:
-    """Writes JSON for people to read, in one go.
-
-    Args:
-        path: the file to write or replace; its folder must exist.
-        content: what `json.dumps` takes.
-
-    Raises:
-        InputError: when the file cannot be written; the old one is untouched then.
-        TypeError: when `content` is no JSON; the old file is untouched then too.
-    """
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 class Checkpoint(NamedTuple):
@@ -175,9 +106,9 @@ class Checkpoints:
         arrays = {name: np.asarray(array) for name, array in arrays.items()}
         header = _header(step, arrays, state)
         path = self.folder / f"checkpoint-{step:08d}.npz"
-        self._make_folder()
+        make_folder(self.folder)
         if not self._has_saved:
-            _delete_unfinished(self.folder)
+            delete_unfinished(self.folder)
         write_atomically(path, lambda unfinished: _write_checkpoint(unfinished, header, arrays))
         self._has_saved = True
         self._is_good[path] = True
@@ -205,7 +136,7 @@ class Checkpoints:
                 raise
             except Exception as error:  # damaged bytes can raise anything
                 self._is_good[path] = False
-                damaged[path] = _reason(error)
+                damaged[path] = reason_of(error)
                 continue
             self._is_good[path] = True
             for other, reason in damaged.items():
@@ -227,7 +158,7 @@ class Checkpoints:
             return []
         except OSError as error:
             raise InputError(
-                f"{self.folder}: cannot be read ({_reason(error)}): choose a folder that you may "
+                f"{self.folder}: cannot be read ({reason_of(error)}): choose a folder that you may "
                 "read."
             ) from error
         steps = {path: _CHECKPOINT.fullmatch(path.name) for path in paths}
@@ -236,14 +167,6 @@ class Checkpoints:
             key=lambda path: int(steps[path][1]),
             reverse=True,
         )
-
-    def _make_folder(self) -> None:
-        try:
-            if not self.folder.is_dir():
-                self.folder.mkdir(parents=True, exist_ok=True)
-                _sync_folder(self.folder.parent)
-        except OSError as error:
-            raise _input_error(self.folder, "made", error) from error
 
     def _prune(self, saved: Path) -> None:
         """Deletes all good files but the one just saved and the newest others up to `keep`."""
@@ -256,7 +179,7 @@ class Checkpoints:
                 try:
                     path.unlink()
                 except OSError as error:  # no reason to stop training
-                    _warn(f"{path}: cannot be deleted ({_reason(error)}): delete it yourself.")
+                    _warn(f"{path}: cannot be deleted ({reason_of(error)}): delete it yourself.")
                 else:
                     del self._is_good[path]
 
@@ -296,7 +219,7 @@ class FolderLock:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise _input_error(path, "written", error) from error
+            raise file_error(path, "written", error) from error
         try:
             _lock(descriptor)
         except (BlockingIOError, PermissionError):  # the latter on Windows
@@ -308,7 +231,7 @@ class FolderLock:
             ) from None
         except OSError as error:
             _warn(
-                f"{self.folder}: cannot be locked ({_reason(error)}): make sure that no other "
+                f"{self.folder}: cannot be locked ({reason_of(error)}): make sure that no other "
                 "process trains there."
             )
         with suppress(OSError):  # a full disk: the lock holds without the number
@@ -397,60 +320,6 @@ def _foreign_dtype(name: str) -> np.dtype:
     import ml_dtypes  # here only, for it is seldom met
 
     return np.dtype(getattr(ml_dtypes, name))
-
-
-def _delete_unfinished(folder: Path) -> None:
-    """Deletes the unfinished files of dead processes, and of a dead one that had our number."""
-    with suppress(OSError):  # what cannot be deleted does no harm
-        for path in list(folder.absolute().iterdir()):
-            writer = _UNFINISHED.fullmatch(path.name)
-            if writer and path not in _unfinished_here and not _is_other_alive(int(writer[1])):
-                path.unlink()
-
-
-def _is_other_alive(pid: int) -> bool:
-    if pid == os.getpid() or os.name == "nt":  # Windows never deletes a file in use
-        return False
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
-
-
-def _sync_file(path: Path) -> None:
-    with open(path, "r+b") as file:
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes the names in a folder durable, where the system can."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # some network file systems do not sync folders
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def _input_error(path: Path, participle: str, error: OSError) -> InputError:
-    remedy = _REMEDIES.get(error.errno, "check the disk")
-    return InputError(f"{path}: cannot be {participle} ({_reason(error)}): {remedy}.")
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong, on one line."""
-    if isinstance(error, KeyError):  # str() would add quotes
-        reason = str(error.args[0])
-    else:
-        reason = getattr(error, "strerror", None) or str(error)
-    return " ".join(reason.split()) or type(error).__name__
 
 
 def _warn(line: str) -> None:

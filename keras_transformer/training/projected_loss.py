@@ -54,11 +54,12 @@ def projected_loss(
 def _chunked(x, kernel, bias, label, weights, label_smoothing, transposed):
     depth = x.shape[-1]
     vocab_size = kernel.shape[0 if transposed else 1]
-    tokens = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
-    chunks = -(-tokens // max(1, LOGITS_AT_ONCE // vocab_size))
-    rows = (
-        -(-tokens // tf.maximum(chunks, 1)) if x.shape[0] is None else -(-tokens // max(chunks, 1))
-    )
+    tokens, at_least = x.shape[0], max
+    if tokens is None:
+        tokens, at_least = tf.shape(x)[0], tf.maximum
+    # Without a token there is one chunk without rows: a TensorArray of nothing cannot be stacked.
+    chunks = at_least(1, -(-tokens // max(1, LOGITS_AT_ONCE // vocab_size)))
+    rows = -(-tokens // chunks)
 
     def in_chunks(tensor):
         """``(tokens, ...)`` to ``(chunks, rows, ...)``, with zeros behind the last token."""

@@ -78,6 +78,7 @@ class TrainingStep:
         self.seed = seed
         self.jit_compile = jit_compile
         self.strategy = strategy or tf.distribute.get_strategy()
+        self.replicas = self.strategy.num_replicas_in_sync
         self.weights = [weight.value for weight in model.trainable_variables]
         with self.strategy.scope():
             self.averages = (
@@ -114,12 +115,13 @@ class TrainingStep:
             sums over the global batch.
         """
         if step is None:
-            step = int(self.optimizer.iterations)
+            step = int(self.optimizer.iterations.value.numpy())
         trace = self._traces.get(len(batches))
         if trace is None:
             trace = self._traces[len(batches)] = self._trace(len(batches))
+        batches = tf.nest.map_structure(self._checked, tuple(batches))
         values = trace(
-            tuple(self._share(batch) for batch in batches),
+            batches,
             tf.constant(learning_rate, tf.float32),
             tf.constant(step, tf.int64),
             tf.constant(requests, tf.float32),
@@ -146,7 +148,7 @@ class TrainingStep:
         """The step for `number` micro-batches as a TensorFlow function."""
         scalars = [tf.TensorSpec((), tf.float32), tf.TensorSpec((), tf.int64)]
         signature = [(_BATCH,) * number, *scalars, tf.TensorSpec((2,), tf.float32)]
-        if self.strategy.num_replicas_in_sync == 1:
+        if self.replicas == 1:
             return tf.function(
                 self._on_replica,
                 input_signature=signature,
@@ -154,43 +156,45 @@ class TrainingStep:
                 autograph=False,
             )
 
-        @tf.function(autograph=False)
         def on_all(*arguments):
-            result = self.strategy.run(self._on_replica, args=arguments)
+            with _summed_already(self.optimizer):
+                result = self.strategy.run(self._on_replica, args=arguments)
             return self.strategy.experimental_local_results(result)[0]
 
-        return on_all
+        return tf.function(on_all, input_signature=signature, autograph=False)
 
-    def _share(self, batch):
-        """Gives each replica its rows of a batch."""
-        replicas = self.strategy.num_replicas_in_sync
-        if replicas == 1:
-            return tf.nest.map_structure(lambda ids: tf.convert_to_tensor(ids, tf.int32), batch)
-
-        def rows_of(context):
-            replica = context.replica_id_in_sync_group
-            return tf.nest.map_structure(
-                lambda ids: tf.constant(np.split(ids, replicas)[replica]), batch
+    def _checked(self, ids):
+        ids = tf.convert_to_tensor(ids, tf.int32)
+        if ids.shape[0] % self.replicas:
+            raise ValueError(
+                f"A batch of {ids.shape[0]} rows cannot be divided among {self.replicas} replicas."
             )
+        return ids
 
-        return self.strategy.experimental_distribute_values_from_function(rows_of)
+    def _share(self, ids, context):
+        """The rows of a batch that are this replica's."""
+        if self.replicas == 1:
+            return ids
+        rows = tf.shape(ids)[0] // self.replicas
+        start = rows * tf.cast(context.replica_id_in_sync_group, tf.int32)
+        return ids[start : start + rows]
 
     def _on_replica(self, batches, learning_rate, step, requests):
+        context = tf.distribute.get_replica_context()
+        batches = tf.nest.map_structure(lambda ids: self._share(ids, context), batches)
+        compute = self._gradients
+        if self.jit_compile and self.replicas > 1:  # XLA cannot compile what replicas exchange
+            compute = tf.function(compute, jit_compile=True, autograph=False)
         gradients = None
         totals = tf.zeros(3)  # loss, correct, tokens
         for i, batch in enumerate(batches):
-            found, counts = self._gradients(batch, step * len(batches) + i, after=totals)
+            found, counts = compute(batch, step * len(batches) + i, after=totals)
             gradients = _sums(gradients, found) if gradients else found
             totals += counts
-        context = tf.distribute.get_replica_context()
-        totals, learning_rate, requests = (
-            context.all_reduce(tf.distribute.ReduceOp.SUM, totals),
-            context.all_reduce(tf.distribute.ReduceOp.MEAN, learning_rate),
-            context.all_reduce(tf.distribute.ReduceOp.SUM, requests),
-        )
-        gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        norm = self._apply(context, gradients, totals[2], learning_rate)
-        return tf.concat([totals, [norm], requests], 0)
+        numbers = tf.concat([totals, [learning_rate], requests], 0)
+        gradients, numbers = context.all_reduce(tf.distribute.ReduceOp.SUM, [gradients, numbers])
+        norm = self._apply(context, gradients, numbers[2], numbers[3] / self.replicas)
+        return tf.concat([numbers[:3], [norm], numbers[4:]], 0)
 
     def _gradients(self, batch, number, after):
         """Gradients of the summed loss of one micro-batch, computed once `after` is there."""
@@ -228,27 +232,34 @@ class TrainingStep:
         if self.loss_scale:  # too large a scale: this step moves nothing
             gradients = [tf.where(finite, g, tf.zeros_like(g)) for g in gradients]
             learning_rate = tf.where(finite, learning_rate, 0.0)
-        if self.strategy.num_replicas_in_sync == 1:
-            self._update(self.strategy, gradients, learning_rate, finite)
-        else:
-            context.merge_call(self._update, args=(gradients, learning_rate, finite))
-        return norm
-
-    def _update(self, strategy, gradients, learning_rate, finite):
-        first = lambda value: strategy.experimental_local_results(value)[0]  # noqa: E731
-        learning_rate, finite = first(learning_rate), first(finite)
         self.optimizer.learning_rate.assign(learning_rate)
         self.optimizer.apply(gradients, self.model.trainable_variables)
+        context.merge_call(self._follow, args=(finite,))
+        return norm
+
+    def _follow(self, strategy, finite):
+        """Lets averages and loss scale follow an update."""
         if self.averages:
-            step = tf.cast(self.optimizer.iterations, tf.float32)
+            step = tf.cast(self.optimizer.iterations.value, tf.float32)
             decay = tf.minimum(self.average_decay, (1 + step) / (10 + step))
             for average, weight in zip(self.averages, self.weights, strict=True):
                 strategy.extended.update(average, _move, args=(weight, 1 - decay), group=False)
         if self.loss_scale:
+            finite = strategy.experimental_local_results(finite)[0]
             scale, steps = self.loss_scale
             grown = tf.where(steps + 1 >= _GROWTH_STEPS, 2.0, 1.0)
             scale.assign(scale * tf.where(finite, grown, 0.5))
             steps.assign(tf.where(finite & (grown == 1), steps + 1, 0.0))
+
+
+@contextlib.contextmanager
+def _summed_already(optimizer):
+    """Keeps an optimizer from adding up the gradients of all replicas once more."""
+    optimizer._all_reduce_sum_gradients = lambda gradients_and_variables: gradients_and_variables
+    try:
+        yield
+    finally:
+        del optimizer._all_reduce_sum_gradients
 
 
 def _sums(some, others):

@@ -20,15 +20,10 @@ from keras_transformer.data.tokenizers import FILE as TOKENIZERS_FILE
 from keras_transformer.data.tokenizers import Tokenizers, train_tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.evaluation import evaluate
+from keras_transformer.files import write_atomically, write_json, write_text
 from keras_transformer.models.transformer import Transformer
 from keras_transformer.training.callbacks import ProgressBar, SampleTranslations, TensorBoard
-from keras_transformer.training.checkpoints import (
-    Checkpoints,
-    FolderLock,
-    write_atomically,
-    write_json,
-    write_text,
-)
+from keras_transformer.training.checkpoints import Checkpoints, FolderLock
 from keras_transformer.training.loop import Progress, TrainingLoop
 from keras_transformer.training.losses import MaskedLoss
 from keras_transformer.training.metrics import MaskedAccuracy, MaskedCrossentropy

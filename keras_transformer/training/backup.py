@@ -1,0 +1,63 @@
+"""Backups of a plain `fit`, which `train` does not need."""
+
+import keras
+
+from keras_transformer.errors import InputError
+from keras_transformer.training.checkpoints import Checkpoints
+
+
+class BackupAndRestore(keras.callbacks.Callback):
+    """Saves a `fit` after every epoch and goes on with it when the same script runs again.
+
+    As Keras' callback of this name, but nothing is lost if the process or the machine dies while
+    it saves, and the dropout of a `Transformer` goes on where it was. For the batches to do so
+    too, begin them where the backup ends:
+
+        backup = kt.BackupAndRestore("backup")
+        batches = kt.make_batches(corpus.train, tokenizers, seed=1, first_epoch=backup.epochs_done)
+        model.fit(batches, epochs=20, callbacks=[backup])
+
+    Args:
+        folder: where the backups go; a finished training leaves the last one there.
+    """
+
+    def __init__(self, folder):
+        super().__init__()
+        self._checkpoints = Checkpoints(folder)
+        self._restored = self._checkpoints.load_latest()
+
+    @property
+    def epochs_done(self) -> int:
+        """Number of epochs in the backup that was found; 0 if there was none."""
+        return self._restored.step if self._restored else 0
+
+    def on_train_begin(self, logs=None):
+        if self._restored is None:
+            return
+        variables = self._variables()
+        arrays = [self._restored.arrays.get(name) for name in variables]
+        shapes = [tuple(variable.shape) for variable in variables.values()]
+        if [array is not None and array.shape for array in arrays] != shapes:
+            raise InputError(
+                f"{self._checkpoints.folder}: holds a backup of another model: choose another "
+                "folder or delete it."
+            )
+        for variable, array in zip(variables.values(), arrays, strict=True):
+            variable.assign(array)
+        if "dropout_seed" in self._restored.state:
+            self.model.dropout_seed = self._restored.state["dropout_seed"]
+        self.model._initial_epoch = self._restored.step  # what Keras' own callback sets
+        self._restored = None  # it is in the model now
+
+    def on_epoch_end(self, epoch, logs=None):
+        arrays = {name: variable.numpy() for name, variable in self._variables().items()}
+        seed = getattr(self.model, "dropout_seed", None)
+        self._checkpoints.save(epoch + 1, arrays, {} if seed is None else {"dropout_seed": seed})
+
+    def _variables(self) -> dict:
+        """Everything that training changes, by its place and name."""
+        optimizer = self.model.optimizer
+        if not optimizer.built:
+            optimizer.build(self.model.trainable_variables)
+        variables = [*self.model.variables, *optimizer.variables]
+        return {f"{place}-{variable.name}": variable for place, variable in enumerate(variables)}
