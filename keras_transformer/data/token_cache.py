@@ -23,7 +23,7 @@ def corpus_key(dataset, tokenizer_folder, max_tokens) -> str:
     """
     digest = hashlib.sha256(f"{max_tokens}\n".encode())
     for path in sorted(Path(tokenizer_folder).rglob("*")):
-        if path.is_file():
+        if path.is_file() and not path.name.startswith("."):  # not what a killed run left
             digest.update(path.read_bytes())
     for sides in dataset.batch(4096).as_numpy_iterator():
         for strings in sides:

@@ -20,7 +20,7 @@ from keras_transformer.data.tokenizers import FILE as TOKENIZERS_FILE
 from keras_transformer.data.tokenizers import Tokenizers, train_tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.evaluation import evaluate
-from keras_transformer.files import write_atomically, write_json, write_text
+from keras_transformer.files import delete_unfinished, write_atomically, write_json, write_text
 from keras_transformer.models.transformer import Transformer
 from keras_transformer.training.callbacks import ProgressBar, SampleTranslations, TensorBoard
 from keras_transformer.training.checkpoints import Checkpoints, FolderLock
@@ -93,6 +93,9 @@ def train(
     strategy = strategy or tf.distribute.get_strategy()
     chief = _is_chief(strategy)
     with FolderLock(folder) if chief else contextlib.nullcontext():
+        if chief:
+            for place in (folder, folder / "tokenizers", folder / "tokens"):
+                delete_unfinished(place)
         config = _settle(folder, corpus, config, resume, chief)
         trainer = _Trainer(corpus, folder, config, strategy, chief)
         trainer.prepare(tokenizers, Path(init_from) if init_from else None)

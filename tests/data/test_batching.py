@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from keras_transformer.data.batching import (
     BUCKET_LENGTHS,
+    Batches,
     TokenizedPairs,
-    batch_dataset,
     make_batches,
     pad_batch,
     plan_batches,
@@ -44,7 +44,7 @@ def _rows(batches):
 
 
 def test_every_pair_occurs_once_in_an_epoch(pairs):
-    found = _rows(batch_dataset(pairs, 512, seed=1))
+    found = _rows(Batches(pairs, 512, seed=1).dataset())
     expected = [
         (
             tuple(pairs.source[pairs.source_starts[i] : pairs.source_starts[i + 1]]),
@@ -56,32 +56,60 @@ def test_every_pair_occurs_once_in_an_epoch(pairs):
 
 
 def test_targets_begin_with_start_and_end_with_end(pairs):
-    for _, target in _rows(batch_dataset(pairs, 512, shuffle=False)):
+    for _, target in _rows(Batches(pairs, 512, shuffle=False).dataset()):
         assert target[0] == 2
         assert target[-1] == 3
 
 
 def test_epochs_differ_and_a_seed_repeats_them(pairs):
-    one, other = batch_dataset(pairs, 512, seed=7), batch_dataset(pairs, 512, seed=7)
+    one, other = Batches(pairs, 512, seed=7).dataset(), Batches(pairs, 512, seed=7).dataset()
     epochs = [_rows(one), _rows(one)]
     assert epochs[0] != epochs[1]
     assert epochs == [_rows(other), _rows(other)]
-    assert epochs[0] != _rows(batch_dataset(pairs, 512, seed=8))
+    assert epochs[0] != _rows(Batches(pairs, 512, seed=8).dataset())
 
 
 def test_without_shuffling_the_order_is_always_the_same(pairs):
-    batches = batch_dataset(pairs, 512, shuffle=False)
+    batches = Batches(pairs, 512, shuffle=False).dataset()
     assert _rows(batches) == _rows(batches)
 
 
 def test_shapes_are_few_and_within_the_token_budget(pairs):
-    batches = batch_dataset(pairs, 512, seed=1)
+    batches = Batches(pairs, 512, seed=1).dataset()
     shapes = [source.shape for (source, _), _ in batches]
     assert len(shapes) == batches.cardinality()
     for rows, length in set(map(tuple, shapes)):
         assert length in BUCKET_LENGTHS
         assert rows == rows_of(length, 512)
         assert rows * length <= 512
+
+
+def _ids(batches):
+    return [[part.tolist() for part in (*inputs, labels)] for inputs, labels in batches]
+
+
+def test_an_epoch_can_be_entered_anywhere(pairs):
+    batches = Batches(pairs, 512, seed=3)
+    whole = _ids(batches.epoch(4))
+    assert len(whole) == len(batches)
+    for start in (0, 1, len(whole) - 1, len(whole)):
+        assert _ids(Batches(pairs, 512, seed=3).epoch(4, start)) == whole[start:]
+
+
+def test_a_dataset_can_begin_with_any_epoch(pairs):
+    dataset = Batches(pairs, 512, seed=3).dataset(first_epoch=2)
+    first = [[ids.numpy().tolist() for ids in (*inputs, labels)] for inputs, labels in dataset]
+    assert first == _ids(Batches(pairs, 512, seed=3).epoch(2))
+
+
+@pytest.mark.parametrize("replicas", [2, 3])
+def test_replicas_get_equal_shares(pairs, replicas):
+    alone, shared = Batches(pairs, 512, seed=3), Batches(pairs, 512, seed=3, rows_multiple=replicas)
+    for one, other in zip(alone.epoch(0), shared.epoch(0), strict=True):
+        assert len(other[1]) % replicas == 0
+        rows = len(one[1])
+        np.testing.assert_array_equal(other[1][:rows], one[1])
+        assert not other[1][rows:].any()
 
 
 @pytest.mark.parametrize("rng", [None, np.random.default_rng(0)])
@@ -144,6 +172,6 @@ def test_a_batch_by_hand():
 
 def test_make_batches_goes_from_strings_to_batches(tiny_corpus, tokenizers, pairs):
     batches = make_batches(tiny_corpus.train, tokenizers, batch_tokens=512, seed=1)
-    assert _rows(batches) == _rows(batch_dataset(pairs, 512, seed=1))
+    assert _rows(batches) == _rows(Batches(pairs, 512, seed=1).dataset())
     (source, target_in), target_out = next(iter(batches))
     assert source.dtype == target_in.dtype == target_out.dtype == tf.int32

@@ -14,6 +14,7 @@ from keras_transformer.layers import (
     PositionalEmbedding,
     scaled_dot_product_attention,
 )
+from keras_transformer.layers import attention as attention_module
 
 WIDTH, HEADS = 8, 2
 DTYPES = [tf.float32, tf.float16, tf.bfloat16]
@@ -266,6 +267,38 @@ def test_xla_equals_eager(rotary, heads, tolerance, rng):
 
     for compiled, eager in zip(tf.function(call, jit_compile=True)(), call(), strict=True):
         close(compiled, eager, tolerance)
+
+
+@ROTARY
+def test_one_tensor_for_all_equals_equal_copies(rotary, heads, tolerance, rng, monkeypatch):
+    """One tensor is projected in one product, copies in two or three: the result is the same."""
+    layer = heads(rotary=rotary)
+    x = tf.cast(vectors(rng), layer.compute_dtype)
+    a, b, c = (tf.identity(x) for _ in range(3))
+    products = []
+    project = attention_module._project
+
+    def count(x, *layers):
+        products[-1].append(len(layers))
+        return project(x, *layers)
+
+    def results(v, k, q):
+        products.append([])
+        with tf.GradientTape() as tape:
+            inputs = {id(tensor): tensor for tensor in (v, k, q)}.values()
+            tape.watch(inputs)
+            output, weights = layer(v=v, k=k, q=q, causal=True)
+            loss = tf.reduce_sum(tf.cast(output, tf.float32) ** 2)
+        gradients = tape.gradient(loss, [*inputs, *layer.trainable_variables])
+        of_inputs, of_weights = gradients[: len(inputs)], gradients[len(inputs) :]
+        return output, weights, tf.add_n(of_inputs), *of_weights
+
+    monkeypatch.setattr(attention_module, "_project", count)
+    expected = results(x, x, x)
+    for copies in ((a, b, c), (a, a, c), (a, b, a), (a, b, b)):
+        for actual, wanted in zip(results(*copies), expected, strict=True):
+            close(actual, wanted, tolerance * max(1, np.abs(tf.cast(wanted, tf.float32)).max()))
+    assert [sorted(each) for each in products] == [[3], [1, 1, 1], [1, 2], [1, 1, 1], [1, 1, 1]]
 
 
 def test_the_tutorials_order_is_values_keys_queries(rng):

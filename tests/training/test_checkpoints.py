@@ -1,7 +1,6 @@
 """Laws of checkpoints: what was saved comes back or is refused; no failure costs an old file."""
 
 import errno
-import json
 import os
 import random
 import signal
@@ -18,14 +17,9 @@ import numpy as np
 import pytest
 
 from keras_transformer.errors import InputError
+from keras_transformer.files import write_atomically
 from keras_transformer.training import checkpoints as module
-from keras_transformer.training.checkpoints import (
-    Checkpoints,
-    FolderLock,
-    write_atomically,
-    write_json,
-    write_text,
-)
+from keras_transformer.training.checkpoints import Checkpoints, FolderLock
 
 # Child processes load the one file, not the package around it, which would start TensorFlow.
 PRELUDE = f"""
@@ -415,20 +409,6 @@ def test_a_real_write_error_leaves_the_old_files(two, limit):
     assert {path: path.read_bytes() for path in two.folder.iterdir()} == before
 
 
-@pytest.mark.parametrize("interruption", [KeyboardInterrupt, RuntimeError])
-def test_an_interruption_leaves_the_old_file(tmp_path, interruption):
-    def write(unfinished):
-        unfinished.write_text("half")
-        raise interruption
-
-    path = tmp_path / "model.weights.h5"
-    write_text(path, "old")
-    with pytest.raises(interruption):
-        write_atomically(path, write)
-    assert names(tmp_path) == [path.name]
-    assert path.read_text() == "old"
-
-
 def test_what_cannot_be_stored_is_refused_and_nothing_changes(two):
     before = names(two.folder)
     with pytest.raises(TypeError, match="JSON"):
@@ -439,39 +419,9 @@ def test_what_cannot_be_stored_is_refused_and_nothing_changes(two):
         two.save(3, {"a\0b": np.ones(1)}, {})
     with pytest.raises(ValueError, match="not -1"):
         two.save(-1, {}, {})
-    with pytest.raises(TypeError):
-        write_json(two.folder / "a.json", {"when": object()})
     with pytest.raises(ValueError, match="not 0"):
         Checkpoints(two.folder, keep=0)
     assert names(two.folder) == before
-
-
-def test_the_temporary_name_keeps_the_suffix_and_the_folder(tmp_path):
-    path = tmp_path / "model.weights.h5"
-    seen = []
-    write_atomically(path, lambda unfinished: (seen.append(unfinished), unfinished.touch()))
-    assert seen[0].parent == tmp_path
-    assert seen[0].name.startswith(".unfinished-")
-    assert seen[0].name.endswith("-model.weights.h5")
-    assert names(tmp_path) == [path.name]
-
-
-def test_json_is_written_for_people(tmp_path):
-    write_json(tmp_path / "a.json", {"name": "é", "list": [1]})
-    text = (tmp_path / "a.json").read_text(encoding="utf-8")
-    assert text == '{\n  "name": "é",\n  "list": [\n    1\n  ]\n}\n'
-    assert json.loads(text) == {"name": "é", "list": [1]}
-
-
-def test_a_file_system_that_cannot_sync_folders_is_accepted(tmp_path, monkeypatch):
-    def sync(descriptor, sync=os.fsync):
-        if is_folder(descriptor):
-            raise OSError(errno.EINVAL, "Invalid argument")
-        sync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", sync)
-    write_text(tmp_path / "a", "new")
-    assert (tmp_path / "a").read_text() == "new"
 
 
 # Laws: a process that dies
@@ -602,8 +552,6 @@ def test_a_file_is_no_folder(tmp_path):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"a\.json: cannot be written .*folder that exists"):
-        write_json(tmp_path / "missing" / "a.json", {})
     with pytest.raises(InputError, match=r"folder that exists"), FolderLock(tmp_path / "missing"):
         pass
 

@@ -96,6 +96,70 @@ def test_labels_past_the_exact_integers_of_half_precision():
     assert float(loss(label.astype("float32"), logits)) < 1e-3
 
 
+# Gradients
+
+EXTREME = np.array([[1e4, -1e4, 0, 1e4, 3, -1e4, 1e4], [0, 0, 0, 0, 0, 0, 0]], "float32")
+
+
+def loss_and_gradient(function, logits):
+    """The loss of every token under an uneven upstream gradient, and the gradient of the logits."""
+    logits = tf.Variable(logits)
+    with tf.GradientTape() as tape:
+        losses = function(logits)
+        weighted = losses * tf.range(1.0, 1 + tf.size(losses, tf.float32))
+    return losses.numpy(), tape.gradient(weighted, logits).numpy()
+
+
+def rows(logits):
+    """The real tokens: (tokens, vocabulary) logits and their labels."""
+    return logits[REAL], LABEL[REAL]
+
+
+def test_the_gradient_equals_that_of_tensorflow(logits):
+    logits, label = rows(logits)
+    loss, gradient = loss_and_gradient(
+        lambda logits: token_losses(label[np.newaxis], logits[tf.newaxis])[0][0], logits
+    )
+    wanted_loss, wanted_gradient = loss_and_gradient(
+        lambda logits: tf.nn.sparse_softmax_cross_entropy_with_logits(label, logits), logits
+    )
+    np.testing.assert_allclose(loss, wanted_loss, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(gradient, wanted_gradient, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+def test_the_gradient_equals_that_of_keras(smoothing, logits):
+    logits, label = rows(logits)
+    keras_loss = keras.losses.CategoricalCrossentropy(
+        from_logits=True, label_smoothing=smoothing, reduction=None
+    )
+    _, gradient = loss_and_gradient(
+        lambda logits: token_losses(label[np.newaxis], logits[tf.newaxis], smoothing)[0][0], logits
+    )
+    _, wanted = loss_and_gradient(
+        lambda logits: keras_loss(tf.one_hot(label, VOCABULARY), logits), logits
+    )
+    np.testing.assert_allclose(gradient, wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16, tf.float16])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("label", [1, 3, 4])
+def test_extreme_logits_stay_finite_and_right(label, smoothing, dtype):
+    """The largest, a tie for it, and one that the softmax makes exactly zero."""
+    logits = tf.cast(EXTREME, dtype)
+    labels = np.full((1, 2), label)
+    loss, gradient = loss_and_gradient(
+        lambda logits: token_losses(labels, logits[tf.newaxis], smoothing)[0][0], logits
+    )
+    scores = tf.cast(logits, tf.float64).numpy()
+    log_softmax = tf.nn.log_softmax(scores).numpy()
+    wanted = np.full(VOCABULARY, smoothing / VOCABULARY) + (1 - smoothing) * np.eye(7)[label]
+    np.testing.assert_allclose(loss, -log_softmax @ wanted, rtol=1e-6, atol=1e-3)
+    slope = (np.exp(log_softmax) - wanted) * [[1], [2]]
+    np.testing.assert_allclose(gradient.astype("float32"), slope, rtol=0, atol=1e-2)
+
+
 # Label smoothing
 
 

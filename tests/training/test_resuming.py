@@ -1,0 +1,196 @@
+"""Interrupted runs: they end with the weights of uninterrupted ones, or refuse with a reason."""
+
+import csv
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+from kill_and_resume import differences
+
+from keras_transformer.config import Config
+from keras_transformer.data.corpora import Corpus
+from keras_transformer.errors import InputError
+from keras_transformer.training.checkpoints import FolderLock
+from keras_transformer.training.trainer import train
+
+STEPS = 30  # of 17 an epoch
+
+
+class Killed(Exception):
+    """Stands in for a process that dies: nothing of the package handles it."""
+
+
+class DiesAt(keras.callbacks.Callback):
+    """Ends the training right after a step, as a kill would."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.step = step
+
+    def on_train_batch_end(self, batch, logs=None):
+        if logs["step"] == self.step:
+            raise Killed
+
+
+@pytest.fixture(scope="module")
+def config(tiny_config) -> Config:
+    return tiny_config.replace(
+        {
+            "model": {"dropout_rate": 0.1},
+            "training": {
+                "max_steps": STEPS,
+                "label_smoothing": 0.1,
+                "average_decay": 0.9,
+                "bleu_sentences": 0,
+                "checkpoint_minutes": 1e-9,  # after every step
+            },
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_corpus, config, tmp_path_factory) -> Path:
+    """The folder of a run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    train(tiny_corpus, folder, config)
+    return folder
+
+
+def _same_weights(one: Path, other: Path) -> bool:
+    return not differences(one / "model.weights.h5", other / "model.weights.h5")
+
+
+def _log(folder: Path) -> list[dict]:
+    with (folder / "training_log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return [{k: v for k, v in row.items() if k != "tokens_per_second"} for row in rows]
+
+
+@pytest.mark.parametrize(("deaths", "minutes"), [([5, 17], 1e-9), ([25], 60.0)])
+def test_a_run_that_dies_and_is_resumed_ends_with_the_same_weights(
+    deaths, minutes, tiny_corpus, config, whole, tmp_path
+):
+    config = config.replace({"training": {"checkpoint_minutes": minutes}})
+    for step in deaths:
+        with pytest.raises(Killed):
+            train(tiny_corpus, tmp_path, config, resume=True, callbacks=[DiesAt(step)])
+    train(tiny_corpus, tmp_path, config, resume=True)
+    assert _same_weights(whole, tmp_path)
+    assert _log(whole) == _log(tmp_path)
+
+
+def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(
+    tiny_corpus, config, whole, tmp_path, capsys
+):
+    with pytest.raises(Killed):
+        train(tiny_corpus, tmp_path, config, callbacks=[DiesAt(9)])
+    older, newest = sorted((tmp_path / "checkpoints").glob("*.npz"))
+    newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2])
+    train(tiny_corpus, tmp_path, config, resume=True)
+    said = capsys.readouterr().err
+    assert newest.name in said
+    assert f"using {older.name} instead" in said
+    assert _same_weights(whole, tmp_path)
+
+
+def test_a_full_disk_stops_the_run_and_loses_nothing(
+    tiny_corpus, config, whole, tmp_path, monkeypatch
+):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    class FillsTheDisk(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if logs["step"] == 9:
+                monkeypatch.setattr(os, "fsync", full)
+
+    with pytest.raises(InputError, match=r"No space left on device.*free some space"):
+        train(tiny_corpus, tmp_path, config, callbacks=[FillsTheDisk()])
+    monkeypatch.undo()
+    train(tiny_corpus, tmp_path, config, resume=True)
+    assert _same_weights(whole, tmp_path)
+
+
+def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(
+    tiny_corpus, config, whole, tmp_path, capsys
+):
+    class PressesCtrlC(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 6:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    config = config.replace({"training": {"checkpoint_minutes": 60.0}})
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_corpus, tmp_path, config, callbacks=[PressesCtrlC()])
+    assert signal.getsignal(signal.SIGINT) is before
+    step = re.search(r"stopped after step (\d+); everything is saved.*--resume", _err(capsys))
+    assert (tmp_path / "checkpoints" / f"checkpoint-{int(step[1]):08}.npz").exists()
+    train(tiny_corpus, tmp_path, config, resume=True)
+    assert _same_weights(whole, tmp_path)
+
+
+def _err(capsys) -> str:
+    return capsys.readouterr().err.replace("\n", " ")
+
+
+def test_a_second_process_in_the_folder_is_refused(tiny_corpus, config, tmp_path):
+    with FolderLock(tmp_path), pytest.raises(InputError, match="another process"):
+        train(tiny_corpus, tmp_path, config)
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_another_recipe_is_refused_by_name(tiny_corpus, config, whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
+    other = config.replace({"training": {"batch_tokens": 512}})
+    with pytest.raises(InputError, match=r"training\.batch_tokens = 1024, not 512"):
+        train(tiny_corpus, tmp_path / "run", other, resume=True)
+
+
+def test_another_corpus_is_refused(tiny_corpus, config, whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
+    corpus = Corpus(
+        name="other", train=tiny_corpus.train.take(900), validation=tiny_corpus.validation
+    )
+    with pytest.raises(InputError, match="corpus is not the one"):
+        train(corpus, tmp_path / "run", config, resume=True)
+
+
+def test_a_finished_run_can_be_given_more_steps(tiny_corpus, config, whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
+    more = config.replace({"training": {"max_steps": STEPS + 10}})
+    run = train(tiny_corpus, tmp_path / "run", more, resume=True)
+    at_once = train(tiny_corpus, tmp_path / "at_once", more)
+    assert run.metrics["steps"] == at_once.metrics["steps"] == STEPS + 10
+    assert run.metrics["best_epoch"] == at_once.metrics["best_epoch"] == 3
+    assert _same_weights(run.folder, at_once.folder)
+
+
+def test_resuming_a_finished_run_changes_nothing(tiny_corpus, config, whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
+    train(tiny_corpus, tmp_path / "run", config, resume=True)
+    assert _same_weights(whole, tmp_path / "run")
+    assert _log(whole) == _log(tmp_path / "run")
+
+
+def test_tokens_are_read_from_the_cache(tiny_corpus, config, whole, tmp_path, monkeypatch):
+    shutil.copytree(whole, tmp_path / "run")
+    monkeypatch.setattr(
+        "keras_transformer.data.token_cache.tokenize_pairs", lambda *_: pytest.fail("tokenised")
+    )
+    train(tiny_corpus, tmp_path / "run", config, resume=True)
+    (tmp_path / "run" / "tokens" / "train.npz").write_bytes(b"damaged")
+    with pytest.raises(pytest.fail.Exception, match="tokenised"):
+        train(tiny_corpus, tmp_path / "run", config, resume=True)
+
+
+@pytest.mark.slow
+def test_killed_twenty_times():
+    script = Path(__file__).with_name("kill_and_resume.py")
+    subprocess.run([sys.executable, script, "--kills", "20"], check=True)
