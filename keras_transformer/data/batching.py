@@ -1,8 +1,10 @@
-"""From pairs of strings to padded batches of a few static shapes.
+"""From pairs of strings to padded batches with little padding.
 
-Text is tokenised once. Pairs are gathered in buckets by the length of their longer side, and every
-batch of a bucket has the same shape, so that little is padding and a compiled step sees a handful
-of shapes. What is left over in a bucket moves on to the next one.
+Text is tokenised once. Pairs of like lengths go together, in one of two ways. For XLA, which
+compiles a program for each shape, they are gathered in buckets by the length of their longer side,
+and every batch of a bucket has the same shape; what is left over in a bucket moves on to the next
+one. Without XLA shapes cost nothing, so pairs are sorted by the lengths of both sides and hardly
+anything is padding.
 """
 
 import itertools
@@ -16,7 +18,11 @@ from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import PAD
 
 BUCKET_LENGTHS = (8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048)
-"""Lengths that batches are padded to."""
+"""Lengths that batches of static shapes are padded to."""
+
+TIGHT_STEPS = (4, 2)
+"""What lengths of source and target are rounded up to before pairs are sorted: the larger, the
+more padding and the more pairs that can meet in a batch."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ def tokenize_pairs(dataset, tokenizers, max_tokens=None) -> TokenizedPairs:
 
 
 def plan_batches(lengths, batch_tokens, rng=None) -> list[tuple[np.ndarray, int]]:
-    """Says which pairs go together.
+    """Says which pairs go together where shapes are few.
 
     Args:
         lengths: length of each pair, ``(pairs,)``.
@@ -139,27 +145,59 @@ def plan_batches(lengths, batch_tokens, rng=None) -> list[tuple[np.ndarray, int]
     return batches
 
 
+def plan_tight_batches(source_lengths, target_lengths, batch_tokens, rng=None) -> list[np.ndarray]:
+    """Says which pairs go together where any shape will do.
+
+    Pairs are sorted by their lengths, in steps of `TIGHT_STEPS`, and shuffled among their equals.
+
+    Args:
+        source_lengths, target_lengths: lengths of each pair, ``(pairs,)``.
+        batch_tokens: as for `plan_batches`; lengths count up to the next step.
+        rng: as for `plan_batches`.
+
+    Returns:
+        a list of the indices of each batch. Every pair occurs once; the number of batches does
+        not depend on `rng`.
+    """
+    source_step, target_step = TIGHT_STEPS
+    source = -(-np.asarray(source_lengths) // source_step) * source_step
+    target = -(-np.asarray(target_lengths) // target_step) * target_step
+    chance = np.zeros(len(source)) if rng is None else rng.random(len(source))
+    order = np.lexsort((chance, source, target))
+    longer = np.maximum(source, target)[order].tolist()
+    batches, start, longest = [], 0, 0
+    for end, length in enumerate(longer):
+        longest = max(longest, length)
+        if end > start and longest * (end + 1 - start) > batch_tokens:
+            batches.append(order[start:end])
+            start, longest = end, length
+    if len(order):
+        batches.append(order[start:])
+    return batches if rng is None else [batches[i] for i in rng.permutation(len(batches))]
+
+
 def rows_of(length: int, batch_tokens: int) -> int:
     """Number of pairs in a batch padded to `length`; a multiple of 8 where there are that many."""
     rows = max(1, batch_tokens // length)
     return rows if rows < 8 else rows // 8 * 8
 
 
-def pad_batch(pairs: TokenizedPairs, indices, length: int, rows: int):
+def pad_batch(pairs: TokenizedPairs, indices, rows: int, source_length: int, target_length: int):
     """Puts pairs side by side.
 
     Args:
         pairs: all pairs.
         indices: which to take.
-        length: length to pad to.
         rows: number of rows; those without a pair are all padding.
+        source_length, target_length: lengths to pad to.
 
     Returns:
-        ``((source, target_in), target_out)``, each int32 ``(rows, length)``: the source, the
-        target without its end, and the target without its start (teacher forcing).
+        ``((source, target_in), target_out)``, int32 ``(rows, source_length)`` and twice
+        ``(rows, target_length)``: the source, the target without its end, and the target without
+        its start (teacher forcing).
     """
 
-    def padded(ids, starts, ends):
+    def padded(ids, starts, ends, length):
         """``(rows, length)`` of the stretches of `ids` from `starts` to `ends`."""
         batch = np.full((rows, length), PAD, np.int32)
         places = starts[:, np.newaxis] + np.arange(length)
@@ -171,9 +209,9 @@ def pad_batch(pairs: TokenizedPairs, indices, length: int, rows: int):
     source_starts, target_starts = pairs.source_starts[indices], pairs.target_starts[indices]
     source_ends = pairs.source_starts[indices + 1]
     target_ends = pairs.target_starts[indices + 1]
-    source = padded(pairs.source, source_starts, source_ends)
-    target_in = padded(pairs.target, target_starts, target_ends - 1)
-    target_out = padded(pairs.target, target_starts + 1, target_ends)
+    source = padded(pairs.source, source_starts, source_ends, source_length)
+    target_in = padded(pairs.target, target_starts, target_ends - 1, target_length)
+    target_out = padded(pairs.target, target_starts + 1, target_ends, target_length)
     return (source, target_in), target_out
 
 
@@ -186,18 +224,30 @@ class Batches:
         shuffle: shuffle pairs and batches, differently in each epoch; otherwise they stand by
             length.
         seed: of the shuffling; ``None`` for one that is never the same.
+        static_shapes: keep to few shapes, for XLA; otherwise to little padding.
         rows_multiple: the number of rows of every batch is a multiple of this, filled up with
             rows of padding where need be, so that replicas can share it.
     """
 
-    def __init__(self, pairs, batch_tokens, *, shuffle=True, seed=None, rows_multiple=1):
+    def __init__(
+        self,
+        pairs,
+        batch_tokens,
+        *,
+        shuffle=True,
+        seed=None,
+        static_shapes=False,
+        rows_multiple=1,
+    ):
         self.pairs = pairs
         self.batch_tokens = batch_tokens
         self.shuffle = shuffle
+        self.static_shapes = static_shapes
         self.rows_multiple = rows_multiple
-        self._seeds = np.random.SeedSequence(seed).entropy
-        self._lengths = pairs.lengths()
-        self._number = len(plan_batches(self._lengths, batch_tokens))
+        self._seed = np.random.SeedSequence(seed).entropy
+        self._source_lengths = np.diff(pairs.source_starts)
+        self._target_lengths = np.diff(pairs.target_starts) - 1
+        self._number = len(self._plan(None))
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
@@ -213,10 +263,26 @@ class Batches:
         Yields:
             ``((source, target_in), target_out)`` as from `pad_batch`.
         """
-        rng = np.random.default_rng([self._seeds, number]) if self.shuffle else None
-        for indices, length in plan_batches(self._lengths, self.batch_tokens, rng)[start:]:
-            rows = -(-rows_of(length, self.batch_tokens) // self.rows_multiple)
-            yield pad_batch(self.pairs, indices, length, rows * self.rows_multiple)
+        rng = np.random.default_rng([self._seed, number]) if self.shuffle else None
+        for indices, shape in self._plan(rng)[start:]:
+            rows, *lengths = shape or self._tight_shape(indices)
+            rows = -(-rows // self.rows_multiple) * self.rows_multiple
+            yield pad_batch(self.pairs, indices, rows, *lengths)
+
+    def _plan(self, rng) -> list:
+        """Indices of each batch, and its static shape if it has one."""
+        if not self.static_shapes:
+            lengths = self._source_lengths, self._target_lengths
+            plan = plan_tight_batches(*lengths, self.batch_tokens, rng)
+            return [(indices, None) for indices in plan]
+        return [
+            (indices, (rows_of(length, self.batch_tokens), length, length))
+            for indices, length in plan_batches(self.pairs.lengths(), self.batch_tokens, rng)
+        ]
+
+    def _tight_shape(self, indices) -> tuple[int, int, int]:
+        source, target = self._source_lengths[indices], self._target_lengths[indices]
+        return len(indices), int(source.max()), int(target.max())
 
     def dataset(self, first_epoch=0) -> tf.data.Dataset:
         """The batches for ``fit``; each time through is the next epoch, from `first_epoch` on."""
@@ -236,6 +302,7 @@ def make_batches(
     max_tokens=128,
     shuffle=True,
     seed=None,
+    static_shapes=False,
     first_epoch=0,
 ):
     """Batches for `fit` from pairs of strings.
@@ -243,13 +310,14 @@ def make_batches(
     Args:
         dataset: `tf.data.Dataset` of ``(source, target)`` scalar strings.
         tokenizers: an object with ``.source`` and ``.target``.
-        batch_tokens, shuffle, seed: as for `Batches`.
+        batch_tokens, shuffle, seed, static_shapes: as for `Batches`.
         max_tokens: pairs with a longer side are left out.
         first_epoch: number of the epoch to begin with, for a training that goes on.
 
     Returns:
-        `tf.data.Dataset` of ``((source, target_in), target_out)``, int32 ``(rows, length)``; each
-        time through is one epoch, and its cardinality is the number of batches.
+        `tf.data.Dataset` of ``((source, target_in), target_out)`` as from `pad_batch`; each time
+        through is one epoch, and its cardinality is the number of batches.
     """
     pairs = tokenize_pairs(dataset, tokenizers, max_tokens)
-    return Batches(pairs, batch_tokens, shuffle=shuffle, seed=seed).dataset(first_epoch)
+    batches = Batches(pairs, batch_tokens, shuffle=shuffle, seed=seed, static_shapes=static_shapes)
+    return batches.dataset(first_epoch)

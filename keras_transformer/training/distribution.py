@@ -30,7 +30,8 @@ def make_strategy(name: str) -> tf.distribute.Strategy | None:
     try:
         settings = json.loads(os.environ.get("TF_CONFIG", ""))
         workers, task = settings["cluster"]["worker"], settings["task"]
-        if task["type"] != "worker" or not 0 <= task["index"] < len(workers):
+        listed = isinstance(workers, list) and 0 <= task["index"] < len(workers)
+        if task["type"] != "worker" or not listed:
             raise ValueError(f"task {task}")
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(

@@ -81,6 +81,7 @@ class TrainingStep:
         self.replicas = self.strategy.num_replicas_in_sync
         self.weights = [weight.value for weight in model.trainable_variables]
         with self.strategy.scope():
+            self.distributed = tf.distribute.has_strategy()
             self.averages = (
                 [tf.Variable(weight, trainable=False) for weight in self.weights]
                 if average_decay
@@ -148,7 +149,7 @@ class TrainingStep:
         """The step for `number` micro-batches as a TensorFlow function."""
         scalars = [tf.TensorSpec((), tf.float32), tf.TensorSpec((), tf.int64)]
         signature = [(_BATCH,) * number, *scalars, tf.TensorSpec((2,), tf.float32)]
-        if self.replicas == 1:
+        if not self.distributed:
             return tf.function(
                 self._on_replica,
                 input_signature=signature,
@@ -183,7 +184,7 @@ class TrainingStep:
         context = tf.distribute.get_replica_context()
         batches = tf.nest.map_structure(lambda ids: self._share(ids, context), batches)
         compute = self._gradients
-        if self.jit_compile and self.replicas > 1:  # XLA cannot compile what replicas exchange
+        if self.jit_compile and self.distributed:  # XLA cannot compile what replicas exchange
             compute = tf.function(compute, jit_compile=True, autograph=False)
         gradients = None
         totals = tf.zeros(3)  # loss, correct, tokens

@@ -172,7 +172,11 @@ class _Trainer:
             recipe,
             self.step,
             Batches(
-                self.train_pairs, recipe.batch_tokens, seed=recipe.seed, rows_multiple=replicas
+                self.train_pairs,
+                recipe.batch_tokens,
+                seed=recipe.seed,
+                static_shapes=recipe.jit_compile,
+                rows_multiple=replicas,
             ),
             validate=_Validation(
                 self.model,

@@ -11,6 +11,7 @@ from keras_transformer.data.batching import (
     make_batches,
     pad_batch,
     plan_batches,
+    plan_tight_batches,
     rows_of,
     tokenize_pairs,
 )
@@ -75,7 +76,7 @@ def test_without_shuffling_the_order_is_always_the_same(pairs):
 
 
 def test_shapes_are_few_and_within_the_token_budget(pairs):
-    batches = Batches(pairs, 512, seed=1).dataset()
+    batches = Batches(pairs, 512, seed=1, static_shapes=True).dataset()
     shapes = [source.shape for (source, _), _ in batches]
     assert len(shapes) == batches.cardinality()
     for rows, length in set(map(tuple, shapes)):
@@ -110,6 +111,35 @@ def test_replicas_get_equal_shares(pairs, replicas):
         rows = len(one[1])
         np.testing.assert_array_equal(other[1][:rows], one[1])
         assert not other[1][rows:].any()
+
+
+@pytest.mark.parametrize("seed", [None, 0])
+def test_tight_plans_hold_every_index_once_within_the_budget(seed):
+    rng = np.random.default_rng(3)
+    source, target = rng.integers(1, 130, 1000), rng.integers(1, 130, 1000)
+    plan = plan_tight_batches(
+        source, target, 2048, seed if seed is None else np.random.default_rng(seed)
+    )
+    assert sorted(np.concatenate(plan)) == list(range(1000))
+    for indices in plan:
+        assert len(indices) * max(source[indices].max(), target[indices].max()) <= 2048
+    assert len(plan) == len(plan_tight_batches(source, target, 2048, np.random.default_rng(7)))
+
+
+def test_tight_batches_hold_hardly_any_padding():
+    rng = np.random.default_rng(3)
+    target = rng.integers(5, 60, 20_000)
+    source = np.maximum(target + rng.integers(-5, 6, 20_000), 1)
+    plan = plan_tight_batches(source, target, 4096, rng)
+    for lengths, share in ((source, 0.9), (target, 0.95)):
+        padded = sum(len(indices) * lengths[indices].max() for indices in plan)
+        assert lengths.sum() / padded > share
+
+
+def test_batches_are_as_wide_as_their_longest_pairs(pairs):
+    for (source, target_in), target_out in Batches(pairs, 512, seed=1).epoch(0):
+        for ids in (source, target_in, target_out):
+            assert ids[:, -1].any()
 
 
 @pytest.mark.parametrize("rng", [None, np.random.default_rng(0)])
@@ -162,7 +192,9 @@ def test_a_batch_by_hand():
         target=np.array([2, 8, 9, 3, 2, 3], np.int32),
         target_starts=np.array([0, 4, 6]),
     )
-    (source, target_in), target_out = pad_batch(pairs, [1, 0], length=4, rows=3)
+    (source, target_in), target_out = pad_batch(
+        pairs, [1, 0], rows=3, source_length=4, target_length=4
+    )
     assert source.tolist() == [[2, 6, 7, 3], [2, 5, 3, 0], [0, 0, 0, 0]]
     assert target_in.tolist() == [[2, 0, 0, 0], [2, 8, 9, 0], [0, 0, 0, 0]]
     assert target_out.tolist() == [[3, 0, 0, 0], [8, 9, 3, 0], [0, 0, 0, 0]]
