@@ -27,6 +27,7 @@ from keras_transformer.training.checkpoints import Checkpoints, FolderLock
 from keras_transformer.training.loop import Progress, TrainingLoop
 from keras_transformer.training.losses import MaskedLoss
 from keras_transformer.training.metrics import MaskedAccuracy, MaskedCrossentropy
+from keras_transformer.training.optimizers import Adam
 from keras_transformer.training.step import TrainingStep, ValidationStep
 from keras_transformer.translator import Translator
 
@@ -113,7 +114,7 @@ def make_model(config: Config, tokenizers: Tokenizers) -> Transformer:
     )
     model.compile(
         loss=MaskedLoss(recipe.label_smoothing),
-        optimizer=keras.optimizers.Adam(beta_1=0.9, beta_2=recipe.beta_2, epsilon=1e-9),
+        optimizer=Adam(beta_1=0.9, beta_2=recipe.beta_2, epsilon=1e-9),
         metrics=[MaskedCrossentropy(name="loss"), MaskedAccuracy()],
         jit_compile=_jit_compile(config),
         auto_scale_loss=False,  # the step scales it
