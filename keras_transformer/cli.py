@@ -153,6 +153,11 @@ def train(
         )
     except KeyboardInterrupt:
         sys.exit(130)  # what shells expect after Ctrl-C
+    except tf.errors.UnavailableError as error:
+        raise InputError(
+            f"{output}: another host is gone: see what it says, and start all of them again with "
+            "--resume."
+        ) from error
 
 
 @main.command()

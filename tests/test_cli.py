@@ -1,6 +1,7 @@
 """The command line as a user meets it: results, exit codes, one line for each mistake."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -9,6 +10,12 @@ from click.testing import CliRunner
 
 from keras_transformer.cli import main
 from keras_transformer.translator import Translator
+
+SMALL = """
+model: {num_layers: 1, d_model: 16, num_heads: 2, dff: 32}
+tokenizer: {vocab_size: 200}
+training: {batch_tokens: 512, warmup_steps: 10}
+"""
 
 
 @pytest.fixture
@@ -35,8 +42,46 @@ def pair_files(tiny_corpus, tmp_path_factory):
     return f"{folder / 'test.pt'},{folder / 'test.en'}"
 
 
+def test_a_run_is_resumed_and_never_overwritten(run, pair_files, tmp_path):
+    (tmp_path / "small.yaml").write_text(SMALL)
+
+    def train(*more):
+        return run(
+            *("train", "--dataset", f"pairs:{pair_files}", "--validation-pairs", pair_files),
+            *("--output", tmp_path / "run", "--config", tmp_path / "small.yaml", *more),
+        )
+
+    def steps():
+        return json.loads((tmp_path / "run" / "metrics.json").read_text())["steps"]
+
+    assert train("--max-steps", 2, "--resume").exit_code == 0  # nothing there: it begins
+    assert steps() == 2
+    again = train("--max-steps", 2)
+    assert again.exit_code == 1
+    assert "--resume" in again.stderr
+    other = train("--max-steps", 4, "--resume", "--seed", 9)
+    assert other.exit_code == 1
+    assert "training.seed = 1, not 9" in other.stderr
+    assert train("--max-steps", 4, "--resume").exit_code == 0
+    assert steps() == 4
+
+
+def test_several_hosts_need_to_know_each_other(run, pair_files, tmp_path, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    result = run(
+        *("train", "--dataset", f"pairs:{pair_files}", "--output", tmp_path / "run"),
+        *("--strategy", "multiworker"),
+    )
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: TF_CONFIG: ")
+    assert not (tmp_path / "run").exists()
+
+
 def test_from_training_to_an_exported_model(pair_files, tmp_path):
     """Train, translate, evaluate, export, translate again: each in a process of its own."""
+
+    # Commands run in this process have set it, and then it counts as the user's wish.
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
 
     def command(*arguments, text=None):
         return subprocess.run(
@@ -45,21 +90,18 @@ def test_from_training_to_an_exported_model(pair_files, tmp_path):
             capture_output=True,
             text=True,
             cwd=tmp_path,
+            env=environment,
             check=False,
         )
 
-    (tmp_path / "small.yaml").write_text(
-        "model: {num_layers: 1, d_model: 16, num_heads: 2, dff: 32}\n"
-        "tokenizer: {vocab_size: 200}\n"
-        "training: {batch_tokens: 512, warmup_steps: 10}\n"
-    )
+    (tmp_path / "small.yaml").write_text(SMALL)
     trained = command(
         *("train", "--dataset", f"pairs:{pair_files}", "--validation-pairs", pair_files),
         *("--output", "runs/a", "--config", "small.yaml", "--max-steps", 12, "--threads", 2),
     )
     assert trained.returncode == 0, trained.stderr
     assert trained.stdout == ""
-    assert "40 training pairs" in trained.stderr
+    assert "40 train pairs" in trained.stderr
     assert "0000 00" not in trained.stderr, "TensorFlow's start-up notes are kept away"
 
     lines = "o gato dorme .\n\na menina lê .\n"

@@ -70,7 +70,8 @@ def train(
 
     Args:
         corpus: pairs to train on and to validate with.
-        output: the run folder, which must not hold a run yet unless `resume` is set.
+        output: the run folder, which must not hold a run yet unless `resume` is set. All hosts of
+            a `strategy` must see it.
         config: shape and recipe; the tutorial's unless given. A resumed run has its own, and
             takes the limits alone from here.
         tokenizers: tokenizers to use; learned from the corpus unless given.

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_transformer.training.schedules import CustomSchedule
+from keras_transformer.config import TrainingConfig
+from keras_transformer.training.schedules import CustomSchedule, learning_rate
 
 
 def equation_3(d_model, step, warmup_steps):
@@ -73,3 +74,21 @@ def test_adam_follows_it_and_saves_with_a_model(tmp_path):
     copy = keras.saving.load_model(tmp_path / "model.keras")
     assert int(copy.optimizer.iterations) == 3
     assert float(copy.optimizer.learning_rate) == pytest.approx(float(schedule(3)))
+
+
+@pytest.mark.parametrize("step", [1, 17, 3999, 4000, 4001, 100_000])
+def test_the_rate_of_train_is_the_papers_unless_told_otherwise(step):
+    recipe = TrainingConfig(learning_rate_scale=2.0)
+    assert learning_rate(recipe, 512, step, 0.7) == pytest.approx(2 * equation_3(512, step, 4000))
+    recipe = TrainingConfig(learning_rate=0.01, warmup_steps=100)
+    shape = equation_3(1, step, 100) / equation_3(1, 100, 100)
+    assert learning_rate(recipe, 512, step, 0.7) == pytest.approx(0.01 * shape)
+
+
+def test_the_linear_rate_rises_and_falls_to_nothing():
+    recipe = TrainingConfig(schedule="linear", learning_rate=0.01, warmup_steps=10)
+    rates = [learning_rate(recipe, 512, step + 1, step / 100) for step in range(100)]
+    assert rates[0] == pytest.approx(0.001)
+    assert max(rates) == rates[9] == pytest.approx(0.01 * 0.91)
+    np.testing.assert_allclose(np.diff(rates[10:]), -0.0001, rtol=1e-6)
+    assert learning_rate(recipe, 512, 101, 1.0) == 0

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_transformer.data.corpora import Corpus
 from keras_transformer.errors import InputError
+from keras_transformer.evaluation import evaluate
 from keras_transformer.training.trainer import make_model, train
 from keras_transformer.translator import Translator
 
@@ -126,3 +127,21 @@ def test_the_options_of_a_recipe_reach_the_model(tiny_config, tiny_run):
     assert make_model(tiny_config, tiny_run.translator.tokenizers).jit_compile == bool(
         tf.config.list_logical_devices("GPU")
     )
+
+
+def test_a_run_begins_from_anothers_weights(tiny_corpus, tiny_config, tiny_run, tmp_path):
+    config = tiny_config.replace(
+        {"training": {"max_steps": 1, "learning_rate": 1e-9, "bleu_sentences": 40}}
+    )
+    run = train(tiny_corpus, tmp_path / "run", config, init_from=tiny_run.folder)
+    assert run.metrics["validation_loss"] == pytest.approx(
+        tiny_run.metrics["validation_loss"], abs=1e-3
+    )
+    bleu = evaluate(tiny_run.translator, tiny_corpus.validation)["bleu"]["score"]
+    assert run.metrics["validation_bleu"] == pytest.approx(bleu, abs=1e-3)
+
+
+def test_weights_of_another_shape_are_refused(tiny_corpus, tiny_config, tiny_run, tmp_path):
+    config = tiny_config.replace({"model": {"dff": 48}})
+    with pytest.raises(InputError, match="does not fit"):
+        train(tiny_corpus, tmp_path / "run", config, init_from=tiny_run.folder)
