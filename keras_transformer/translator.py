@@ -182,14 +182,7 @@ class Translator(tf.Module, TranslatesLines):
             input_vocab_size=tokenizers.source.get_vocab_size(),
             target_vocab_size=tokenizers.target.get_vocab_size(),
         )
-        weights = folder / "model.weights.h5"
-        if not weights.is_file():
-            raise InputError(f"{weights}: is missing: the training of this run did not finish.")
-        try:
-            model.load_weights(weights)
-        except (OSError, ValueError, KeyError) as error:
-            problem = str(error).splitlines()[0]
-            raise InputError(f"{weights}: does not fit the configuration ({problem}).") from error
+        load_weights(model, folder / "model.weights.h5")
         return cls(tokenizers, model, decoding=config.decoding)
 
     @property
@@ -310,3 +303,18 @@ def exported_versions(folder) -> list[Path]:
 def _is_empty(source: tf.RaggedTensor):
     """Rows with nothing between start and end."""
     return source.row_lengths() <= 2
+
+
+def load_weights(model, path: Path) -> None:
+    """Loads the ``model.weights.h5`` of a run.
+
+    Raises:
+        InputError: when it is missing or of another model.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: is missing: the training of this run did not finish.")
+    try:
+        model.load_weights(path)
+    except (OSError, ValueError, KeyError) as error:
+        problem = str(error).splitlines()[0]
+        raise InputError(f"{path}: does not fit the configuration ({problem}).") from error

@@ -55,6 +55,7 @@ def tiny_config():
                 "warmup_steps": 100,
                 "learning_rate_scale": 0.5,
                 "max_tokens": 64,
+                "bleu_sentences": 0,
             },
         }
     )

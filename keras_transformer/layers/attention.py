@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_transformer.layers import masks
 from keras_transformer.layers.dropout import Dropout
-from keras_transformer.layers.normalization import LayerNormalization
+from keras_transformer.layers.layer_normalization import LayerNormalization
 from keras_transformer.layers.positional import rotate
 
 

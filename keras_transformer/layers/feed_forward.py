@@ -3,7 +3,7 @@
 import keras
 
 from keras_transformer.layers.dropout import Dropout
-from keras_transformer.layers.normalization import LayerNormalization
+from keras_transformer.layers.layer_normalization import LayerNormalization
 
 
 def point_wise_feed_forward_network(

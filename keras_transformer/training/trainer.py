@@ -29,7 +29,7 @@ from keras_transformer.training.losses import MaskedLoss
 from keras_transformer.training.metrics import MaskedAccuracy, MaskedCrossentropy
 from keras_transformer.training.optimizers import Adam
 from keras_transformer.training.step import TrainingStep, ValidationStep
-from keras_transformer.translator import Translator
+from keras_transformer.translator import Translator, load_weights
 
 LIMITS = ("epochs", "max_steps", "max_minutes")
 """What a resumed run may change."""
@@ -149,7 +149,8 @@ class _Trainer:
         with self.strategy.scope():
             self.model = make_model(self.config, self.tokenizers)
         if init_from is not None:
-            load_weights(self.model, init_from / "model.weights.h5")
+            with _without_optimizer(self.model):
+                load_weights(self.model, init_from / "model.weights.h5")
         self.step = TrainingStep(
             self.model,
             self.model.optimizer,
@@ -219,7 +220,8 @@ class _Trainer:
                 "training.warmup_steps."
             )
         if self.chief:
-            load_weights(self.model, self.folder / "model.weights.h5")
+            with _without_optimizer(self.model):
+                load_weights(self.model, self.folder / "model.weights.h5")
         best = progress.history[progress.best_epoch - 1]
         scores = {
             name.replace("val_", "validation_"): value
@@ -296,7 +298,8 @@ class _Trainer:
 
     def _save_best(self):
         if self.chief:
-            write_atomically(self.folder / "model.weights.h5", self.model.save_weights)
+            with _without_optimizer(self.model):
+                write_atomically(self.folder / "model.weights.h5", self.model.save_weights)
 
     def _write_log(self):
         history = self.progress.history
@@ -326,15 +329,14 @@ class _Validation:
         return logs, logs["val_bleu"] if self._select_by == "bleu" else -loss
 
 
-def load_weights(model, path: Path) -> None:
-    """Loads ``model.weights.h5`` of a run."""
-    if not path.is_file():
-        raise InputError(f"{path}: is missing: the training of this run did not finish.")
+@contextlib.contextmanager
+def _without_optimizer(model):
+    """Keeps Keras from saving and loading the optimizer with the weights."""
+    optimizer, model.optimizer = model.optimizer, None
     try:
-        model.load_weights(path)
-    except (OSError, ValueError, KeyError) as error:
-        problem = str(error).splitlines()[0]
-        raise InputError(f"{path}: does not fit the configuration ({problem}).") from error
+        yield
+    finally:
+        model.optimizer = optimizer
 
 
 def _learn_tokenizers(corpus: Corpus, config: Config) -> Tokenizers:

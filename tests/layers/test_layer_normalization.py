@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_transformer.layers.normalization import LayerNormalization, _normalize
+from keras_transformer.layers.layer_normalization import LayerNormalization, _normalize
 
 WIDTH = 6
 SHAPES = [(4, WIDTH), (2, 3, WIDTH), (2, 3, 2, WIDTH)]
