@@ -55,9 +55,11 @@ class BackupAndRestore(keras.callbacks.Callback):
         self._checkpoints.save(epoch + 1, arrays, {} if seed is None else {"dropout_seed": seed})
 
     def _variables(self) -> dict:
-        """Everything that training changes, by its place and name."""
+        """Everything that training changes, by its place; names count up in a process."""
         optimizer = self.model.optimizer
         if not optimizer.built:
             optimizer.build(self.model.trainable_variables)
-        variables = [*self.model.variables, *optimizer.variables]
-        return {f"{place}-{variable.name}": variable for place, variable in enumerate(variables)}
+        passing = {id(variable) for variable in self.model.metrics_variables}  # of one epoch
+        lasting = [variable for variable in self.model.variables if id(variable) not in passing]
+        variables = [*lasting, *optimizer.variables]
+        return {str(place): variable for place, variable in enumerate(variables)}
