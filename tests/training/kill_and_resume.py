@@ -107,7 +107,8 @@ def main():
         seconds = run_to_the_end(folder / "whole", recipe, options.steps)
         print(f"without interruption: {seconds:.0f} s", flush=True)
         # Late enough to get on, early enough to need every resumption.
-        longest = min(seconds, 45.0)
+        startup = run_to_the_end(folder / "started", recipe, 1)
+        longest = startup + 2 * (seconds - startup) / options.kills
         kills = run_with_kills(folder / "killed", recipe, options.steps, options.kills, longest)
         weights = [folder / name / "model.weights.h5" for name in ("whole", "killed")]
         different = differences(*weights)
