@@ -26,9 +26,7 @@ def dropout_seed(seed, step):
         seed: of the run; integer or scalar tensor.
         step: of the training, or whatever else sets one call apart from the next; likewise.
     """
-    numbers = (
-        itertools.count()
-    )  # tells the layers apart: their order in the model is always the same
+    numbers = itertools.count()  # tells layers apart, whose order in the model is always the same
     token = _scope.set((tf.cast(seed, tf.int64), tf.cast(step, tf.int64), numbers))
     try:
         yield

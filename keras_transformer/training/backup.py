@@ -3,7 +3,7 @@
 import keras
 
 from keras_transformer.errors import InputError
-from keras_transformer.training.checkpoints import Checkpoints
+from keras_transformer.training.checkpoints import Checkpoints, arrays_of, put_back
 
 
 class BackupAndRestore(keras.callbacks.Callback):
@@ -34,32 +34,26 @@ class BackupAndRestore(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if self._restored is None:
             return
-        variables = self._variables()
-        arrays = [self._restored.arrays.get(name) for name in variables]
-        shapes = [tuple(variable.shape) for variable in variables.values()]
-        if [array is not None and array.shape for array in arrays] != shapes:
+        if not put_back(self._variables(), self._restored.arrays):
             raise InputError(
                 f"{self._checkpoints.folder}: holds a backup of another model: choose another "
                 "folder or delete it."
             )
-        for variable, array in zip(variables.values(), arrays, strict=True):
-            variable.assign(array)
         if "dropout_seed" in self._restored.state:
             self.model.dropout_seed = self._restored.state["dropout_seed"]
         self.model._initial_epoch = self._restored.step  # what Keras' own callback sets
         self._restored = None  # it is in the model now
 
     def on_epoch_end(self, epoch, logs=None):
-        arrays = {name: variable.numpy() for name, variable in self._variables().items()}
+        arrays = arrays_of(self._variables())
         seed = getattr(self.model, "dropout_seed", None)
         self._checkpoints.save(epoch + 1, arrays, {} if seed is None else {"dropout_seed": seed})
 
-    def _variables(self) -> dict:
-        """Everything that training changes, by its place; names count up in a process."""
+    def _variables(self) -> list:
+        """Everything that training changes, in an order that is always the same."""
         optimizer = self.model.optimizer
         if not optimizer.built:
             optimizer.build(self.model.trainable_variables)
         passing = {id(variable) for variable in self.model.metrics_variables}  # of one epoch
         lasting = [variable for variable in self.model.variables if id(variable) not in passing]
-        variables = [*lasting, *optimizer.variables]
-        return {str(place): variable for place, variable in enumerate(variables)}
+        return [*lasting, *optimizer.variables]

@@ -195,6 +195,26 @@ class Checkpoints:
         return self._is_good[path]
 
 
+def arrays_of(variables) -> dict[str, np.ndarray]:
+    """The values of TensorFlow or Keras variables by their place, ready for `Checkpoints.save`."""
+    return {str(place): variable.numpy() for place, variable in enumerate(variables)}
+
+
+def put_back(variables, arrays: dict[str, np.ndarray]) -> bool:
+    """Gives variables the values that `arrays_of` took from others of the same shapes.
+
+    Returns:
+        whether they fit; if not, no variable was changed.
+    """
+    found = [arrays.get(str(place)) for place in range(len(variables))]
+    shapes = [tuple(variable.shape) for variable in variables]
+    if [array is not None and array.shape for array in found] != shapes:
+        return False
+    for variable, array in zip(variables, found, strict=True):
+        variable.assign(array)
+    return True
+
+
 class FolderLock:
     """Keeps other processes from training in the same folder, as a context manager.
 

@@ -144,9 +144,8 @@ class TrainingLoop:
 
     def _share_of_steps(self) -> float:
         """Share of the training that is over, by the limits on epochs and steps."""
-        recipe, step = self.recipe, self.progress.step
-        epochs = step / (recipe.epochs * self.steps_per_epoch) if recipe.epochs else 0.0
-        return max(epochs, step / recipe.max_steps if recipe.max_steps else 0.0)
+        total = self.total_steps()
+        return self.progress.step / total if total else 0.0
 
     def _share_of_time(self) -> float:
         minutes = self.recipe.max_minutes

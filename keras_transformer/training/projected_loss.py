@@ -45,15 +45,16 @@ def projected_loss(
         weights = tf.ones_like(label, tf.float32)
     else:
         weights = tf.cast(real, tf.float32)
-    bias = tf.zeros((), tf.float32) if bias is None else tf.convert_to_tensor(bias)
     kernel = tf.convert_to_tensor(kernel)
+    vocab_size = kernel.shape[0 if transposed else 1]
+    bias = tf.zeros(vocab_size) if bias is None else tf.convert_to_tensor(bias)
     loss, plain, correct = _chunked(x, kernel, bias, label, weights, label_smoothing, transposed)
     return loss, plain, correct, tf.reduce_sum(weights)
 
 
 def _chunked(x, kernel, bias, label, weights, label_smoothing, transposed):
     depth = x.shape[-1]
-    vocab_size = kernel.shape[0 if transposed else 1]
+    vocab_size = bias.shape[0]
     tokens, at_least = x.shape[0], max
     if tokens is None:
         tokens, at_least = tf.shape(x)[0], tf.maximum
@@ -126,9 +127,7 @@ def _chunked(x, kernel, bias, label, weights, label_smoothing, transposed):
             vocab_axis = 0 if transposed else 1
             kernel_sum = tf.reduce_sum(kernel, axis=vocab_axis)  # (d_model,)
             x_sum = tf.reduce_sum(tf.cast(x_of, tf.float32), axis=(0, 1))
-            all_logits = tf.tensordot(x_sum, kernel_sum, 1) + total * tf.reduce_sum(
-                tf.broadcast_to(bias, (vocab_size,))
-            )
+            all_logits = tf.tensordot(x_sum, kernel_sum, 1) + total * tf.reduce_sum(bias)
             loss += label_smoothing * label_logits - share * all_logits
             grad_x -= tf.cast(share * kernel_sum, dtype)
             grad_kernel -= share * tf.expand_dims(x_sum, vocab_axis)
@@ -136,12 +135,7 @@ def _chunked(x, kernel, bias, label, weights, label_smoothing, transposed):
         grad_x *= tf.cast(weights, dtype)[:, tf.newaxis]
 
         def gradient(upstream, *_):
-            scaled_bias = upstream * grad_bias
-            return (
-                tf.cast(upstream, dtype) * grad_x,
-                upstream * grad_kernel,
-                scaled_bias if bias.shape.rank else tf.reduce_sum(scaled_bias),
-            )
+            return tf.cast(upstream, dtype) * grad_x, upstream * grad_kernel, upstream * grad_bias
 
         return (loss, plain, correct), gradient
 

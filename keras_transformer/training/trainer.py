@@ -23,7 +23,7 @@ from keras_transformer.evaluation import evaluate
 from keras_transformer.files import delete_unfinished, write_atomically, write_json, write_text
 from keras_transformer.models.transformer import Transformer
 from keras_transformer.training.callbacks import ProgressBar, SampleTranslations, TensorBoard
-from keras_transformer.training.checkpoints import Checkpoints, FolderLock
+from keras_transformer.training.checkpoints import Checkpoints, FolderLock, arrays_of, put_back
 from keras_transformer.training.loop import Progress, TrainingLoop
 from keras_transformer.training.losses import MaskedLoss
 from keras_transformer.training.metrics import MaskedAccuracy, MaskedCrossentropy
@@ -280,21 +280,15 @@ class _Trainer:
                 f"{self.folder}: the corpus is not the one this run began with: give the same, or "
                 "begin a new run with --init-from (init_from=...) this one."
             )
-        variables = self.step.variables
-        arrays = [checkpoint.arrays.get(str(i)) for i in range(len(variables))]
-        shapes = [tuple(variable.shape) for variable in variables]
-        if [array is not None and array.shape for array in arrays] != shapes:
+        if not put_back(self.step.variables, checkpoint.arrays):
             raise InputError(f"{self.folder}: its checkpoint does not fit its config.json.")
-        for variable, array in zip(variables, arrays, strict=True):
-            variable.assign(array)
         _say(f"{self.folder}: going on after step {checkpoint.step:,}")
         return Progress.from_dict(state["progress"])
 
     def _save_checkpoint(self, progress: Progress):
         if self.chief:
-            arrays = {str(i): value.numpy() for i, value in enumerate(self.step.variables)}
             state = {"progress": progress.to_dict(), "corpus": self.keys}
-            self.checkpoints.save(progress.step, arrays, state)
+            self.checkpoints.save(progress.step, arrays_of(self.step.variables), state)
 
     def _save_best(self):
         if self.chief:
