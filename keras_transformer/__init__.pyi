@@ -38,7 +38,7 @@ from .training.metrics import MaskedAccuracy, MaskedCrossentropy, masked_accurac
 from .training.trainer import train
 
 # Translating.
-from .decoding.search import greedy_search
+from .decoding.search import Search
 from .translation import ExportedTranslator, Translation
 from .translator import ExportTranslator, Translator, print_translation
 from .evaluation import corpus_scores, evaluate
@@ -46,6 +46,8 @@ from .plotting import plot_attention_head, plot_attention_weights
 
 # Export.
 from .exporting.saved_model import export
+from .exporting.ctranslate2 import export_ctranslate2
+from .exporting.ctranslate2_translator import CTranslate2Translator
 from .errors import InputError
 
 # The older edition of the tutorial, where its names clash with the newer one.
@@ -54,6 +56,7 @@ from . import edition_2019
 __all__ = [
     "BackupAndRestore",
     "BaseAttention",
+    "CTranslate2Translator",
     "CausalSelfAttention",
     "Config",
     "Corpus",
@@ -75,6 +78,7 @@ __all__ = [
     "ModelConfig",
     "MultiHeadAttention",
     "PositionalEmbedding",
+    "Search",
     "TokenizerConfig",
     "Tokenizers",
     "TrainingConfig",
@@ -89,8 +93,8 @@ __all__ = [
     "edition_2019",
     "evaluate",
     "export",
+    "export_ctranslate2",
     "get_angles",
-    "greedy_search",
     "load_corpus",
     "load_model",
     "make_batches",

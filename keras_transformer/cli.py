@@ -7,6 +7,7 @@ Results go to standard output, progress and logs to standard error. Exit codes: 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from keras_transformer.compile_cache import use_compile_cache
 from keras_transformer.errors import InputError
 from keras_transformer.files import file_error
 
@@ -28,6 +30,52 @@ _MODEL_OPTION = click.option(
     type=click.Path(path_type=Path),
     help="A run folder or an exported model.",
 )
+
+
+_COMPILE_OPTION = click.option(
+    "--compile/--no-compile",
+    "jit_compile",
+    default=None,
+    help="Search with XLA from the start, or never; unless given, once it pays off.",
+)
+
+
+_SEARCH = {
+    "beam_size": {"type": int, "help": "Hypotheses side by side; 1 is greedy."},
+    "length_penalty": {"type": float, "help": "Exponent; 0 ranks by probability."},
+    "length_penalty_kind": {
+        "type": click.Choice(["plain", "gnmt"]),
+        "help": "Scores are divided by a power of the length, or of (5 + length) / 6.",
+    },
+    "max_length": {"type": int, "help": "Most target tokens, the end included."},
+    "min_length": {"type": int, "help": "Fewest target tokens."},
+    "no_repeat_ngram": {"type": int, "help": "Give no n-gram of this size twice."},
+    "forbid_unknown": {"is_flag": True, "help": "Never give [UNK]."},
+    "sampling": {"is_flag": True, "help": "Draw tokens by their probability."},
+    "temperature": {"type": float, "help": "Of sampling; 1 unless given."},
+    "top_k": {"type": int, "help": "Draw from so many tokens."},
+    "top_p": {"type": float, "help": "Draw from tokens that have this probability in sum."},
+    "seed": {"type": int, "help": "Of sampling."},
+}
+
+
+def _search_options(command):
+    """Adds the options of a search; those that are given arrive as the dictionary ``search``."""
+
+    @functools.wraps(command)
+    def with_search(**arguments):
+        values = {name: arguments.pop(name) for name in _SEARCH}
+        given = {
+            name: value
+            for name, value in values.items()
+            if value is not None and value is not False
+        }
+        return command(search=given, **arguments)
+
+    for name, settings in reversed(_SEARCH.items()):
+        flag = f"--{name.replace('_', '-')}"
+        with_search = click.option(flag, name, **settings)(with_search)
+    return with_search
 
 
 class _OneLineErrors(click.Group):
@@ -46,6 +94,8 @@ def main():
     """Train, use and export Transformers for translation."""
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        # Before that: with the programs of another process TensorFlow logs a warning for each.
+        use_compile_cache()
         _import_tensorflow_quietly()
 
 
@@ -162,20 +212,50 @@ def train(
 
 @main.command()
 @_MODEL_OPTION
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with the score.")
+@_search_options
+@click.option("--n-best", type=int, help="Translations of each text.")
+@_COMPILE_OPTION
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with scores.")
 @click.argument("texts", metavar="[TEXT]...", nargs=-1)
-def translate(model_path, as_json, texts):
-    """Translate the TEXTs, or the lines of standard input."""
+def translate(model_path, search, n_best, jit_compile, as_json, texts):
+    """Translate the TEXTs, or the lines of standard input, one line for each.
+
+    With --n-best there are several lines for each: its number from 0, a translation and its score
+    after the length penalty, between bars as Moses writes them.
+    """
+    from tqdm import tqdm
+
     from keras_transformer.translator import Translator
 
-    translator = Translator.load(model_path)
-    lines = texts or _lines_of_standard_input()
-    for translation in translator.translate_stream(lines):
+    if n_best is not None:
+        search["n_best"] = n_best
+    translator = Translator.load(model_path, jit_compile=jit_compile)
+    lines, chunk = texts, len(texts)
+    if not texts:
+        # Who types wants every answer at once.
+        lines, chunk = _lines_of_standard_input(), 1 if sys.stdin.isatty() else 2048
+    quiet = bool(texts) or sys.stdin.isatty() or sys.stdout.isatty() or not sys.stderr.isatty()
+    translations = translator.translate_stream(lines, chunk=chunk, **search)
+    for number, translation in enumerate(tqdm(translations, unit=" texts", disable=quiet)):
+        several = translation.alternatives or [translation]
         if as_json:
-            answer = {"text": translation.text, "score": translation.score}
+            answer = _scores_and_text(translation)
+            if translation.alternatives:
+                answer["alternatives"] = [_scores_and_text(other) for other in several]
             click.echo(json.dumps(answer, ensure_ascii=False))
-        else:
+        elif n_best is None:
             click.echo(translation.text)
+        else:
+            for other in several:
+                click.echo(f"{number} ||| {other.text} ||| {other.normalized_score:.6f}")
+
+
+def _scores_and_text(translation) -> dict:
+    return {
+        name: value
+        for name in ("text", "score", "normalized_score")
+        if (value := getattr(translation, name)) is not None
+    }
 
 
 @main.command()
@@ -189,7 +269,9 @@ def translate(model_path, as_json, texts):
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), help="Write the scores here too."
 )
-def evaluate(model_path, pairs, dataset, split, data_dir, json_file):
+@_search_options
+@_COMPILE_OPTION
+def evaluate(model_path, pairs, dataset, split, data_dir, json_file, search, jit_compile):
     """Score a model with sacreBLEU and chrF."""
     if (pairs is None) == (dataset is None):
         raise click.UsageError("Give either --pairs or --dataset.")
@@ -203,7 +285,8 @@ def evaluate(model_path, pairs, dataset, split, data_dir, json_file):
         if pairs is not None
         else load_corpus(dataset, data_dir=data_dir).require(split)
     )
-    scores = score(Translator.load(model_path), test_set)
+    translator = Translator.load(model_path, jit_compile=jit_compile)
+    scores = score(translator, test_set, **search)
     for name, label in (("bleu", "BLEU"), ("bleu_none", "BLEU (no tokens)"), ("chrf", "chrF2")):
         metric = scores[name]
         click.echo(f"{label:17}{metric['score']:6.2f}  {metric['signature']}")
@@ -218,15 +301,33 @@ def evaluate(model_path, pairs, dataset, split, data_dir, json_file):
     "--output", required=True, type=click.Path(path_type=Path), help="Such as saved_models/NAME."
 )
 @click.option("--version", type=click.IntRange(min=1), help="The next free one unless given.")
-def export(model_path, output, version):
-    """Export a run as a SavedModel: strings in, strings out."""
-    from keras_transformer.exporting import export as write
+@click.option(
+    "--format",
+    "form",
+    default="saved_model",
+    show_default=True,
+    type=click.Choice(["saved_model", "ctranslate2"]),
+    help="A SavedModel, strings in and strings out; or a folder for CTranslate2.",
+)
+@click.option(
+    "--quantization", help="How CTranslate2 stores weights, such as int8; float32 unless given."
+)
+def export(model_path, output, version, form, quantization):
+    """Export a run in a form that needs less than this package."""
+    if quantization is not None and form != "ctranslate2":
+        raise click.UsageError("--quantization needs --format ctranslate2.")
+    from keras_transformer.exporting import export as export_saved_model
+    from keras_transformer.exporting import export_ctranslate2
     from keras_transformer.translator import Translator
 
     translator = Translator.load(model_path)
     if not isinstance(translator, Translator):
         raise InputError(f"{model_path}: is exported already: give a run folder.")
-    click.echo(write(translator, output, version=version))
+    if form == "ctranslate2":
+        written = export_ctranslate2(translator, output, quantization=quantization, version=version)
+    else:
+        written = export_saved_model(translator, output, version=version)
+    click.echo(written)
 
 
 @main.command()

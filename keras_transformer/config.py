@@ -87,10 +87,38 @@ class TrainingConfig:
 
 @dataclass(frozen=True, config=_STRICT)
 class DecodingConfig:
-    """How translations are searched."""
+    """How translations are searched: greedily, with a beam, or by drawing samples."""
 
     length_ratio: _Positive = 2.0  # most target tokens for each source token ...
     length_offset: Annotated[int, pydantic.Field(ge=0)] = 16  # ... and this many on top
+    max_length: _Count | None = None  # most target tokens, the end included, whatever the source
+    min_length: Annotated[int, pydantic.Field(ge=0)] = 0  # fewest, the end not included
+    beam_size: _Count = 1  # hypotheses that are followed side by side; 1 is greedy
+    n_best: _Count = 1  # translations of each text
+    length_penalty: float = 1.0  # exponent; 0 ranks by probability alone
+    length_penalty_kind: Literal["plain", "gnmt"] = "plain"  # length, or (5 + length) / 6
+    early_stopping: bool = True  # done once beam_size * patience hypotheses have ended
+    patience: _Positive = 1.0
+    no_repeat_ngram: Annotated[int, pydantic.Field(ge=0)] = 0  # no n-gram twice; 0: as they come
+    forbid_unknown: bool = False  # never give [UNK]
+    sampling: bool = False  # draw each token by its probability
+    temperature: _Positive = 1.0  # logits are divided by it
+    top_k: _Count | None = None  # draw from the most probable tokens ...
+    top_p: Annotated[float, pydantic.Field(gt=0, le=1)] | None = None  # ... with this much in sum
+    seed: int = 1  # of sampling
+
+    def __post_init__(self):
+        if self.sampling and self.beam_size > 1:
+            raise InputError("decoding.sampling has no beams: leave decoding.beam_size at 1.")
+        if not self.sampling and self.n_best > self.beam_size:
+            raise InputError(
+                f"decoding.n_best ({self.n_best}) is more than decoding.beam_size "
+                f"({self.beam_size}): raise the latter, or set decoding.sampling."
+            )
+        if not self.sampling and (self.top_k or self.top_p or self.temperature != 1):
+            raise InputError(
+                "decoding.temperature, top_k and top_p are of sampling: set decoding.sampling."
+            )
 
 
 @dataclass(frozen=True, config=_STRICT)

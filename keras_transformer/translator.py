@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-import warnings
+import dataclasses
+import os
+import threading
+import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from keras_transformer.config import DecodingConfig, config_from_json
+from keras_transformer.config import Config, DecodingConfig, config_from_json
 from keras_transformer.data.tokenizers import Tokenizers, as_tokenizers, detokenize
-from keras_transformer.decoding.compiled import ROWS, CompiledSearch
-from keras_transformer.decoding.search import greedy_search
+from keras_transformer.decoding.choosing import LOWEST
+from keras_transformer.decoding.search import Search
 from keras_transformer.errors import InputError
 from keras_transformer.models.transformer import Transformer
-from keras_transformer.translation import ExportedTranslator, TranslatesLines, Translation
+from keras_transformer.segmentation import tokenize_in_pieces
+from keras_transformer.special_tokens import UNK
+from keras_transformer.translation import (
+    ExportedTranslator,
+    TranslatesLines,
+    Translation,
+    joined,
+    utf8,
+    with_alternatives,
+)
 
 MAX_TOKENS = 128
 """Most target tokens that calling a `Translator` gives, as in the tutorial."""
+
+BATCH_ROWS, BATCH_TOKENS = 64, 4096
+"""Most texts in one batch, and most source tokens with their padding."""
+
+PATIENCE = 60.0
+"""Seconds of searching after which compiling, which takes about as long, is worthwhile."""
 
 
 class Translator(tf.Module, TranslatesLines):
@@ -29,8 +49,12 @@ class Translator(tf.Module, TranslatesLines):
             languages as attributes (``.pt`` and ``.en``).
         transformer: a `Transformer`, or any model with its `encode`, `initial_cache`,
             `decode_step`, `cross_attention_scores` and `max_length`.
-        decoding: limits of the search.
-        jit_compile: compile the search with XLA, which pays off after some hundred sentences.
+        decoding: a `DecodingConfig`, how translations are searched.
+        max_source_length: texts of more tokens are translated in pieces; as many as the model has
+            positions for unless given.
+        jit_compile: compile the search with XLA, one program for each of a few shapes, each of
+            which takes seconds to compile; ``None`` does once this translator has searched for
+            `PATIENCE` seconds without, and from the start on a GPU.
 
     Example:
         >>> translator = Translator(tokenizers, transformer)
@@ -38,19 +62,19 @@ class Translator(tf.Module, TranslatesLines):
         >>> translator.translate(["bom dia.", "obrigado."])[1].text
     """
 
-    def __init__(self, tokenizers, transformer, *, decoding=None, jit_compile=True):
+    def __init__(
+        self, tokenizers, transformer, *, decoding=None, max_source_length=None, jit_compile=None
+    ):
         super().__init__()
         self.tokenizers = as_tokenizers(tokenizers)
         self.transformer = transformer
         self.decoding = decoding or DecodingConfig()
+        reach = transformer.max_length
+        self.max_source_length = min(max_source_length or reach, reach)
         start, end = self.tokenizers.target.tokenize(tf.constant([""]))[0].numpy()
         self.start_id, self.end_id = int(start), int(end)
-        self._compiled_search = CompiledSearch(
-            transformer,
-            start_id=self.start_id,
-            end_id=self.end_id,
-            jit_compile=jit_compile,
-        )
+        self.jit_compile = jit_compile
+        self._searches = _Searches()
 
     def __call__(self, sentence, max_length=MAX_TOKENS):
         """Translates in the tutorial's form, in the corpus' style.
@@ -75,9 +99,10 @@ class Translator(tf.Module, TranslatesLines):
         if sentence.shape.rank not in (0, 1):
             raise ValueError(f"Expected a string or a vector of strings; got {sentence.shape}.")
         source = self._source_ids(tf.reshape(sentence, [-1]))
-        limits = tf.where(_is_empty(source), 0, tf.minimum(max_length, self._reach))
+        limits = tf.minimum(max_length, self.transformer.max_length)
+        limits = tf.where(_is_empty(source), 0, limits)
         source = source.to_tensor()
-        target, _ = self._search(source, limits)
+        target = self._search(source, limits).tokens[:, 0]
         text = detokenize(self.tokenizers.target, target, "corpus")
         tokens, attention_weights = self._tokens(target), self._attention(source, target)
         if sentence.shape.rank == 0:
@@ -85,37 +110,83 @@ class Translator(tf.Module, TranslatesLines):
         return text, tokens, attention_weights
 
     def translate(
-        self, lines: Iterable[str], *, style="human", attention=False
+        self,
+        lines: Iterable[str],
+        *,
+        style="human",
+        attention=False,
+        token_scores=False,
+        target_prefix: Iterable[str] | None = None,
+        first_stream=0,
+        **options,
     ) -> list[Translation]:
         """Translates many texts, batched by length.
+
+        A text of more tokens than `max_source_length` is translated in pieces, with a warning.
 
         Args:
             lines: texts.
             style: ``human`` joins clitics and punctuation; ``corpus`` is what the model learned.
             attention: return tokens and cross-attention weights too.
+            token_scores: return tokens and their scores too.
+            target_prefix: for each text what its translation begins with.
+            first_stream: sampling only: number of the random numbers of the first text; those of
+                the others follow.
+            options: fields of `DecodingConfig` to change, such as ``beam_size=4``.
 
         Returns:
             one `Translation` for each text, in the same order; an empty text gives an empty one.
+
+        Raises:
+            InputError: for an unknown option or a wrong value.
         """
         lines = list(lines)
         if not lines:
             return []
-        source = self._source_ids(tf.constant(lines, tf.string))
-        limits = self._limits(source).numpy()
-        lengths = source.row_lengths().numpy()
-        order = np.argsort(lengths, kind="stable")
-        results: list[Translation | None] = [None] * len(lines)
-        for start in range(0, len(lines), ROWS[-1]):
-            rows = order[start : start + ROWS[-1]]
+        config = self._configured(options)
+        texts = tf.constant([utf8(line) for line in lines], tf.string)
+        source, owners = tokenize_in_pieces(self.tokenizers.source, texts, self.max_source_length)
+        prefix = self._prefix_ids(target_prefix, owners, len(lines))
+        limits = self._limits(source, config).numpy()
+        if prefix is not None:
+            limits = np.where(limits, limits + prefix.row_lengths().numpy(), 0)
+            limits = np.minimum(limits, self._longest(config))
+        found: list[list[Translation]] = [[] for _ in owners]
+
+        def search(rows):
+            arguments = {"streams": first_stream + owners[rows]}
+            if prefix is not None:
+                arguments["prefix"] = tf.gather(prefix, rows).to_tensor()
             ids = tf.gather(source, rows)
-            found = self._compiled_search(ids.to_tensor().numpy(), limits[rows])
-            texts = detokenize(self.tokenizers.target, found.tokens, style).numpy()
-            seen = self._attention_by_row(ids, found.tokens) if attention else [{}] * len(rows)
-            for i, row in enumerate(rows):
-                results[row] = Translation(
-                    texts[i].decode("utf-8"), float(found.scores[i]), **seen[i]
-                )
-        return results
+            return rows, ids, self._search(ids.to_tensor(), limits[rows], config, **arguments)
+
+        batches = _batches(source.row_lengths().numpy())
+        # While one batch is between kernels, another one keeps the cores busy.
+        workers = min(len(batches), 1 + (os.cpu_count() or 1), 8)
+        with ThreadPoolExecutor(workers) as executor:
+            for rows, ids, result in executor.map(search, batches):
+                translations = self._translations(ids, result, style, attention, token_scores)
+                for row, alternatives in zip(rows, translations, strict=True):
+                    found[row] = alternatives
+        by_line: list[list[list[Translation]]] = [[] for _ in lines]
+        for owner, alternatives in zip(owners, found, strict=True):
+            by_line[owner].append(alternatives)
+        return [with_alternatives(joined(pieces), config.n_best) for pieces in by_line]
+
+    def translate_stream(self, lines: Iterable[str], *, chunk=2048, target_prefix=None, **options):
+        """Translates without holding more than `chunk` texts; see `translate`.
+
+        Yields:
+            one `Translation` for each text, in order.
+        """
+        lines = iter(lines)
+        prefixes = None if target_prefix is None else iter(target_prefix)
+        first = 0
+        while batch := list(islice(lines, chunk)):
+            if prefixes is not None:
+                options["target_prefix"] = list(islice(prefixes, len(batch)))
+            yield from self.translate(batch, first_stream=first, **options)
+            first += len(batch)
 
     def translate_tensor(self, strings, style="human"):
         """Translates inside a graph, with the limits of `decoding`.
@@ -129,8 +200,8 @@ class Translator(tf.Module, TranslatesLines):
             logarithmic probabilities of their tokens.
         """
         source = self._source_ids(strings)
-        target, scores = self._search(source.to_tensor(), self._limits(source))
-        return detokenize(self.tokenizers.target, target, style), scores
+        found = self._search(source.to_tensor(), self._limits(source, self.decoding))
+        return detokenize(self.tokenizers.target, found.tokens[:, 0], style), found.scores[:, 0]
 
     def attention_tensor(self, strings):
         """Translates inside a graph and shows where the model looked.
@@ -144,7 +215,8 @@ class Translator(tf.Module, TranslatesLines):
             ``(batch, heads, target - 1, source)``.
         """
         source = self._source_ids(strings)
-        target, _ = self._search(source.to_tensor(), self._limits(source))
+        found = self._search(source.to_tensor(), self._limits(source, self.decoding))
+        target = found.tokens[:, 0]
         return (
             self.tokenizers.source.lookup(source).to_tensor(),
             self._tokens(target).to_tensor(),
@@ -152,29 +224,41 @@ class Translator(tf.Module, TranslatesLines):
         )
 
     @classmethod
-    def load(cls, path) -> Translator | ExportedTranslator:
-        """Loads a run folder, or a SavedModel written by `export`.
+    def load(cls, path, *, jit_compile=None) -> Translator | TranslatesLines:
+        """Loads a run folder, or what `export` or `export_ctranslate2` wrote.
 
         Args:
             path: a run folder, a version folder of an export, or the folder above it, of which
                 the highest version is taken.
+            jit_compile: as for `Translator`; an exported model is compiled or not as it was
+                exported.
+
+        Returns:
+            a `Translator`, an `ExportedTranslator` or a `CTranslate2Translator`.
 
         Raises:
             InputError: when it is neither, or damaged.
         """
+        from keras_transformer.exporting.versions import version_folders
+
         path = Path(path)
-        if (path / "config.json").is_file():
-            return cls._load_run(path)
-        versions = [path] if (path / "saved_model.pb").is_file() else exported_versions(path)
-        if versions:
-            return ExportedTranslator(versions[-1])
+        has_config = (path / "config.json").is_file()  # a run does, and a model of CTranslate2
+        for folder in [path] if has_config else [path, *reversed(version_folders(path))]:
+            if (folder / "saved_model.pb").is_file():
+                return ExportedTranslator(folder)
+            if (folder / "model.bin").is_file():
+                from keras_transformer.exporting import CTranslate2Translator
+
+                return CTranslate2Translator(folder)
+        if has_config:
+            return cls._load_run(path, jit_compile)
         raise InputError(
             f"{path}: is neither a run folder (it has no config.json) nor an exported model "
-            "(it has no saved_model.pb)."
+            "(it has no saved_model.pb or model.bin)."
         )
 
     @classmethod
-    def _load_run(cls, folder: Path) -> Translator:
+    def _load_run(cls, folder: Path, jit_compile) -> Translator:
         config = config_from_json(folder / "config.json")
         tokenizers = Tokenizers.load(folder / "tokenizers")
         model = Transformer(
@@ -183,44 +267,107 @@ class Translator(tf.Module, TranslatesLines):
             target_vocab_size=tokenizers.target.get_vocab_size(),
         )
         load_weights(model, folder / "model.weights.h5")
-        return cls(tokenizers, model, decoding=config.decoding)
+        return cls(
+            tokenizers,
+            model,
+            decoding=config.decoding,
+            max_source_length=config.training.max_tokens,
+            jit_compile=jit_compile,
+        )
 
-    @property
-    def _reach(self) -> int:
-        """Most tokens on either side."""
-        return self.transformer.max_length
+    def _configured(self, options) -> DecodingConfig:
+        whole = Config(decoding=self.decoding)
+        return whole.replace({"decoding": options}, "The options of the search").decoding
 
     def _source_ids(self, strings) -> tf.RaggedTensor:
-        ids = self.tokenizers.source.tokenize(strings)
-        if tf.executing_eagerly():
-            too_long = int(tf.math.count_nonzero(ids.row_lengths() > self._reach))
-            if too_long:
-                warnings.warn(
-                    f"{too_long} of {ids.nrows()} texts have more than {self._reach} tokens, as "
-                    "many as the model has positions for: the rest is not translated.",
-                    stacklevel=3,
-                )
-        return ids[:, : self._reach]
+        """Token ids of texts, of which those of too long ones are left out."""
+        return self.tokenizers.source.tokenize(strings)[:, : self.max_source_length]
 
-    def _limits(self, source: tf.RaggedTensor):
+    def _prefix_ids(self, prefixes, owners, count) -> tf.RaggedTensor | None:
+        """Token ids of the target prefix of each piece; only the first of a text has one."""
+        if prefixes is None:
+            return None
+        prefixes = list(prefixes)
+        if len(prefixes) != count:
+            raise InputError(f"{len(prefixes)} target prefixes for {count} texts: give one each.")
+        first = np.concatenate([[True], owners[1:] != owners[:-1]])
+        texts = [
+            utf8(prefixes[owner]) if is_first else b""
+            for owner, is_first in zip(owners, first, strict=True)
+        ]
+        return self.tokenizers.target.tokenize(tf.constant(texts, tf.string))[:, 1:-1]
+
+    def _limits(self, source: tf.RaggedTensor, config):
         """Most target tokens of each row, int32 ``(batch,)``."""
         lengths = tf.cast(source.row_lengths(), tf.float32)
-        limits = tf.cast(lengths * self.decoding.length_ratio, tf.int32)
-        limits = tf.minimum(limits + self.decoding.length_offset, self._reach)
+        limits = tf.cast(lengths * config.length_ratio, tf.int32) + config.length_offset
+        limits = tf.minimum(limits, self._longest(config))
         return tf.where(_is_empty(source), 0, limits)
 
-    def _search(self, source, limits):
-        """Target ids and scores; compiled where called eagerly, else part of the caller's graph."""
-        if tf.executing_eagerly() and source.shape[0]:
-            return self._compiled_search(source.numpy(), limits.numpy())
-        return greedy_search(
-            self.transformer,
-            source,
-            tf.reduce_max(tf.concat([limits, [1]], axis=0)),
-            start_id=self.start_id,
-            end_id=self.end_id,
-            row_limits=limits,
+    def _longest(self, config) -> int:
+        """Most target tokens, whatever the source."""
+        reach = self.transformer.max_length
+        return min(config.max_length or reach, reach)
+
+    def _search(self, source, limits, config=None, **arguments):
+        config = config or self.decoding
+        in_graph = not tf.executing_eagerly()
+        compiled = self.jit_compile
+        if compiled is None:
+            seconds = self._searches.seconds
+            compiled = not in_graph and (
+                seconds > PATIENCE or bool(tf.config.list_physical_devices("GPU"))
+            )
+        # What the search itself does not look at needs no program of its own.
+        kind = dataclasses.replace(
+            config, seed=0, max_length=None, length_ratio=1.0, length_offset=0
         )
+        search = self._searches.get(
+            (kind, compiled),
+            lambda: Search(
+                self.transformer,
+                start_id=self.start_id,
+                end_id=self.end_id,
+                config=kind,
+                forbidden=(UNK,) if config.forbid_unknown else (),
+                jit_compile=compiled,
+            ),
+        )
+        start = time.perf_counter()
+        found = search(source, limits, seed=config.seed, **arguments)
+        if not in_graph:
+            found.scores.numpy()  # waits for it
+            self._searches.seconds += time.perf_counter() - start
+        return found
+
+    def _translations(self, source, found, style, attention, token_scores):
+        """The translations of every row of a batch, best first."""
+        batch, n_best, length = found.tokens.shape
+        flat = tf.reshape(found.tokens, (batch * n_best, length))
+        texts = detokenize(self.tokenizers.target, flat, style).numpy()
+        scores, ranks = found.scores.numpy(), found.ranks.numpy()
+        found_one = ranks > LOWEST / 2
+        details = [{} for _ in texts]
+        if attention or token_scores:
+            details = self._details(
+                tf.gather(source, np.repeat(np.arange(batch), n_best)),
+                flat,
+                tf.reshape(found.token_scores, (batch * n_best, length)),
+                attention,
+            )
+        return [
+            [
+                Translation(
+                    texts[i].decode("utf-8"),
+                    float(scores[row, rank]),
+                    float(ranks[row, rank]) if found_one[row, rank] else 0.0,
+                    **details[i],
+                )
+                for rank, i in enumerate(range(row * n_best, (row + 1) * n_best))
+                if rank == 0 or found_one[row, rank]
+            ]
+            for row in range(batch)
+        ]
 
     def _with_start(self, target):
         return tf.pad(target, [[0, 0], [1, 0]], constant_values=self.start_id)
@@ -236,19 +383,41 @@ class Translator(tf.Module, TranslatesLines):
         target = self._with_start(target)[:, : tf.maximum(longest, 1)]
         return self.transformer.cross_attention_scores(source, target)[:, :, :longest]
 
-    def _attention_by_row(self, source: tf.RaggedTensor, target) -> list[dict]:
-        weights = self._attention(source.to_tensor(), target).numpy()
+    def _details(self, source: tf.RaggedTensor, target, token_scores, attention) -> list[dict]:
+        """Tokens, their scores and, if asked for, where the model looked, row by row."""
         sources, targets = self.tokenizers.source.lookup(source), self._tokens(target)
-        result = []
-        for source_tokens, tokens, heads in zip(sources, targets, weights, strict=True):
-            result.append(
+        rows = []
+        for source_tokens, tokens, scores in zip(
+            sources, targets, token_scores.numpy(), strict=True
+        ):
+            rows.append(
                 {
                     "source_tokens": [token.decode("utf-8") for token in source_tokens.numpy()],
                     "tokens": [token.decode("utf-8") for token in tokens.numpy()],
-                    "attention": heads[:, : len(tokens) - 1, : len(source_tokens)],
+                    "token_scores": scores[: len(tokens) - 1].tolist(),
                 }
             )
-        return result
+        if attention:
+            weights = self._attention(source.to_tensor(), target).numpy()
+            for row, heads in zip(rows, weights, strict=True):
+                queries, keys = len(row["tokens"]) - 1, len(row["source_tokens"])
+                row["attention"] = heads[:, :queries, :keys]
+        return rows
+
+
+class _Searches:
+    """Programs, in a place that a SavedModel does not look into, and the time spent with them."""
+
+    def __init__(self):
+        self.seconds = 0.0
+        self._by_kind = {}
+        self._lock = threading.Lock()
+
+    def get(self, kind, make):
+        with self._lock:
+            if kind not in self._by_kind:
+                self._by_kind[kind] = make()
+            return self._by_kind[kind]
 
 
 class ExportTranslator(tf.Module):
@@ -288,16 +457,15 @@ def print_translation(sentence, tokens, ground_truth) -> None:
         print(f"{label:15s}: {text}")
 
 
-def exported_versions(folder) -> list[Path]:
-    """Version folders under the folder of an export, lowest first."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        return []
-    versions = [version for version in folder.iterdir() if version.name.isdigit()]
-    return sorted(
-        (version for version in versions if (version / "saved_model.pb").is_file()),
-        key=lambda version: int(version.name),
-    )
+def _batches(lengths) -> list[np.ndarray]:
+    """Row numbers of batches of like lengths, the longest first."""
+    order = np.argsort(-lengths, kind="stable")
+    batches, start = [], 0
+    while start < len(order):
+        rows = max(1, min(BATCH_ROWS, BATCH_TOKENS // int(lengths[order[start]])))
+        batches.append(order[start : start + rows])
+        start += rows
+    return batches
 
 
 def _is_empty(source: tf.RaggedTensor):

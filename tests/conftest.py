@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+# The command line keeps compiled programs in the user's home unless this is set.
+os.environ.setdefault("TF_XLA_FLAGS", "")
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

@@ -23,8 +23,8 @@ def run(tiny_run, monkeypatch):
     """Runs a command in this process; the tiny run is loaded, and compiled, already."""
     load = Translator.load
 
-    def load_once(path):
-        return tiny_run.translator if path == tiny_run.folder else load(path)
+    def load_once(path, **options):
+        return tiny_run.translator if path == tiny_run.folder else load(path, **options)
 
     monkeypatch.setattr(Translator, "load", load_once)
     return lambda *arguments, **options: CliRunner().invoke(
@@ -132,8 +132,36 @@ def test_translate_takes_texts_and_bytes(run, tiny_run):
 def test_translate_json_is_one_object_a_line(run, tiny_run):
     answer = run("translate", "--model", tiny_run.folder, "--json", "a menina lê .", "o gato .")
     objects = [json.loads(line) for line in answer.stdout.splitlines()]
-    assert [set(each) for each in objects] == [{"text", "score"}] * 2
-    assert objects[0]["score"] < 0
+    assert [set(each) for each in objects] == [{"text", "score", "normalized_score"}] * 2
+    assert objects[0]["score"] < objects[0]["normalized_score"] < 0
+
+
+def test_translate_takes_the_options_of_a_search(run, tiny_run):
+    texts = ["a menina lê .", "o gato ."]
+    beam = ["--beam-size", "3", "--length-penalty", "0", "--min-length", "2"]
+    command = ["translate", "--model", tiny_run.folder, *beam, "--n-best", "2"]
+    expected = tiny_run.translator.translate(
+        texts, beam_size=3, n_best=2, length_penalty=0.0, min_length=2
+    )
+    lines = run(*command, *texts).stdout.splitlines()
+    assert [line.split(" ||| ")[:2] for line in lines] == [
+        [str(number), other.text]
+        for number, best in enumerate(expected)
+        for other in best.alternatives
+    ]
+    objects = [json.loads(line) for line in run(*command, "--json", *texts).stdout.splitlines()]
+    for answer, best in zip(objects, expected, strict=True):
+        assert [other["text"] for other in answer["alternatives"]] == [
+            other.text for other in best.alternatives
+        ]
+        assert answer["text"] == best.text
+
+
+def test_samples_follow_from_the_seed(run, tiny_run):
+    command = ["translate", "--model", tiny_run.folder, "--sampling", "--temperature", "2"]
+    texts = ["a menina lê .", "o gato dorme ."]
+    first, again, other = (run(*command, "--seed", seed, *texts).stdout for seed in (1, 1, 2))
+    assert first == again != other
 
 
 def test_evaluate_prints_and_writes_scores(run, tiny_run, pair_files, tmp_path):
@@ -145,6 +173,14 @@ def test_evaluate_prints_and_writes_scores(run, tiny_run, pair_files, tmp_path):
     assert scores["sentences"] == 40
     assert f"{scores['bleu']['score']:.2f}" in answer.stdout
     assert "tok:13a" in answer.stdout
+
+
+def test_evaluate_takes_the_options_of_a_search(run, tiny_run, pair_files):
+    command = ("evaluate", "--model", tiny_run.folder, "--pairs", pair_files)
+    assert run(*command, "--max-length", "2").stdout != run(*command).stdout
+    wrong = run(*command, "--top-k", "5")
+    assert wrong.exit_code == 1
+    assert "set decoding.sampling" in wrong.stderr
 
 
 def test_plot_draws_a_picture(run, tiny_run, tmp_path):

@@ -466,20 +466,23 @@ def test_cached_steps_equal_the_call():
     model = make_model()
     target = tf.constant([[2, 5, 6, 4, 8], [2, 9, 7, 7, 4]], tf.int64)
     expected = model([SOURCE, target], False)[0]
-    cache = model.initial_cache(model.encode(SOURCE), max_length=7)
+    cache = model.initial_cache(model.encode(SOURCE))
+    cache = model.grow_cache(cache, source_room=SOURCE.shape[1] + 2, room=7)
     for position in range(target.shape[1]):
-        logits, cache = model.decode_step(target[:, position], tf.constant(position), cache)
-        assert_close(logits, expected[:, position])
+        logits, cache = model.decode_step(
+            target[:, position : position + 1], tf.constant(position), cache
+        )
+        assert_close(logits[:, 0], expected[:, position])
 
 
 def test_greedy_search_takes_what_the_call_finds_best():
     model = make_model()
-    found = kt.greedy_search(model, SOURCE, 6, start_id=2, end_id=3)
+    found = kt.Search(model, start_id=2, end_id=3, jit_compile=False)(SOURCE, [6, 6])
     target = tf.fill((2, 1), tf.constant(2, tf.int64))
     for _ in range(6):
         logits = model([SOURCE, target], False)[0][:, -1, 1:]  # [PAD] is never an answer
         target = tf.concat([target, 1 + tf.argmax(logits, axis=-1)[:, tf.newaxis]], axis=1)
-    for row, full in zip(found.tokens.numpy(), target.numpy()[:, 1:], strict=True):
+    for row, full in zip(found.tokens.numpy()[:, 0], target.numpy()[:, 1:], strict=True):
         length = np.count_nonzero(row)
         assert list(row[:length]) == list(full[:length])
         assert length == 6 or row[length - 1] == 3

@@ -1,5 +1,5 @@
 """Searching for the best translation."""
 
-from keras_transformer.decoding.search import SearchResult, greedy_search
+from keras_transformer.decoding.search import Search, SearchResult
 
-__all__ = ["SearchResult", "greedy_search"]
+__all__ = ["Search", "SearchResult"]

@@ -1,84 +1,478 @@
-"""Searching for a translation, token by token, over one step function and one cache.
+"""Searching for a translation, token by token: greedy, beam search and sampling.
 
-A model is anything with ``encode(source)``, ``initial_cache(encoded, max_length)`` and
-``decode_step(tokens, position, cache)``. Buffers have fixed sizes, so that the whole loop compiles
-with XLA; the same code runs as a plain graph.
+A model is anything with
+
+- ``encode(source)``: what is computed once for a source, nested tensors;
+- ``initial_cache(encoded, beam_size)``: a dictionary of nested tensors, ``context`` constant and
+  ``steps`` changing, with room for no token yet;
+- ``grow_cache(cache, source_room, room)``: the cache with room for `room` tokens, and its sources
+  padded to `source_room` tokens;
+- ``decode_step(tokens, position, cache)``: logits of the next token, ``(rows, beams, vocab)``, and
+  the cache with `tokens`, ``(rows, beams)``, in it;
+- ``select_beams(cache, parents)``: the cache whose beam ``i`` continues beam ``parents[:, i]``;
+- ``select_rows(cache, rows)``: the cache of some rows of the batch.
+
+`Search` runs rounds. A round is one loop over positions with fixed shapes, which XLA compiles;
+between rounds, finished rows leave and the cache grows. So a batch pays for the rows still at work
+and the tokens written so far, and arbitrary input compiles few shapes.
 """
 
+import threading
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_transformer.config import DecodingConfig
+from keras_transformer.decoding import choosing
 from keras_transformer.special_tokens import PAD
+
+ROWS = (1, 4, 16, 64, 256)
+"""Numbers of rows that rounds are compiled for; above, multiples of the last."""
+
+SOURCE_ROOM, ROOM = 32, 48
+"""Fewest source and target tokens that rounds have room for; the next sizes double them."""
+
+_CONSTANT = ("rows", "limits", "prefix", "uniform", "context")
+"""Parts of the state that a round only reads."""
+
+_CACHE = ("context", "steps")
+"""Parts of the state that are the model's."""
+
+_TOKENS = ("tokens", "token_scores", "ended")
+"""Parts of the state with a place for each token."""
 
 
 class SearchResult(NamedTuple):
-    """What a search found.
+    """What a search found, the best first.
 
     Attributes:
-        tokens: int64 ``(batch, max_length)``, without the start token, up to and with the end
+        tokens: int32 ``(batch, n_best, length)``, without the start token, up to and with the end
             token where one was found, then padding.
-        scores: float32 ``(batch,)``, sum of the logarithmic probabilities of the tokens.
+        scores: float32 ``(batch, n_best)``, sums of the logarithmic probabilities of the tokens.
+        ranks: float32 ``(batch, n_best)``, scores divided by the length penalty, which the order
+            follows; `choosing.LOWEST` where fewer hypotheses were found.
+        token_scores: float32 ``(batch, n_best, length)``, logarithmic probability of each token.
     """
 
     tokens: tf.Tensor
     scores: tf.Tensor
+    ranks: tf.Tensor
+    token_scores: tf.Tensor
 
 
-def greedy_search(model, source, max_length, *, start_id, end_id, row_limits=None) -> SearchResult:
-    """Takes the most probable token at every step.
+class Search:
+    """One kind of search over one model. Works eagerly and inside a graph.
+
+    It is no `tf.Module`: a module that keeps one does not save its programs. Threads may share it.
 
     Args:
         model: see above.
-        source: token ids, ``(batch, source)``.
-        max_length: most tokens to give, the end token included; a number or an int32 scalar
-            (a number under XLA).
-        start_id: id the target begins with.
-        end_id: id that ends a translation.
-        row_limits: most tokens to give in each row, int32 ``(batch,)``, at most `max_length`;
-            rows of 0 cost nothing and stay empty.
-
-    Returns:
-        a `SearchResult`.
+        start_id, end_id: ids that begin and end a target.
+        config: a `DecodingConfig`; what it says about text is left to the caller.
+        forbidden: ids never to give, besides padding.
+        jit_compile: compile the rounds with XLA, one program for each bucket of shapes.
     """
-    if row_limits is None:
-        row_limits = tf.fill(tf.shape(source)[:1], max_length)
-    row_limits = tf.cast(row_limits, tf.int32)
-    batch = tf.shape(source)[0]
-    cache = model.initial_cache(model.encode(source), max_length)
-    context, steps = cache["context"], cache["steps"]
 
-    def unfinished(position, last, finished, tokens, scores, steps):
-        return (position < max_length) & ~tf.reduce_all(finished)
+    def __init__(self, model, *, start_id, end_id, config=None, forbidden=(), jit_compile=True):
+        self.model = model
+        self.start_id, self.end_id = start_id, end_id
+        self.config = config or DecodingConfig()
+        self.beams = self.config.n_best if self.config.sampling else self.config.beam_size
+        self.forbidden = (PAD, *forbidden)
+        self.jit_compile = jit_compile
+        self._encode = tf.function(self._initial_cache)
+        self._encode_one = tf.function(self._initial_cache, jit_compile=True)
+        self._round = tf.function(self._run_round, jit_compile=jit_compile)
+        self._traced = {}  # whether there is a prefix -> the search as a graph
+        self._tracing = threading.Lock()
 
-    def step(position, last, finished, tokens, scores, steps):
-        logits, cache = model.decode_step(last, position, {"context": context, "steps": steps})
-        logits = _without_padding(tf.cast(logits, tf.float32))
-        best = tf.argmax(logits, axis=-1, output_type=tf.int32)
-        log_probability = tf.reduce_max(logits, axis=-1) - tf.reduce_logsumexp(logits, axis=-1)
-        scores += tf.where(finished, 0.0, log_probability)
-        best = tf.where(finished, PAD, best)
-        here = tf.range(max_length)[tf.newaxis, :] == position
-        tokens = tf.where(here, best[:, tf.newaxis], tokens)
-        finished |= (best == end_id) | (position + 1 >= row_limits)
-        return position + 1, best, finished, tokens, scores, cache["steps"]
+    def __call__(self, source, limits, *, seed=0, streams=None, prefix=None) -> SearchResult:
+        """Searches for what follows the start token.
 
-    _, _, _, tokens, scores, _ = tf.while_loop(
-        unfinished,
-        step,
-        (
-            tf.constant(0),
-            tf.fill((batch,), tf.cast(start_id, tf.int32)),
-            row_limits <= 0,
-            tf.fill((batch, max_length), PAD),
-            tf.zeros((batch,)),
-            steps,
-        ),
-    )
-    return SearchResult(tf.cast(tokens, tf.int64), scores)
+        Args:
+            source: token ids, ``(batch, source)``.
+            limits: most tokens to give in each row, the end included, ``(batch,)``; rows of 0 cost
+                nothing and stay empty.
+            seed: of sampling.
+            streams: the random numbers of each row follow from the seed and its number here,
+                ``(batch,)``; its place in the batch unless given.
+            prefix: ids that the tokens begin with, padded, ``(batch, prefix)``.
+
+        Returns:
+            a `SearchResult`.
+        """
+        source = tf.cast(source, tf.int32)
+        limits = tf.cast(limits, tf.int32)
+        seed = tf.cast(seed, tf.int32)
+        streams = tf.range(tf.shape(source)[0]) if streams is None else tf.cast(streams, tf.int32)
+        arguments = [source, limits, seed, streams]
+        if prefix is not None:
+            arguments.append(tf.cast(prefix, tf.int32))
+        return self._graph(with_prefix=prefix is not None)(*arguments)
+
+    def _graph(self, with_prefix):
+        """The search, traced once for arguments of any shape."""
+        with self._tracing:  # threads that translate batches side by side come here at once
+            if with_prefix not in self._traced:
+                ids, numbers, number = (
+                    tf.TensorSpec([None] * rank, tf.int32) for rank in (2, 1, 0)
+                )
+                signature = [ids, numbers, number, numbers] + [ids] * with_prefix
+                function = tf.function(self._search, input_signature=signature)
+                self._traced[with_prefix] = function.get_concrete_function()
+            return self._traced[with_prefix]
+
+    def _search(self, source, limits, seed, streams, prefix=None):
+        batch = tf.shape(source)[0]
+        longest = tf.reduce_max(tf.concat([limits, [1]], 0))
+        source_room, state = self._initial_state(source, limits, seed, streams, prefix, longest)
+        shape = (batch + 1, self.config.n_best, longest)  # the last row takes what padding gives
+        result = SearchResult(
+            tf.fill(shape, PAD),
+            tf.zeros(shape[:2]),
+            tf.fill(shape[:2], choosing.LOWEST),
+            tf.zeros(shape),
+        )
+
+        def working(position, source_room, state, result):
+            return tf.reduce_any(~state["done"])
+
+        def one_round(position, source_room, state, result):
+            state, enough = self._regroup(state, batch)
+            source_room, state = self._make_room(position, source_room, state)
+            position, changed = self._round(position, enough, state)
+            state = {**state, **changed}
+            found = self._best(state, longest)
+            places = state["rows"][:, tf.newaxis]
+            result = SearchResult(
+                *map(tf.tensor_scatter_nd_update, result, [places] * len(found), found)
+            )
+            return position, source_room, state, result
+
+        variables = (tf.constant(0), source_room, state, result)
+        *_, result = tf.while_loop(
+            working,
+            one_round,
+            variables,
+            shape_invariants=tf.nest.map_structure(
+                lambda part: tf.TensorShape([None] * part.shape.rank), variables
+            ),
+        )
+        return SearchResult(*(part[:batch] for part in result))
+
+    def _initial_state(self, source, limits, seed, streams, prefix, longest):
+        """All that rounds work on, rows first, with room for no token yet.
+
+        Returns:
+            the length of the sources in the cache, and the state.
+        """
+        batch = tf.shape(source)[0]
+        source_room, cache = self._encoded(source)
+        nothing = tf.zeros((batch, self.beams, 0))
+        state = {
+            "rows": tf.range(batch),
+            "limits": limits,
+            "context": cache["context"],
+            "steps": cache["steps"],
+            "last": tf.fill((batch, self.beams), self.start_id),
+            "tokens": tf.cast(nothing, tf.int32),
+            "token_scores": nothing,
+            "done": limits <= 0,
+        }
+        if self.config.beam_size == 1:
+            state["finished"] = tf.tile((limits <= 0)[:, tf.newaxis], (1, self.beams))
+        else:
+            worst = tf.fill((batch, self.beams - 1), choosing.LOWEST)
+            state["scores"] = tf.concat([tf.zeros((batch, 1)), worst], 1)
+            state["ended"] = {
+                "count": tf.zeros((batch,), tf.int32),
+                "ranks": tf.fill((batch, self.beams), choosing.LOWEST),
+                "tokens": state["tokens"],
+                "token_scores": nothing,
+            }
+        if self.config.sampling:
+            state["uniform"] = choosing.uniform_numbers(seed, streams, (longest, self.beams))
+        if prefix is not None:
+            columns = tf.shape(prefix)[1]
+            state["prefix"] = tf.pad(prefix, [[0, 0], [0, 16 - columns % 16]])
+        return source_room, state
+
+    def _encoded(self, source):
+        """The length of the sources in the cache, and the cache."""
+        length = tf.shape(source)[1]
+        if not self.jit_compile:
+            return length, self._encode(source)
+
+        def one_row():
+            padding = _doubled(SOURCE_ROOM, length) - length
+            padded = tf.pad(source, [[0, 0], [0, padding]], constant_values=PAD)
+            return length + padding, self._encode_one(padded)
+
+        # A batch keeps TensorFlow's own kernels busy, and they need no program for each length.
+        # With one sentence, most of the time would go from kernel to kernel.
+        return tf.cond(tf.shape(source)[0] == 1, one_row, lambda: (length, self._encode(source)))
+
+    def _initial_cache(self, source):
+        return self.model.initial_cache(self.model.encode(source), self.beams)
+
+    def _regroup(self, state, batch):
+        """Drops the finished rows.
+
+        Returns:
+            the state, and how many rows at work make regrouping worthwhile again.
+        """
+        working = tf.cast(tf.where(~state["done"])[:, 0], tf.int32)
+        count = tf.size(working)
+        rows, enough = count, count // 2
+        if self.jit_compile:
+            rows = tf.reduce_min(tf.where(count <= ROWS, ROWS, _multiple(ROWS[-1], count)))
+            enough = tf.reduce_max(tf.where(rows > ROWS, ROWS, 0))
+            enough = tf.maximum(enough, rows - ROWS[-1])
+        padding = tf.range(rows) >= count
+        index = tf.concat([working, tf.fill((rows - count,), working[0])], 0)
+
+        def regrouped():
+            rest = {key: part for key, part in state.items() if key not in _CACHE}
+            rest = tf.nest.map_structure(lambda part: tf.gather(part, index), rest)
+            cache = {key: state[key] for key in _CACHE}
+            return {**rest, **self.model.select_rows(cache, index)}
+
+        state = tf.cond(
+            (rows == tf.size(state["done"])) & (rows == count), lambda: dict(state), regrouped
+        )
+        state["done"] |= padding
+        state["rows"] = tf.where(padding, batch, state["rows"])
+        return state, enough
+
+    def _make_room(self, position, source_room, state):
+        """Room for more tokens where there is none left, in one of few sizes."""
+        room = tf.shape(state["tokens"])[2]
+        new_source_room, new_room = source_room, _doubled(ROOM, position + 1)
+        if self.jit_compile:
+            new_source_room = _doubled(SOURCE_ROOM, source_room)
+
+        def grown():
+            cache = {key: state[key] for key in _CACHE}
+            cache = self.model.grow_cache(cache, new_source_room, new_room)
+            tokens = {
+                key: tf.nest.map_structure(lambda part: _with_room(part, new_room), state[key])
+                for key in _TOKENS
+                if key in state
+            }
+            return {**state, **cache, **tokens}
+
+        return new_source_room, tf.cond(position < room, lambda: dict(state), grown)
+
+    def _run_round(self, position, enough, state):
+        """Steps until the room is full or few rows are left at work.
+
+        Returns:
+            the position, and the parts of the state that changed.
+        """
+        fixed = {key: state[key] for key in _CONSTANT if key in state}
+        moving = {key: part for key, part in state.items() if key not in fixed}
+        room = tf.shape(state["tokens"])[2]
+        step = self._single_step if self.config.beam_size == 1 else self._beam_step
+
+        def worthwhile(position, moving):
+            working = tf.reduce_sum(tf.cast(~moving["done"], tf.int32))
+            return (position < room) & (working > enough)
+
+        def one_step(position, moving):
+            cache = {"context": fixed["context"], "steps": moving["steps"]}
+            logits, cache = self.model.decode_step(moving["last"], position, cache)
+            logits = self._allowed(tf.cast(logits, tf.float32), position, fixed, moving)
+            return position + 1, step(position, fixed, moving, logits, cache)
+
+        return tf.while_loop(worthwhile, one_step, (position, moving))
+
+    def _allowed(self, logits, position, fixed, moving):
+        """Logits with LOWEST for what the options rule out, ``(rows, beams, vocab)``."""
+        config = self.config
+        allowed = logits
+        if config.no_repeat_ngram:
+            allowed = choosing.forbid_repeated_ngrams(
+                allowed, moving["tokens"], position, config.no_repeat_ngram
+            )
+        end_allowed = position >= config.min_length
+        allowed = choosing.forbid(allowed, self.forbidden, self.end_id, end_allowed)
+        if "prefix" in fixed:  # which may hold what is ruled out elsewhere
+            forced = choosing.forced_tokens(fixed["prefix"], position)[..., tf.newaxis]
+            unruled = choosing.forbid(logits, (PAD,), self.end_id, True)
+            allowed = tf.where(forced == PAD, allowed, unruled)
+        return allowed
+
+    def _single_step(self, position, fixed, moving, logits, cache):
+        """Greedy search and sampling: every beam goes on for itself."""
+        config = self.config
+        normalizer = tf.reduce_logsumexp(logits, axis=-1)
+        if "prefix" in fixed:
+            logits = choosing.force(logits, fixed["prefix"], position)
+        if config.sampling:
+            uniform = tf.gather(fixed["uniform"], position, axis=1)
+            token = choosing.sample(
+                logits,
+                uniform,
+                temperature=config.temperature,
+                top_k=config.top_k,
+                top_p=config.top_p,
+            )
+        else:
+            token = choosing.most_probable(logits)
+        finished = moving["finished"]
+        score = choosing.value_at(logits, token) - normalizer
+        token = tf.where(finished, PAD, token)
+        ends = (token == self.end_id) | (position + 1 >= fixed["limits"])[:, tf.newaxis]
+        finished |= ends
+        return {
+            **moving,
+            "steps": cache["steps"],
+            "last": token,
+            "tokens": _written(moving["tokens"], token, position),
+            "token_scores": _written(
+                moving["token_scores"], tf.where(moving["finished"], 0.0, score), position
+            ),
+            "finished": finished,
+            "done": tf.reduce_all(finished, axis=1),
+        }
+
+    def _beam_step(self, position, fixed, moving, logits, cache):
+        """Beam search: the best continuations of all beams of a row go on.
+
+        Twice as many continuations as beams are looked at, so that enough are left when some end;
+        one that ends counts as a hypothesis if it is among the best `beam_size`.
+        """
+        beams = self.beams
+        normalizer = tf.reduce_logsumexp(logits, axis=-1, keepdims=True)
+        if "prefix" in fixed:
+            logits = choosing.force(logits, fixed["prefix"], position)
+        values, ids = choosing.best_candidates(logits, 2 * beams)
+        token_scores = values - normalizer
+        per_beam = ids.shape[-1]
+        rows = tf.shape(ids)[0]
+
+        def flat(part):
+            return tf.reshape(part, (rows, beams * per_beam))
+
+        totals = flat(moving["scores"][..., tf.newaxis] + token_scores)
+        scores, places = tf.math.top_k(totals, min(2 * beams, beams * per_beam))
+        token = tf.gather(flat(ids), places, batch_dims=1)
+        token_scores = tf.gather(flat(token_scores), places, batch_dims=1)
+        parents = places // per_beam
+        ends = token == self.end_id
+        last = (position + 1 >= fixed["limits"])[:, tf.newaxis]
+
+        ended = self._with_ended(
+            position,
+            moving,
+            (ends | last)[:, :beams] & (scores[:, :beams] > choosing.LOWEST / 2),
+            scores[:, :beams],
+            position + tf.cast(~ends[:, :beams], tf.int32),
+            *self._histories(
+                position, moving, parents[:, :beams], token[:, :beams], token_scores[:, :beams]
+            ),
+        )
+        live_scores, places = tf.math.top_k(tf.where(ends, 2 * choosing.LOWEST, scores), beams)
+        parents, token, token_scores = (
+            tf.gather(part, places, batch_dims=1) for part in (parents, token, token_scores)
+        )
+        tokens, token_scores = self._histories(position, moving, parents, token, token_scores)
+        return {
+            **moving,
+            "steps": self.model.select_beams(cache, parents)["steps"],
+            "last": token,
+            "tokens": tokens,
+            "token_scores": token_scores,
+            "scores": tf.maximum(live_scores, 2 * choosing.LOWEST),
+            "ended": ended,
+            "done": moving["done"]
+            | last[:, 0]
+            | self._settled(position, fixed["limits"], ended, live_scores[:, 0]),
+        }
+
+    def _histories(self, position, moving, parents, token, token_scores):
+        """Tokens and their scores of some continuations, ``(rows, beams, room)`` each."""
+        return (
+            _written(tf.gather(moving["tokens"], parents, batch_dims=1), token, position),
+            _written(
+                tf.gather(moving["token_scores"], parents, batch_dims=1), token_scores, position
+            ),
+        )
+
+    def _with_ended(self, position, moving, ending, scores, lengths, tokens, token_scores):
+        """The best hypotheses that have ended, with those of this step among them."""
+        ended = moving["ended"]
+        ending &= ~moving["done"][:, tf.newaxis]
+        ranks = tf.where(ending, scores / self._penalty(lengths), choosing.LOWEST)
+        ranks, places = tf.math.top_k(tf.concat([ended["ranks"], ranks], 1), self.beams)
+
+        def best(old, new):
+            return tf.gather(tf.concat([old, new], 1), places, batch_dims=1)
+
+        return {
+            "count": ended["count"] + tf.reduce_sum(tf.cast(ending, tf.int32), axis=1),
+            "ranks": ranks,
+            "tokens": best(ended["tokens"], tokens),
+            "token_scores": best(ended["token_scores"], token_scores),
+        }
+
+    def _settled(self, position, limits, ended, best_score):
+        """Rows whose best `n_best` hypotheses are found, bool ``(rows,)``."""
+        config = self.config
+        # Scores only fall. A penalty that grows with the length is at best that of the longest.
+        length = limits if config.length_penalty > 0 else tf.fill(tf.shape(limits), position + 1)
+        settled = ended["ranks"][:, config.n_best - 1] >= best_score / self._penalty(length)
+        if config.early_stopping:
+            settled |= ended["count"] >= round(self.beams * config.patience)
+        return settled
+
+    def _penalty(self, length):
+        return choosing.length_penalty(
+            length, self.config.length_penalty_kind, self.config.length_penalty
+        )
+
+    def _best(self, state, longest) -> SearchResult:
+        """What the rows have found so far, best first, `longest` tokens long."""
+        n_best = self.config.n_best
+        if self.config.beam_size > 1:
+            ended = state["ended"]
+            tokens, token_scores = ended["tokens"][:, :n_best], ended["token_scores"][:, :n_best]
+            ranks = ended["ranks"][:, :n_best]
+        else:
+            tokens, token_scores = state["tokens"], state["token_scores"]
+            counted = (tokens != PAD) & (tokens != self.end_id)
+            lengths = tf.math.count_nonzero(counted, axis=-1, dtype=tf.int32)
+            ranks = tf.reduce_sum(token_scores, axis=-1) / self._penalty(lengths)
+            if n_best > 1:
+                order = tf.argsort(ranks, direction="DESCENDING", stable=True)
+                tokens, token_scores, ranks = (
+                    tf.gather(part, order, batch_dims=1) for part in (tokens, token_scores, ranks)
+                )
+        tokens, token_scores = (
+            _with_room(part[:, :, :longest], longest) for part in (tokens, token_scores)
+        )
+        return SearchResult(tokens, tf.reduce_sum(token_scores, axis=-1), ranks, token_scores)
 
 
-def _without_padding(logits):
-    """Makes ``[PAD]`` impossible: a model never saw it as a label."""
-    vocab_size = logits.shape[-1]
-    return tf.where(tf.range(vocab_size) == PAD, logits.dtype.min, logits)
+def _written(history, new, position):
+    """`history`, ``(rows, beams, room)``, with `new`, ``(rows, beams)``, at `position`."""
+    here = tf.range(tf.shape(history)[2]) == position
+    return tf.where(here, new[..., tf.newaxis], history)
+
+
+def _with_room(part, room):
+    """A tensor of ``(rows, beams, room)`` or fewer dimensions, with `room` in the last of three."""
+    if part.shape.rank < 3:
+        return part
+    return tf.pad(part, [[0, 0], [0, 0], [0, room - tf.shape(part)[2]]])
+
+
+def _doubled(size: int, at_least):
+    """The smallest of `size`, twice `size`, four times `size` ... that is not below `at_least`."""
+    sizes = tf.constant([size * 2**i for i in range(16)])
+    return tf.reduce_min(tf.where(sizes >= at_least, sizes, sizes[-1]))
+
+
+def _multiple(size: int, at_least):
+    """The smallest multiple of `size` that is not below `at_least`."""
+    return -(-at_least // size) * size

@@ -1,5 +1,7 @@
 """Trained models in other forms."""
 
+from keras_transformer.exporting.ctranslate2 import export_ctranslate2
+from keras_transformer.exporting.ctranslate2_translator import CTranslate2Translator
 from keras_transformer.exporting.saved_model import export
 
-__all__ = ["export"]
+__all__ = ["CTranslate2Translator", "export", "export_ctranslate2"]

@@ -1,14 +1,10 @@
 """Export to a SavedModel: strings in, strings out, nothing of this package needed to run it."""
 
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import tensorflow as tf
 
-from keras_transformer.errors import InputError
-from keras_transformer.translator import exported_versions
+from keras_transformer.exporting.versions import write_version
 
 
 def export(translator, folder, *, version=None, overwrite=False) -> Path:
@@ -35,31 +31,12 @@ def export(translator, folder, *, version=None, overwrite=False) -> Path:
     Raises:
         InputError: when that version exists, or cannot be written.
     """
-    folder = Path(folder)
-    if version is None:
-        version = max((int(there.name) for there in exported_versions(folder)), default=0) + 1
-    destination = folder / str(version)
-    if destination.exists() and not overwrite:
-        raise InputError(f"{destination}: exists already: give another version, or overwrite it.")
     module = _ServingModule(translator)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".unfinished-{version}-", dir=folder))
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}).") from error
-    try:
-        unfinished.chmod(0o755)
+
+    def write(unfinished):
         tf.saved_model.save(module, str(unfinished), signatures=module.signatures())
-        if destination.exists():
-            replaced = unfinished.with_name(f"{unfinished.name}-replaced")
-            os.rename(destination, replaced)
-            os.rename(unfinished, destination)
-            shutil.rmtree(replaced)
-        else:
-            os.rename(unfinished, destination)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return destination
+
+    return write_version(folder, write, version=version, overwrite=overwrite)
 
 
 class _ServingModule(tf.Module):

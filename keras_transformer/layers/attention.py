@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from keras_transformer.layers import masks
+from keras_transformer.layers.cache import write_slots
 from keras_transformer.layers.dropout import Dropout
 from keras_transformer.layers.layer_normalization import LayerNormalization
 from keras_transformer.layers.positional import rotate
@@ -148,12 +149,11 @@ class MultiHeadAttention(keras.layers.Layer):
             queries = self._project_queries(q)
         return self._attend(queries, keys, values, mask, causal, training)
 
-    def project_keys_values(self, k, v, position=0):
-        """Keys and values of all heads, as attention and the cache want them.
+    def project_keys_values(self, k, v):
+        """Keys and values of all heads.
 
         Args:
             k, v: ``(batch, key, width)``.
-            position: position of the first key, for rotary positions.
 
         Returns:
             two tensors ``(batch, heads, key, key_dim)``.
@@ -162,27 +162,47 @@ class MultiHeadAttention(keras.layers.Layer):
             keys, values = _project(k, self.key_dense, self.value_dense)
         else:
             (keys,), (values,) = _project(k, self.key_dense), _project(v, self.value_dense)
-        return (rotate(keys, position) if self.rotary else keys), values
+        return (rotate(keys) if self.rotary else keys), values
 
-    def _project_queries(self, q, position=0):
+    def _project_queries(self, q):
         (queries,) = _project(q, self.query_dense)  # (batch, heads, query, key_dim)
-        return rotate(queries, position) if self.rotary else queries
+        return rotate(queries) if self.rotary else queries
 
-    def attend(self, q, keys, values, mask=None, *, position=0, causal=False, training=None):
+    def attend(self, q, keys, values, mask=None, *, causal=False, training=None):
         """Attention of queries over keys and values that are already projected.
 
         Args:
             q: ``(batch, query, width)``.
             keys, values: ``(batch, heads, key, key_dim)``.
             mask: as in the call.
-            position: position of the first query, for rotary positions.
             causal: as in the call.
 
         Returns:
             ``(output, attention_weights)`` as the call does.
         """
-        queries = self._project_queries(q, position)
+        queries = self._project_queries(q)
         return self._attend(queries, keys, values, mask, causal, training)
+
+    def step(self, x, cache, position, visible):
+        """Self-attention of one position; see `CausalSelfAttention.step`.
+
+        Returns:
+            ``((output, attention_weights), cache)``, the former as the call gives them.
+        """
+        projected = _project(x, self.query_dense, self.key_dense, self.value_dense)
+        batch, heads, beams, key_dim = tf.unstack(tf.shape(projected[0]))
+        if self.rotary:
+            projected[:2] = (rotate(part, position) for part in projected[:2])
+        queries, *new = (tf.reshape(part, (-1, beams, key_dim)) for part in projected)
+        cache = tuple(
+            write_slots(old, part, position * beams) for old, part in zip(cache, new, strict=True)
+        )
+        if visible.shape.rank > 1:
+            visible = tf.repeat(visible, heads, axis=0)
+        output, weights = scaled_dot_product_attention(queries, *cache, visible)
+        output = tf.reshape(output, (batch, heads, beams, key_dim))
+        weights = tf.reshape(weights, (batch, heads, beams, -1))
+        return (_merge_heads(output, self.output_dense), weights), cache
 
     def _attend(self, queries, keys, values, mask, causal, training):
         if causal:
@@ -393,24 +413,26 @@ class CausalSelfAttention(BaseAttention):
     def call(self, x, x_mask=None, causal=True, training=None):
         return self._self_attention(x, x_mask, causal=causal, training=training)
 
-    def step(self, x, cache, position):
-        """One position, attending to the cached ones and itself.
+    def step(self, x, cache, position, visible):
+        """One position of every beam, attending to cached ones and itself.
 
         Args:
-            x: ``(batch, 1, d_model)``.
-            cache: keys and values so far, two tensors ``(batch, heads, max_length, key_dim)``.
+            x: ``(batch, beams, d_model)``.
+            cache: keys and values so far, two tensors ``(batch * heads, slots, key_dim)``; the
+                beams of position ``p`` have the slots from ``p * beams`` on. (Batch and heads are
+                one axis because XLA does not write in place into a buffer with an axis of 1,
+                which it would be with one sentence.)
             position: scalar int32, the position of `x`.
+            visible: which slots each beam may see, its own among them, bool, ``(slots,)`` or
+                ``(batch, beams, slots)``.
 
         Returns:
-            ``(output, cache)``: ``(batch, 1, d_model)`` and the cache with `x` in it.
+            ``(output, cache)``: ``(batch, beams, d_model)`` and the cache with `x` in it.
         """
-        positions = tf.range(tf.shape(cache[0])[2])
-        here = (positions == position)[:, tf.newaxis]  # (max_length, 1)
 
         def attend(q):
             nonlocal cache
-            new = self.mha.project_keys_values(q, q, position)
-            cache = tuple(tf.where(here, fresh, old) for fresh, old in zip(new, cache, strict=True))
-            return self.mha.attend(q, *cache, positions <= position, position=position)
+            output, cache = self.mha.step(q, cache, position, visible)
+            return output
 
         return self._residual(x, attend), cache

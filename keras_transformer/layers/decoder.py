@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_transformer.layers.attention import CausalSelfAttention, CrossAttention
 from keras_transformer.layers.base import TransformerLayer, TransformerStack
+from keras_transformer.layers.cache import with_slots
 from keras_transformer.layers.feed_forward import FeedForward
 from keras_transformer.layers.masks import padding_keep_mask
 
@@ -60,13 +61,13 @@ class DecoderLayer(TransformerLayer):
         x = self.cross_attention(x, context, context_mask=context_mask, training=training)
         return self.ffn(x, training=training)
 
-    def step(self, x, position, self_cache, context_cache, context_mask):
-        """One position; see `Decoder.step`.
+    def step(self, x, position, self_cache, visible, context_cache, context_mask):
+        """One position; see `Decoder.step` and `CausalSelfAttention.step`.
 
         Returns:
-            ``(output, self_cache)`` with an output of ``(batch, 1, d_model)``.
+            ``(output, self_cache)`` with an output of ``(batch, beams, d_model)``.
         """
-        x, self_cache = self.causal_self_attention.step(x, self_cache, position)
+        x, self_cache = self.causal_self_attention.step(x, self_cache, position, visible)
         x = self.cross_attention.attend(x, context_cache, context_mask)
         return self.ffn(x), self_cache
 
@@ -128,47 +129,129 @@ class Decoder(TransformerStack):
             )
         return self.finish(x)
 
-    def initial_cache(self, context, context_mask, max_length) -> dict:
-        """Cache for decoding up to `max_length` positions of one batch.
+    def initial_cache(self, context, context_mask, beam_size=1) -> dict:
+        """Cache for decoding one batch, with room for no position yet.
 
         Args:
             context: output of the encoder, ``(batch, source, d_model)``.
             context_mask: which positions of it are real, ``(batch, source)`` bool.
-            max_length: number of positions there is room for.
+            beam_size: number of hypotheses of each row that are decoded side by side.
 
         Returns:
-            nested tensors: ``context`` (the cross-attention keys and values of every layer and
-            their mask; constant) and ``steps`` (the self-attention keys and values of every
-            layer, ``(batch, heads, max_length, key_dim)``, zeros; each step writes one position).
+            nested tensors: ``context``, constant, the cross-attention keys and values of every
+            layer, ``(batch, heads, source, key_dim)``, and their mask; and ``steps``, the
+            self-attention keys and values of every layer, ``(batch * heads, slots, key_dim)``, a
+            slot for each position and beam, and with several beams also ``past``, which slots
+            each of them continues, ``(batch, beams, slots)`` bool. A beam that continues
+            another one takes over its row of ``past``; keys and values stay where they are.
         """
         keys_values = [
             layer.cross_attention.mha.project_keys_values(context, context)
             for layer in self.dec_layers
         ]
         keys = keys_values[0][0]
-        empty = tf.zeros((tf.shape(keys)[0], keys.shape[1], max_length, keys.shape[3]), keys.dtype)
+        batch, heads, key_dim = tf.shape(keys)[0], keys.shape[1], keys.shape[3]
+        empty = tf.zeros((batch * heads, 0, key_dim), keys.dtype)
+        steps = {"keys_values": [(empty, empty) for _ in self.dec_layers]}
+        if beam_size > 1:
+            steps["past"] = tf.zeros((batch, beam_size, 0), tf.bool)
+        return {"context": {"keys_values": keys_values, "mask": context_mask}, "steps": steps}
+
+    def grow_cache(self, cache, source_room, room) -> dict:
+        """The cache with room for more, padded with zeros.
+
+        Args:
+            cache: from `initial_cache` or `step`.
+            source_room: length of the source; at least what it is.
+            room: number of target positions; likewise.
+        """
+        context, steps = cache["context"], cache["steps"]
+        more_source = source_room - tf.shape(context["mask"])[1]
+        grown = {}
+        slots = room
+        if "past" in steps:
+            _, beams, old_slots = tf.unstack(tf.shape(steps["past"]))
+            slots = room * beams
+            grown["past"] = tf.pad(steps["past"], [[0, 0], [0, 0], [0, slots - old_slots]])
+        grown["keys_values"] = tf.nest.map_structure(
+            lambda part: with_slots(part, slots), steps["keys_values"]
+        )
         return {
-            "context": {"keys_values": keys_values, "mask": context_mask},
-            "steps": [(empty, empty) for _ in self.dec_layers],
+            "context": {
+                "keys_values": tf.nest.map_structure(
+                    lambda part: tf.pad(part, [[0, 0], [0, 0], [0, more_source], [0, 0]]),
+                    context["keys_values"],
+                ),
+                "mask": tf.pad(context["mask"], [[0, 0], [0, more_source]]),
+            },
+            "steps": grown,
         }
 
     def step(self, tokens, position, cache):
-        """One position of every row, attending to the cached ones.
+        """One position of every beam, attending to the cached ones.
 
         Args:
-            tokens: token ids at `position`, ``(batch,)``.
-            position: scalar int32.
-            cache: from `initial_cache` or the step before.
+            tokens: token ids at `position`, ``(batch, beams)``.
+            position: scalar int32, less than the room of the cache.
+            cache: from `grow_cache` or the step before.
 
         Returns:
-            ``(output, cache)``: ``(batch, 1, d_model)`` and the cache with `tokens` in it.
+            ``(output, cache)``: ``(batch, beams, d_model)`` and the cache with `tokens` in it.
         """
-        context = cache["context"]
-        x = self.pos_embedding(tokens[:, tf.newaxis], position=position)
-        steps = []
+        context, steps = cache["context"], dict(cache["steps"])
+        visible = tf.range(tf.shape(steps["keys_values"][0][0])[1]) <= position
+        if "past" in steps:
+            visible = steps["past"] = _with_own_slots(steps["past"], position)
+        x = self.pos_embedding(tokens, position=position)
+        written = []
         for layer, self_cache, keys_values in zip(
-            self.dec_layers, cache["steps"], context["keys_values"], strict=True
+            self.dec_layers, steps["keys_values"], context["keys_values"], strict=True
         ):
-            x, self_cache = layer.step(x, position, self_cache, keys_values, context["mask"])
-            steps.append(self_cache)
+            x, self_cache = layer.step(
+                x, position, self_cache, visible, keys_values, context["mask"]
+            )
+            written.append(self_cache)
+        steps["keys_values"] = written
         return self.finish(x), {"context": context, "steps": steps}
+
+    def select_beams(self, cache, parents) -> dict:
+        """The cache after every beam has chosen which beam it continues.
+
+        Args:
+            cache: from `step`.
+            parents: numbers of the continued beams, ``(batch, beams)``.
+        """
+        steps = cache["steps"]
+        past = tf.gather(steps["past"], parents, batch_dims=1)
+        return {"context": cache["context"], "steps": {**steps, "past": past}}
+
+    def select_rows(self, cache, rows) -> dict:
+        """The cache of some rows of the batch.
+
+        Args:
+            cache: from any of the above.
+            rows: their numbers, ``(some rows,)``.
+        """
+        batch = tf.shape(cache["context"]["mask"])[0]
+
+        def select(part):
+            return tf.gather(part, rows)
+
+        def select_heads(part):
+            all_heads, slots, key_dim = tf.unstack(tf.shape(part))
+            by_row = tf.reshape(part, (batch, all_heads // batch, slots, key_dim))
+            return tf.reshape(
+                select(by_row), (tf.size(rows) * (all_heads // batch), slots, key_dim)
+            )
+
+        steps = {"keys_values": tf.nest.map_structure(select_heads, cache["steps"]["keys_values"])}
+        if "past" in cache["steps"]:
+            steps["past"] = select(cache["steps"]["past"])
+        return {"context": tf.nest.map_structure(select, cache["context"]), "steps": steps}
+
+
+def _with_own_slots(past, position):
+    """`past`, ``(batch, beams, slots)``, with each beam's own slot of `position` in it."""
+    _, beams, slots = tf.unstack(tf.shape(past))
+    own = position * beams + tf.range(beams)[:, tf.newaxis]
+    return past | (tf.range(slots) == own)

@@ -67,7 +67,7 @@ def interleaved_positional_encoding(length, depth) -> tf.Tensor:
     return tf.cast(encoding, tf.float32)
 
 
-def rotate(x, position=0) -> tf.Tensor:
+def rotate(x, position=None) -> tf.Tensor:
     """Rotates each pair of dimensions by its position's angle (rotary positions).
 
     The pair of dimension ``i`` is ``(i, i + depth // 2)``. The product of a rotated query and a
@@ -75,14 +75,16 @@ def rotate(x, position=0) -> tf.Tensor:
 
     Args:
         x: ``(batch, heads, seq, depth)``, `depth` even.
-        position: position of the first element of `seq`; a number or a scalar tensor.
+        position: the position of all of `seq`, a number or a scalar tensor; 0, 1, 2 ... unless
+            given.
 
     Returns:
         tensor of the shape and dtype of `x`.
     """
     depth = x.shape[-1]
     rates = get_angles(1, np.arange(0, depth, 2), depth).astype(np.float32)  # (depth / 2,)
-    positions = tf.cast(tf.range(tf.shape(x)[-2]) + position, tf.float32)
+    positions = tf.range(tf.shape(x)[-2]) if position is None else tf.reshape(position, [1])
+    positions = tf.cast(positions, tf.float32)
     angles = positions[:, tf.newaxis] * rates  # (seq, depth / 2)
     sines, cosines = tf.cast(tf.sin(angles), x.dtype), tf.cast(tf.cos(angles), x.dtype)
     first, second = tf.split(x, 2, axis=-1)
@@ -106,7 +108,8 @@ class PositionalEmbedding(keras.layers.Layer):
 
     Call arguments:
         x: token ids, ``(batch, seq)``.
-        position: position of the first token; a number or a scalar tensor.
+        position: the position of all tokens, a number or a scalar tensor; 0, 1, 2 ... unless
+            given.
 
     Returns:
         ``(batch, seq, d_model)``, carrying the Keras mask ``x != 0``.
@@ -161,7 +164,7 @@ class PositionalEmbedding(keras.layers.Layer):
     def compute_mask(self, x, mask=None):
         return padding_keep_mask(x)
 
-    def call(self, x, position=0):
+    def call(self, x, position=None):
         length = x.shape[1]
         limited = self.positions not in ("rotary", "none")
         if limited and length is not None and length > self.max_length:
@@ -169,7 +172,9 @@ class PositionalEmbedding(keras.layers.Layer):
                 f"A sequence of {length} tokens is longer than the {self.max_length} positions "
                 "this layer was made for. Shorten the sequence or give a larger max_length."
             )
-        encoding = self._encoding(position, tf.shape(x)[1])
+        encoding = (
+            self._encoding(0, tf.shape(x)[1]) if position is None else self._encoding(position, 1)
+        )
         x = self.embedding(x)
         # This factor sets the relative scale of the embedding and the positional encoding.
         x *= tf.cast(tf.math.sqrt(tf.cast(self.d_model, tf.float32)), x.dtype)

@@ -223,8 +223,14 @@ class Transformer(keras.Model):
     def _logits(self, x):
         if self.final_layer is not None:
             return self.final_layer(x)
-        embeddings = self.decoder.pos_embedding.embedding.embeddings  # (vocab, d_model)
-        return tf.matmul(x, tf.cast(embeddings, x.dtype), transpose_b=True)
+        embeddings = self.decoder.pos_embedding.embedding.embeddings
+        vocab, width = embeddings.shape
+        shape = tf.shape(x)
+        # One large product; of three dimensions TensorFlow makes one for each row of the batch.
+        logits = tf.matmul(
+            tf.reshape(x, (-1, width)), tf.cast(embeddings, x.dtype), transpose_b=True
+        )
+        return tf.reshape(logits, (shape[0], shape[1], vocab))
 
     def last_attention_scores(self) -> dict:
         """Attention weights of the last call, keyed as described above."""
@@ -268,32 +274,44 @@ class Transformer(keras.Model):
         context_mask = padding_keep_mask(source)
         return self.encoder(source, x_mask=context_mask, training=False), context_mask
 
-    def initial_cache(self, encoded, max_length) -> dict:
-        """What `decode_step` carries from one position to the next.
+    def initial_cache(self, encoded, beam_size=1) -> dict:
+        """What `decode_step` carries from one position to the next, with room for none yet.
 
         Args:
             encoded: result of `encode`.
-            max_length: number of target positions there is room for.
+            beam_size: number of hypotheses of each row that are decoded side by side.
 
         Returns:
             nested tensors; see `Decoder.initial_cache`.
         """
-        context, context_mask = encoded
-        return self.decoder.initial_cache(context, context_mask, max_length)
+        return self.decoder.initial_cache(*encoded, beam_size)
+
+    def grow_cache(self, cache, source_room, room) -> dict:
+        """The cache with room for `room` positions; see `Decoder.grow_cache`."""
+        return self.decoder.grow_cache(cache, source_room, room)
 
     def decode_step(self, tokens, position, cache):
         """Logits of the next token after `tokens`, which stand at `position`.
 
         Args:
-            tokens: token ids, ``(batch,)``.
-            position: scalar int32.
-            cache: from `initial_cache` or the step before.
+            tokens: token ids, ``(batch, beams)``.
+            position: scalar int32, less than the room of the cache.
+            cache: from `grow_cache` or the step before.
 
         Returns:
-            ``(logits, cache)``: ``(batch, target_vocab_size)`` and the cache with `tokens` in it.
+            ``(logits, cache)``: ``(batch, beams, target_vocab_size)`` and the cache with `tokens`
+            in it.
         """
         x, cache = self.decoder.step(tokens, position, cache)
-        return self._logits(x)[:, 0], cache
+        return self._logits(x), cache
+
+    def select_beams(self, cache, parents) -> dict:
+        """The cache whose beam ``i`` continues beam ``parents[:, i]``, ``(batch, beams)``."""
+        return self.decoder.select_beams(cache, parents)
+
+    def select_rows(self, cache, rows) -> dict:
+        """The cache of some rows of the batch, ``(some rows,)``."""
+        return self.decoder.select_rows(cache, rows)
 
     def get_config(self):
         config = {**super().get_config(), **self.decoder.get_config(), "name": self.name}

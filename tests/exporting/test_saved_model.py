@@ -75,6 +75,10 @@ def test_the_loaded_export_answers_as_the_run_does(exported, tiny_run, lines):
             assert one.score == pytest.approx(two.score, abs=1e-3)
             np.testing.assert_allclose(one.attention, two.attention, atol=1e-4)
     assert loaded.translate(lines[:1])[0].attention is None
+    odd = ["o gato \ud83d dorme .", b"o gato dorme ."]
+    assert [one.text for one in loaded.translate(odd)] == [
+        one.text for one in tiny_run.translator.translate(odd)
+    ]
 
 
 def test_nothing_in_it_must_be_compiled(exported):

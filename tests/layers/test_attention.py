@@ -430,9 +430,10 @@ def test_steps_with_a_cache_equal_the_call(rotary, norm_first, rng, randomise):
     randomise(layer)
     x = vectors(rng)
     expected = layer(x)
-    cache = (tf.zeros((2, HEADS, 7, WIDTH // HEADS)),) * 2
+    cache = (tf.zeros((2 * HEADS, 7, WIDTH // HEADS)),) * 2
     for position in range(5):
-        output, cache = layer.step(x[:, position : position + 1], cache, tf.constant(position))
+        here = x[:, position : position + 1]
+        output, cache = layer.step(here, cache, tf.constant(position), tf.range(7) <= position)
         close(output[:, 0], expected[:, position], 1e-5)
 
 

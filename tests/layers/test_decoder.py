@@ -69,9 +69,11 @@ def test_neither_padding_nor_the_future_matters(
 def test_steps_with_a_cache_equal_the_call(positions, norm_first, randomise, context):
     decoder = randomise(built_decoder(positions=positions, norm_first=norm_first))
     expected = decoder(TARGET, context, context_mask=CONTEXT_KEEP)
-    cache = decoder.initial_cache(tf.constant(context), tf.constant(CONTEXT_KEEP), 6)
+    cache = decoder.initial_cache(tf.constant(context), tf.constant(CONTEXT_KEEP))
+    cache = decoder.grow_cache(cache, CONTEXT_KEEP.shape[1] + 3, 6)
     for position in range(4):
-        output, cache = decoder.step(tf.constant(TARGET[:, position]), tf.constant(position), cache)
+        tokens = tf.constant(TARGET[:, position : position + 1])
+        output, cache = decoder.step(tokens, tf.constant(position), cache)
         real = REAL[:, position]
         np.testing.assert_allclose(
             output.numpy()[real, 0], expected.numpy()[real, position], rtol=0, atol=1e-4

@@ -120,15 +120,16 @@ def test_attention_rows_sum_to_one_over_real_keys(answer):
 
 def test_steps_with_a_cache_equal_the_call(model, answer, dtype_policy, tolerance):
     expected, _ = answer
-    cache = model.initial_cache(model.encode(tf.constant(SOURCE)), 6)
+    cache = model.initial_cache(model.encode(tf.constant(SOURCE)))
+    cache = model.grow_cache(cache, SOURCE.shape[1] + 3, 6)
     for position in range(TARGET.shape[1]):
         logits, cache = model.decode_step(
-            tf.constant(TARGET[:, position]), tf.constant(position), cache
+            tf.constant(TARGET[:, position : position + 1]), tf.constant(position), cache
         )
-        assert logits.shape == (2, 11)
+        assert logits.shape == (2, 1, 11)
         real = REAL[:, position]
         np.testing.assert_allclose(
-            numbers(logits)[real],
+            numbers(logits)[real, 0],
             expected[real, position],
             rtol=0,
             atol=1e-4 if dtype_policy == "float32" else tolerance,
@@ -183,10 +184,12 @@ def test_a_compiled_step_equals_the_call():
     model = randomise(make(num_layers=1, positions="rotary", norm_first=True))
     step = tf.function(model.decode_step, jit_compile=True)
     expected = model((SOURCE, TARGET))
-    cache = model.initial_cache(model.encode(tf.constant(SOURCE)), 4)
+    cache = model.initial_cache(model.encode(tf.constant(SOURCE)))
+    cache = model.grow_cache(cache, SOURCE.shape[1], 4)
     for position in range(4):
-        logits, cache = step(tf.constant(TARGET[:, position]), tf.constant(position), cache)
-        np.testing.assert_allclose(logits[0], expected[0, position], rtol=0, atol=1e-4)
+        tokens = tf.constant(TARGET[:, position : position + 1])
+        logits, cache = step(tokens, tf.constant(position), cache)
+        np.testing.assert_allclose(logits[0, 0], expected[0, position], rtol=0, atol=1e-4)
 
 
 # Positions

@@ -184,14 +184,15 @@ def test_transformer(case, answers):
             tf.convert_to_tensor(gradient)[real_rows], expected[real_rows], rtol=0, atol=1e-5
         )
 
-    cache = model.initial_cache(model.encode(tf.constant(source)), target.shape[1])
+    cache = model.initial_cache(model.encode(tf.constant(source)))
+    cache = model.grow_cache(cache, *source.shape[1:], target.shape[1])
     for position in range(target.shape[1]):
         step, cache = model.decode_step(
-            tf.constant(target[:, position]), tf.constant(position), cache
+            tf.constant(target[:, position : position + 1]), tf.constant(position), cache
         )
         rows = real[:, position]
         np.testing.assert_allclose(
-            step.numpy()[rows], answers["logits"][rows, position], rtol=0, atol=1e-5
+            step.numpy()[rows, 0], answers["logits"][rows, position], rtol=0, atol=1e-5
         )
 
 

@@ -1,0 +1,305 @@
+"""Export to CTranslate2, a fast C++ engine for Transformers with quantised weights.
+
+The mathematics is the same; what differs is that one matrix product makes queries, keys and
+values, and that all positions come as a table.
+"""
+
+import importlib
+from collections import Counter
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import keras_transformer
+from keras_transformer.errors import InputError
+from keras_transformer.exporting.versions import write_version
+from keras_transformer.files import write_json, write_text
+from keras_transformer.models.transformer import Transformer
+from keras_transformer.special_tokens import UNK
+
+LIMITS_FILE = "limits.json"
+"""Beside the model: how long source and target may be."""
+
+_ACTIVATIONS = {  # the names in ctranslate2.specs.Activation
+    keras.activations.relu: "RELU",
+    keras.activations.gelu: "GELU",
+    keras.activations.silu: "SWISH",
+    keras.activations.tanh: "Tanh",
+    keras.activations.sigmoid: "Sigmoid",
+}
+
+
+def export_ctranslate2(
+    translator, folder, *, quantization=None, version=None, overwrite=False
+) -> Path:
+    """Writes a translator for CTranslate2 as ``folder/version``.
+
+    The version holds the model, ``tokenizers/`` as in a run folder, the limits of the search and
+    a README.md that says how to translate with it. It appears under its name only once it is
+    complete. `CTranslate2Translator` loads it.
+
+    Args:
+        translator: a `Translator` of a `Transformer`.
+        folder: such as ``ctranslate2_models/pt_en``.
+        quantization: how weights are stored: ``int8``, ``int8_float32``, ``int16``, ``float16``,
+            ``bfloat16`` or another type that ctranslate2 offers; ``None`` keeps float32.
+        version: number of the version; one more than the highest there unless given.
+        overwrite: replace that version where it exists.
+
+    Returns:
+        the folder of the version.
+
+    Raises:
+        InputError: when ctranslate2 is missing, cannot express the model or lacks the
+            quantization, and when the version exists or cannot be written.
+    """
+    ctranslate2 = import_ctranslate2()
+    offered = ctranslate2.specs.model_spec.ACCEPTED_MODEL_TYPES
+    if quantization is not None and quantization not in offered:
+        raise InputError(f"quantization {quantization!r}: choose one of {', '.join(offered)}.")
+    model, tokenizers = translator.transformer, translator.tokenizers
+    if not isinstance(model, Transformer):
+        raise InputError(f"a {type(model).__name__} has no CTranslate2 form: give a Transformer.")
+    spec = _specification(model, ctranslate2.specs)
+    source = _vocabulary("source", tokenizers.source, model.encoder.vocab_size)
+    target = _vocabulary("target", tokenizers.target, model.decoder.vocab_size)
+    spec.register_source_vocabulary(source)
+    spec.register_target_vocabulary(target)
+    spec.config.bos_token = spec.config.decoder_start_token = target[translator.start_id]
+    spec.config.eos_token = target[translator.end_id]
+    spec.config.unk_token = target[UNK]
+    spec.config.layer_norm_epsilon = model.decoder.layer_norm_epsilon
+    spec.validate()
+    spec.optimize(quantization=quantization)
+    limits = {
+        "length_ratio": translator.decoding.length_ratio,
+        "length_offset": translator.decoding.length_offset,
+        "max_length": min(translator.decoding.max_length or model.max_length, model.max_length),
+        "max_source_length": translator.max_source_length,
+    }
+
+    def write(unfinished):
+        spec.save(str(unfinished))
+        tokenizers.save(unfinished / "tokenizers")
+        write_json(unfinished / LIMITS_FILE, limits)
+        write_text(unfinished / "README.md", _readme(tokenizers, limits))
+
+    return write_version(folder, write, version=version, overwrite=overwrite)
+
+
+def import_ctranslate2():
+    """The ctranslate2 package; `InputError` where it is missing."""
+    try:
+        return importlib.import_module("ctranslate2")
+    except ImportError as error:
+        raise InputError(
+            f"ctranslate2 cannot be imported ({error}): "
+            'pip install "keras_transformer[ctranslate2]"'
+        ) from error
+
+
+def _vocabulary(side: str, tokenizer, size: int) -> list[str]:
+    """Names of the ids 0 to ``size - 1``; those that the tokenizer never gives are made up."""
+    known = int(tokenizer.get_vocab_size())
+    if known > size:
+        raise InputError(
+            f"the {side} tokenizer has {known:,} tokens, the model {size:,}: give the tokenizers "
+            "that the model was trained with."
+        )
+    ids = tf.range(known)[tf.newaxis]
+    names = [name.decode("utf-8") for name in tokenizer.lookup(ids)[0].numpy()]
+    names += [f"[UNUSED {i}]" for i in range(known, size)]
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        raise InputError(
+            f"the {side} vocabulary repeats {name!r}, and CTranslate2 knows tokens by their names: "
+            "give a tokenizer without repetitions."
+        )
+    return names
+
+
+def _specification(model: Transformer, specs):
+    """A `ctranslate2.specs.TransformerSpec` with the weights of `model`."""
+    encoder, decoder = model.encoder, model.decoder
+    spec = specs.TransformerSpec.from_config(
+        (encoder.num_layers, decoder.num_layers),
+        decoder.num_heads,
+        pre_norm=decoder.norm_first,
+        activation=_activation(decoder.activation, specs),
+    )
+    for side, stack in ((spec.encoder, encoder), (spec.decoder, decoder)):
+        _fill_positions(side.position_encodings, stack)
+        if stack.final_norm is not None:
+            _fill_norm(side.layer_norm, stack.final_norm)
+    spec.encoder.embeddings[0].weight = _array(encoder.pos_embedding.embedding.embeddings)
+    spec.decoder.embeddings.weight = _array(decoder.pos_embedding.embedding.embeddings)
+    for side, layer in zip(spec.encoder.layer, encoder.enc_layers, strict=True):
+        side.self_attention = _attention(layer.self_attention, specs, self_attention=True)
+        _fill_feed_forward(side.ffn, layer.ffn)
+    for side, layer in zip(spec.decoder.layer, decoder.dec_layers, strict=True):
+        side.self_attention = _attention(layer.causal_self_attention, specs, self_attention=True)
+        side.attention = _attention(layer.cross_attention, specs, self_attention=False)
+        _fill_feed_forward(side.ffn, layer.ffn)
+    kernel, bias, transposed = model.output_projection()
+    spec.decoder.projection.weight = _array(kernel) if transposed else _array(kernel).T
+    if bias is not None:
+        spec.decoder.projection.bias = _array(bias)
+    return spec
+
+
+def _activation(activation, specs):
+    if activation not in _ACTIVATIONS:
+        names = ", ".join(sorted(known.__name__ for known in _ACTIVATIONS))
+        raise InputError(
+            f"CTranslate2 has no activation {keras.activations.serialize(activation)!r}: export a "
+            f"saved_model, or train with one of {names}."
+        )
+    return specs.Activation[_ACTIVATIONS[activation]]
+
+
+def _fill_positions(side, stack):
+    if stack.positions == "rotary":
+        return  # attention sees to them
+    if stack.positions == "none":  # without a table there would be sinusoids
+        side.encodings = np.zeros((stack.max_length, stack.d_model), np.float32)
+    else:
+        side.encodings = _array(stack.pos_embedding.pos_encoding)
+
+
+def _attention(sublayer, specs, *, self_attention: bool):
+    """The attention sub-layer: linear layers and normalisation."""
+    mha = sublayer.mha
+    key_dim = mha.query_dense.kernel.shape[-1]
+    spec = specs.attention_spec.MultiHeadAttentionSpec(
+        self_attention=self_attention,
+        head_dim=key_dim,
+        rotary_dim=key_dim if mha.rotary else None,
+        rotary_interleave=False,  # pairs lie half a head apart, as in `rotate`
+    )
+    _fill_norm(spec.layer_norm, sublayer.layernorm)
+    groups = ((mha.query_dense, mha.key_dense, mha.value_dense),)
+    if not self_attention:
+        groups = ((mha.query_dense,), (mha.key_dense, mha.value_dense))
+    for linear, layers in zip(spec.linear, groups, strict=False):
+        # kernels (width, heads, key_dim), biases (heads, key_dim); wanted is (output, input)
+        linear.weight = np.concatenate(
+            [_array(layer.kernel).reshape(layer.kernel.shape[0], -1).T for layer in layers]
+        )
+        linear.bias = np.concatenate([_array(layer.bias).reshape(-1) for layer in layers])
+    output = mha.output_dense  # kernel (heads, key_dim, width)
+    spec.linear[-1].weight = _array(output.kernel).reshape(-1, output.kernel.shape[-1]).T
+    spec.linear[-1].bias = _array(output.bias)
+    return spec
+
+
+def _fill_feed_forward(side, ffn):
+    _fill_norm(side.layer_norm, ffn.layer_norm)
+    for linear, layer in zip((side.linear_0, side.linear_1), ffn.seq.layers, strict=False):
+        linear.weight, linear.bias = _array(layer.kernel).T, _array(layer.bias)
+
+
+def _fill_norm(side, norm):
+    side.gamma, side.beta = _array(norm.gamma), _array(norm.beta)
+
+
+def _array(weight) -> np.ndarray:
+    return keras.ops.convert_to_numpy(weight).astype(np.float32)
+
+
+_README = """# {source} to {target}, for CTranslate2
+
+A Transformer written by keras_transformer {version}. `model.bin`, `config.json` and the
+vocabularies are CTranslate2's; `tokenizers/` holds what makes text into tokens and back.
+
+With that package (`pip install "keras_transformer[ctranslate2]"`), from any text to text, in this
+folder:
+
+```python
+from keras_transformer.exporting import CTranslate2Translator
+
+translator = CTranslate2Translator(".")
+print(translator.translate(["..."], beam_size=4)[0].text)
+```
+
+{stranger}The model sees `[START]`, the tokens of the text and `[END]`, at most {max_source_length}
+in all;
+CTranslate2 adds none of these. {length_ratio:g} target tokens for each of them and {length_offset}
+more are room enough for a translation. `[PAD]` is forbidden, since no training text has it, and an
+empty translation is not.
+"""
+
+_STRANGER = """Without it, for text {style}:
+
+```python
+{code}
+```
+
+"""
+
+_SEARCH = """translator = ctranslate2.Translator(".")
+source = ["[START]", *{encode}, "[END]"]
+result = translator.translate_batch(
+    [source],
+    beam_size=1,
+    max_decoding_length=min(int({length_ratio:g} * len(source)) + {length_offset}, {max_length}),
+    min_decoding_length=0,
+    suppress_sequences=[["[PAD]"]],
+)[0]
+print({decode})"""
+
+_WORDPIECE = """import ctranslate2
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+with open("tokenizers/{source_file}", encoding="utf-8", newline="\\n") as file:
+    pieces = {{piece: i for i, piece in enumerate(file.read().removesuffix("\\n").split("\\n"))}}
+tokenizer = Tokenizer(
+    models.WordPiece(pieces, unk_token="[UNK]", max_input_chars_per_word=100_000)
+)
+tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+"""
+
+_SENTENCEPIECE = """import ctranslate2
+from sentencepiece import SentencePieceProcessor
+
+source_pieces = SentencePieceProcessor(model_file="tokenizers/{source_file}")
+target_pieces = SentencePieceProcessor(model_file="tokenizers/{target_file}")
+"""
+
+_CODE = {  # kind of both tokenizers -> preparation, encoding, decoding
+    "wordpiece": (
+        _WORDPIECE,
+        "tokenizer.encode(text).tokens",
+        '" ".join(result.hypotheses[0]).replace(" ##", "")',
+    ),
+    "sentencepiece": (
+        _SENTENCEPIECE,
+        "source_pieces.encode(text, out_type=str)",
+        "target_pieces.decode(result.hypotheses[0])",
+    ),
+}
+
+_STYLES = {
+    "ptb-lower": "in lower case, its punctuation parted by spaces as in the Penn Treebank",
+    "none": "whose words are parted by single spaces",
+}
+
+
+def _readme(tokenizers, limits: dict) -> str:
+    source, target = tokenizers.source, tokenizers.target
+    stranger = ""
+    if source.kind == target.kind and source.kind in _CODE:
+        preparation, encode, decode = _CODE[source.kind]
+        stems = ("shared", "shared") if tokenizers.shared else ("source", "target")
+        files = [f"{stem}.{source.file_suffix}" for stem in stems]
+        code = preparation.format(source_file=files[0], target_file=files[1])
+        code += 'text = "..."\n' + _SEARCH.format(encode=encode, decode=decode, **limits)
+        stranger = _STRANGER.format(style=_STYLES[source.normalization], code=code)
+    return _README.format(
+        source=tokenizers.source_language,
+        target=tokenizers.target_language,
+        version=keras_transformer.__version__,
+        stranger=stranger,
+        **limits,
+    )
