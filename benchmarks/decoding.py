@@ -279,9 +279,9 @@ class CTranslate2(System):
     def submitted(self, way: str, search: str, batch: Batch) -> list[Any]:
         """What will be the results for each sentence.
 
-        Without these options CTranslate2 gives no empty translation, cuts sources at 1,024 tokens,
-        might give padding, which no training text has, and leaves the end out. The whole batch is
-        one batch, as its `max_batch_size` is 0.
+        Without these options CTranslate2 gives no empty translation, cuts sources at 1,024 tokens
+        and might give padding, which no training text has. It leaves the end out, for otherwise its
+        length penalty would count it. The whole batch is one batch, as its `max_batch_size` is 0.
         """
         return self.models[way].translate_batch(
             batch.names,
@@ -291,7 +291,6 @@ class CTranslate2(System):
             max_decoding_length=batch.limit,
             min_decoding_length=0,
             suppress_sequences=[[self.prepared["target_names"][PAD]]],
-            return_end_token=True,
             asynchronous=True,
         )
 
@@ -303,7 +302,7 @@ class CTranslate2(System):
         return [[result.result() for result in results] for results in waiting]
 
     def tokens(self, found):
-        return [[self.ids[name] for name in result.hypotheses[0]] for result in found]
+        return [[*(self.ids[name] for name in result.hypotheses[0]), END] for result in found]
 
 
 class CTranslate2Int8(CTranslate2):

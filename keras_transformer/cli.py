@@ -345,6 +345,8 @@ def plot(model_path, output, text):
     from keras_transformer.translator import Translator
 
     translation = Translator.load(model_path).translate([text], attention=True)[0]
+    if translation.attention is None:
+        raise InputError("TEXT: is too long for one picture: give a sentence.")
     if len(translation.tokens) < 2:
         raise InputError("TEXT: nothing was translated: there is no attention to draw.")
     figure = attention_figure(translation.source_tokens, translation.tokens, translation.attention)

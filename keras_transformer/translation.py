@@ -20,26 +20,26 @@ class Translation:
     Attributes:
         text: the translation.
         score: sum of the logarithmic probabilities of its tokens.
+        tokens: its tokens, start and end included; ``None`` unless attention or scores of tokens
+            were asked for.
+        source_tokens: tokens of the text, start and end included; likewise.
+        attention: cross-attention weights of the last layer, ``(heads, tokens - 1, source)``;
+            ``None`` unless asked for, and for a text that was translated in pieces.
+        token_scores: logarithmic probability of each token after the start; as for `tokens`.
         normalized_score: the score divided by the length penalty, which alternatives are ordered
             by; ``None`` from an exported model.
         alternatives: the ``n_best`` translations, this one first; ``None`` where one was asked
             for.
-        tokens: its tokens, start and end included; ``None`` unless attention or scores of tokens
-            were asked for.
-        source_tokens: tokens of the text, start and end included; likewise.
-        token_scores: logarithmic probability of each token after the start; likewise.
-        attention: cross-attention weights of the last layer, ``(heads, tokens - 1, source)``;
-            ``None`` unless asked for, and for a text that was translated in pieces.
     """
 
     text: str
     score: float
-    normalized_score: float | None = None
-    alternatives: list[Translation] | None = None
     tokens: list[str] | None = None
     source_tokens: list[str] | None = None
-    token_scores: list[float] | None = None
     attention: np.ndarray | None = None
+    token_scores: list[float] | None = None
+    normalized_score: float | None = None
+    alternatives: list[Translation] | None = None
 
 
 def joined(pieces: list[list[Translation]]) -> list[Translation]:
@@ -50,7 +50,7 @@ def joined(pieces: list[list[Translation]]) -> list[Translation]:
         Translation(
             " ".join(part.text for part in parts if part.text),
             sum(part.score for part in parts),
-            sum(part.normalized_score for part in parts),
+            normalized_score=sum(part.normalized_score for part in parts),
             **{
                 name: list(chain.from_iterable(getattr(part, name) for part in parts))
                 for name in ("tokens", "source_tokens", "token_scores")

@@ -360,7 +360,7 @@ class Translator(tf.Module, TranslatesLines):
                 Translation(
                     texts[i].decode("utf-8"),
                     float(scores[row, rank]),
-                    float(ranks[row, rank]) if found_one[row, rank] else 0.0,
+                    normalized_score=float(ranks[row, rank]) if found_one[row, rank] else 0.0,
                     **details[i],
                 )
                 for rank, i in enumerate(range(row * n_best, (row + 1) * n_best))

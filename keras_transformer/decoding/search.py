@@ -46,7 +46,7 @@ class SearchResult(NamedTuple):
     """What a search found, the best first.
 
     Attributes:
-        tokens: int32 ``(batch, n_best, length)``, without the start token, up to and with the end
+        tokens: int64 ``(batch, n_best, length)``, without the start token, up to and with the end
             token where one was found, then padding.
         scores: float32 ``(batch, n_best)``, sums of the logarithmic probabilities of the tokens.
         ranks: float32 ``(batch, n_best)``, scores divided by the length penalty, which the order
@@ -158,7 +158,8 @@ class Search:
                 lambda part: tf.TensorShape([None] * part.shape.rank), variables
             ),
         )
-        return SearchResult(*(part[:batch] for part in result))
+        result = SearchResult(*(part[:batch] for part in result))
+        return result._replace(tokens=tf.cast(result.tokens, tf.int64))
 
     def _initial_state(self, source, limits, seed, streams, prefix, longest):
         """All that rounds work on, rows first, with room for no token yet.

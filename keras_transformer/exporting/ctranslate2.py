@@ -72,7 +72,10 @@ def export_ctranslate2(
     spec.config.unk_token = target[UNK]
     spec.config.layer_norm_epsilon = model.decoder.layer_norm_epsilon
     spec.validate()
-    spec.optimize(quantization=quantization)
+    try:
+        spec.optimize(quantization=quantization)
+    except RuntimeError as error:  # bfloat16 is torch's work
+        raise InputError(f"quantization {quantization!r}: {error}.") from error
     limits = {
         "length_ratio": translator.decoding.length_ratio,
         "length_offset": translator.decoding.length_offset,

@@ -117,10 +117,14 @@ class CTranslate2Translator(TranslatesLines):
         hypotheses = [tokens for result in found.values() for tokens in result.hypotheses]
         translated = iter(self._texts(hypotheses, style))
         by_line: list[list[list[Translation]]] = [[] for _ in lines]
-        alternatives = [[Translation("", 0.0, 0.0)] for _ in owners]
+        alternatives = [[Translation("", 0.0, normalized_score=0.0)] for _ in owners]
         for row, result in found.items():
             alternatives[row] = [
-                Translation(next(translated), score * len(tokens) ** length_penalty, score)
+                Translation(
+                    next(translated),
+                    score * len(tokens) ** length_penalty,
+                    normalized_score=score,
+                )
                 for tokens, score in zip(result.hypotheses, result.scores, strict=True)
             ]
         for owner, of_piece in zip(owners, alternatives, strict=True):

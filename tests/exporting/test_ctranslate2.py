@@ -214,6 +214,8 @@ def test_loading_knows_it_by_its_file(exported):
     "quantization", ["int8", "int8_float32", "int16", "float16", "bfloat16", "float32"]
 )
 def test_quantised_weights_translate_much_alike(quantization, exported, tiny_run, lines, tmp_path):
+    if quantization == "bfloat16":
+        pytest.importorskip("torch", reason="ctranslate2 leaves bfloat16 to it")
     folder = export_ctranslate2(tiny_run.translator, tmp_path, quantization=quantization)
     if quantization != "float32":
         assert _size(folder) < 0.7 * _size(exported)

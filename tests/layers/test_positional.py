@@ -78,10 +78,13 @@ def test_rotation_keeps_lengths_and_leaves_position_zero(rng):
     assert np.abs(rotated[:, :, 1] - x[:, :, 1]).max() > 0.1
 
 
-def test_rotation_of_a_part_starts_at_its_position(rng):
+def test_with_a_position_all_are_rotated_to_it(rng):
     x = tf.constant(rng.normal(size=(1, 2, 6, 4)), tf.float32)
+    beams = tf.repeat(x[:, :, 4:5], 3, axis=2)
     for position in (4, tf.constant(4)):
-        np.testing.assert_allclose(rotate(x[:, :, 4:], position), rotate(x)[:, :, 4:], atol=1e-6)
+        rotated = rotate(beams, position)
+        for beam in range(3):
+            np.testing.assert_allclose(rotated[:, :, beam], rotate(x)[:, :, 4], atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
