@@ -80,8 +80,7 @@ class Search:
         self.beams = self.config.n_best if self.config.sampling else self.config.beam_size
         self.forbidden = (PAD, *forbidden)
         self.jit_compile = jit_compile
-        self._encode = tf.function(self._initial_cache)
-        self._encode_one = tf.function(self._initial_cache, jit_compile=True)
+        self._begin = tf.function(self._run_first_round, jit_compile=jit_compile)
         self._round = tf.function(self._run_round, jit_compile=jit_compile)
         self._traced = {}  # whether there is a prefix -> the search as a graph
         self._tracing = threading.Lock()
@@ -125,7 +124,15 @@ class Search:
     def _search(self, source, limits, seed, streams, prefix=None):
         batch = tf.shape(source)[0]
         longest = tf.reduce_max(tf.concat([limits, [1]], 0))
-        source_room, state = self._initial_state(source, limits, seed, streams, prefix, longest)
+        inputs = {"source": source, "limits": limits, "rows": tf.range(batch)}
+        if self.config.sampling:
+            inputs["uniform"] = choosing.uniform_numbers(seed, streams, (longest, self.beams))
+        if prefix is not None:
+            columns = tf.shape(prefix)[1]
+            inputs["prefix"] = tf.pad(prefix, [[0, 0], [0, 16 - columns % 16]])
+        source_room, enough = tf.shape(source)[1], batch // 2
+        if self.jit_compile:
+            inputs, source_room, enough = self._padded(inputs)
         shape = (batch + 1, self.config.n_best, longest)  # the last row takes what padding gives
         result = SearchResult(
             tf.fill(shape, PAD),
@@ -134,22 +141,26 @@ class Search:
             tf.zeros(shape),
         )
 
-        def working(position, source_room, state, result):
-            return tf.reduce_any(~state["done"])
-
-        def one_round(position, source_room, state, result):
-            state, enough = self._regroup(state, batch)
-            source_room, state = self._make_room(position, source_room, state)
-            position, changed = self._round(position, enough, state)
-            state = {**state, **changed}
+        def with_found(result, state):
             found = self._best(state, longest)
             places = state["rows"][:, tf.newaxis]
-            result = SearchResult(
+            return SearchResult(
                 *map(tf.tensor_scatter_nd_update, result, [places] * len(found), found)
             )
-            return position, source_room, state, result
 
-        variables = (tf.constant(0), source_room, state, result)
+        def working(position, state, result):
+            return tf.reduce_any(~state["done"])
+
+        def one_round(position, state, result):
+            state, enough = self._regroup(state, batch)
+            state = self._make_room(position, source_room, state)
+            position, changed = self._round(position, enough, state)
+            state = {**state, **changed}
+            return position, state, with_found(result, state)
+
+        position, state = self._begin(enough, inputs)
+        result = with_found(result, state)
+        variables = (position, state, result)
         *_, result = tf.while_loop(
             working,
             one_round,
@@ -161,60 +172,62 @@ class Search:
         result = SearchResult(*(part[:batch] for part in result))
         return result._replace(tokens=tf.cast(result.tokens, tf.int64))
 
-    def _initial_state(self, source, limits, seed, streams, prefix, longest):
-        """All that rounds work on, rows first, with room for no token yet.
+    def _padded(self, inputs):
+        """The inputs of the first round in one of few sizes.
 
         Returns:
-            the length of the sources in the cache, and the state.
+            the inputs, the length of their sources, and at how many rows to stop for regrouping.
         """
+        batch, length = tf.unstack(tf.shape(inputs["source"]))
+        rows, enough = _bucket_of_rows(batch)
+        source_room = _doubled(SOURCE_ROOM, length)
+        more = {"source": [[0, 0], [0, source_room - length]]}
+        if "uniform" in inputs:
+            numbers = tf.shape(inputs["uniform"])[1]
+            more["uniform"] = [[0, 0], [0, _doubled(ROOM, numbers) - numbers], [0, 0]]
+        padded = {}
+        for key, part in inputs.items():
+            padding = more.get(key, [[0, 0]] * part.shape.rank)
+            padding = [[0, rows - batch], *padding[1:]]
+            fill = batch if key == "rows" else tf.zeros((), part.dtype)
+            padded[key] = tf.pad(part, padding, constant_values=fill)
+        return padded, source_room, enough
+
+    def _run_first_round(self, enough, inputs):
+        """Encodes the sources and steps on from there; see `_run_round`.
+
+        Returns:
+            the position, and the state: all that rounds work on, rows first.
+        """
+        inputs = dict(inputs)
+        source = inputs.pop("source")
         batch = tf.shape(source)[0]
-        source_room, cache = self._encoded(source)
-        nothing = tf.zeros((batch, self.beams, 0))
+        cache = self.model.initial_cache(self.model.encode(source), self.beams)
+        cache = self.model.grow_cache(cache, tf.shape(source)[1], ROOM)
+        no_tokens = tf.fill((batch, self.beams, ROOM), PAD)
+        no_scores = tf.zeros((batch, self.beams, ROOM))
+        done = inputs["limits"] <= 0
         state = {
-            "rows": tf.range(batch),
-            "limits": limits,
-            "context": cache["context"],
-            "steps": cache["steps"],
+            **inputs,
+            **cache,
             "last": tf.fill((batch, self.beams), self.start_id),
-            "tokens": tf.cast(nothing, tf.int32),
-            "token_scores": nothing,
-            "done": limits <= 0,
+            "tokens": no_tokens,
+            "token_scores": no_scores,
+            "done": done,
         }
         if self.config.beam_size == 1:
-            state["finished"] = tf.tile((limits <= 0)[:, tf.newaxis], (1, self.beams))
+            state["finished"] = tf.tile(done[:, tf.newaxis], (1, self.beams))
         else:
             worst = tf.fill((batch, self.beams - 1), choosing.LOWEST)
             state["scores"] = tf.concat([tf.zeros((batch, 1)), worst], 1)
             state["ended"] = {
                 "count": tf.zeros((batch,), tf.int32),
                 "ranks": tf.fill((batch, self.beams), choosing.LOWEST),
-                "tokens": state["tokens"],
-                "token_scores": nothing,
+                "tokens": no_tokens,
+                "token_scores": no_scores,
             }
-        if self.config.sampling:
-            state["uniform"] = choosing.uniform_numbers(seed, streams, (longest, self.beams))
-        if prefix is not None:
-            columns = tf.shape(prefix)[1]
-            state["prefix"] = tf.pad(prefix, [[0, 0], [0, 16 - columns % 16]])
-        return source_room, state
-
-    def _encoded(self, source):
-        """The length of the sources in the cache, and the cache."""
-        length = tf.shape(source)[1]
-        if not self.jit_compile:
-            return length, self._encode(source)
-
-        def one_row():
-            padding = _doubled(SOURCE_ROOM, length) - length
-            padded = tf.pad(source, [[0, 0], [0, padding]], constant_values=PAD)
-            return length + padding, self._encode_one(padded)
-
-        # A batch keeps TensorFlow's own kernels busy, and they need no program for each length.
-        # With one sentence, most of the time would go from kernel to kernel.
-        return tf.cond(tf.shape(source)[0] == 1, one_row, lambda: (length, self._encode(source)))
-
-    def _initial_cache(self, source):
-        return self.model.initial_cache(self.model.encode(source), self.beams)
+        position, changed = self._run_round(tf.constant(0), enough, state)
+        return position, {**state, **changed}
 
     def _regroup(self, state, batch):
         """Drops the finished rows.
@@ -226,9 +239,7 @@ class Search:
         count = tf.size(working)
         rows, enough = count, count // 2
         if self.jit_compile:
-            rows = tf.reduce_min(tf.where(count <= ROWS, ROWS, _multiple(ROWS[-1], count)))
-            enough = tf.reduce_max(tf.where(rows > ROWS, ROWS, 0))
-            enough = tf.maximum(enough, rows - ROWS[-1])
+            rows, enough = _bucket_of_rows(count)
         padding = tf.range(rows) >= count
         index = tf.concat([working, tf.fill((rows - count,), working[0])], 0)
 
@@ -248,13 +259,11 @@ class Search:
     def _make_room(self, position, source_room, state):
         """Room for more tokens where there is none left, in one of few sizes."""
         room = tf.shape(state["tokens"])[2]
-        new_source_room, new_room = source_room, _doubled(ROOM, position + 1)
-        if self.jit_compile:
-            new_source_room = _doubled(SOURCE_ROOM, source_room)
+        new_room = _doubled(ROOM, position + 1)
 
         def grown():
             cache = {key: state[key] for key in _CACHE}
-            cache = self.model.grow_cache(cache, new_source_room, new_room)
+            cache = self.model.grow_cache(cache, source_room, new_room)
             tokens = {
                 key: tf.nest.map_structure(lambda part: _with_room(part, new_room), state[key])
                 for key in _TOKENS
@@ -262,7 +271,7 @@ class Search:
             }
             return {**state, **cache, **tokens}
 
-        return new_source_room, tf.cond(position < room, lambda: dict(state), grown)
+        return tf.cond(position < room, lambda: dict(state), grown)
 
     def _run_round(self, position, enough, state):
         """Steps until the room is full or few rows are left at work.
@@ -474,6 +483,9 @@ def _doubled(size: int, at_least):
     return tf.reduce_min(tf.where(sizes >= at_least, sizes, sizes[-1]))
 
 
-def _multiple(size: int, at_least):
-    """The smallest multiple of `size` that is not below `at_least`."""
-    return -(-at_least // size) * size
+def _bucket_of_rows(count):
+    """How many rows to compile for, and at how many rows at work fewer are worthwhile."""
+    multiple = -(-count // ROWS[-1]) * ROWS[-1]
+    rows = tf.reduce_min(tf.where(count <= ROWS, ROWS, multiple))
+    fewer = tf.reduce_max(tf.where(rows > ROWS, ROWS, 0))
+    return rows, tf.maximum(fewer, rows - ROWS[-1])

@@ -160,7 +160,14 @@ def test_beam_search_equals_one_in_plain_python(options, model, source):
 
 
 @pytest.mark.parametrize(
-    "name", ["greedy", "beam", "beam to the end", "without repeated bigrams", "samples"]
+    "name",
+    [
+        "greedy",
+        "beam",
+        "samples",
+        pytest.param("beam to the end", marks=pytest.mark.slow),
+        pytest.param("without repeated bigrams", marks=pytest.mark.slow),
+    ],
 )
 def test_xla_equals_the_plain_graph(name, model, source):
     options = CONFIGS[name]
@@ -349,7 +356,7 @@ class TableModel:
     ("penalty", "jit_compile"),
     [
         ({"length_penalty": 1.0}, False),
-        ({"length_penalty": 1.0}, True),
+        pytest.param({"length_penalty": 1.0}, True, marks=pytest.mark.slow),
         ({"length_penalty": 0.0}, False),
         ({"length_penalty": -0.5}, False),
         ({"length_penalty": 0.8, "length_penalty_kind": "gnmt"}, False),
