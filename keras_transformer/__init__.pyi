@@ -40,7 +40,8 @@ from .training.trainer import train
 # Translating.
 from .decoding.search import Search
 from .translation import ExportedTranslator, Translation
-from .translator import ExportTranslator, Translator, print_translation
+from .graph_translation import ExportTranslator
+from .translator import Translator, print_translation
 from .evaluation import corpus_scores, evaluate
 from .plotting import plot_attention_head, plot_attention_weights
 

@@ -286,7 +286,7 @@ def evaluate(model_path, pairs, dataset, split, data_dir, json_file, search, jit
         else load_corpus(dataset, data_dir=data_dir).require(split)
     )
     translator = Translator.load(model_path, jit_compile=jit_compile)
-    scores = score(translator, test_set, **search)
+    scores = {"test_set": pairs or f"{dataset}, {split}", **score(translator, test_set, **search)}
     for name, label in (("bleu", "BLEU"), ("bleu_none", "BLEU (no tokens)"), ("chrf", "chrF2")):
         metric = scores[name]
         click.echo(f"{label:17}{metric['score']:6.2f}  {metric['signature']}")
@@ -306,18 +306,64 @@ def evaluate(model_path, pairs, dataset, split, data_dir, json_file, search, jit
     "form",
     default="saved_model",
     show_default=True,
-    type=click.Choice(["saved_model", "ctranslate2"]),
-    help="A SavedModel, strings in and strings out; or a folder for CTranslate2.",
+    type=click.Choice(["saved_model", "ctranslate2", "stablehlo"]),
+    help="A SavedModel, strings in and strings out; a folder for CTranslate2; or programs for "
+    "JAX and other users of StableHLO.",
+)
+@click.option(
+    "--weights",
+    type=click.Choice(["float32", "float16"]),
+    help="How a SavedModel stores weights; float32 unless given.",
+)
+@click.option(
+    "--scores",
+    "score_files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="For the model card: what evaluate --json wrote; may be given again.",
 )
 @click.option(
     "--quantization", help="How CTranslate2 stores weights, such as int8; float32 unless given."
 )
-def export(model_path, output, version, form, quantization):
+@click.option(
+    "--batch-size",
+    "batch_sizes",
+    multiple=True,
+    type=click.IntRange(min=1),
+    help="Of StableHLO programs; may be given again; 1 and 16 unless given.",
+)
+@click.option(
+    "--source-length",
+    "source_lengths",
+    multiple=True,
+    type=click.IntRange(min=2),
+    help="Likewise; 128 unless given.",
+)
+@click.option(
+    "--beam-size",
+    "beam_sizes",
+    multiple=True,
+    type=click.IntRange(min=1),
+    help="Likewise; 1 unless given.",
+)
+@click.option(
+    "--target-length",
+    type=click.IntRange(min=1),
+    help="Most target tokens of StableHLO programs; 128 unless given.",
+)
+def export(model_path, output, version, form, weights, score_files, quantization, **shapes):
     """Export a run in a form that needs less than this package."""
     if quantization is not None and form != "ctranslate2":
         raise click.UsageError("--quantization needs --format ctranslate2.")
+    if form != "saved_model" and (weights is not None or score_files):
+        raise click.UsageError("--weights and --scores need --format saved_model.")
+    shapes = {name: value for name, value in shapes.items() if value}
+    if form != "stablehlo" and shapes:
+        option = min(shapes).removesuffix("s").replace("_", "-")
+        raise click.UsageError(f"--{option} needs --format stablehlo.")
+    scores = [_read_scores(path) for path in score_files]
     from keras_transformer.exporting import export as export_saved_model
-    from keras_transformer.exporting import export_ctranslate2
+    from keras_transformer.exporting import export_ctranslate2, export_stablehlo
     from keras_transformer.translator import Translator
 
     translator = Translator.load(model_path)
@@ -325,8 +371,12 @@ def export(model_path, output, version, form, quantization):
         raise InputError(f"{model_path}: is exported already: give a run folder.")
     if form == "ctranslate2":
         written = export_ctranslate2(translator, output, quantization=quantization, version=version)
+    elif form == "stablehlo":
+        written = export_stablehlo(translator, output, version=version, **shapes)
     else:
-        written = export_saved_model(translator, output, version=version)
+        written = export_saved_model(
+            translator, output, version=version, weights=weights or "float32", scores=scores
+        )
     click.echo(written)
 
 
@@ -387,6 +437,19 @@ def info(model_path):
 def _lines_of_standard_input():
     for line in sys.stdin.buffer:
         yield line.rstrip(b"\r\n").decode("utf-8", errors="replace")
+
+
+def _read_scores(path: Path) -> dict:
+    """What ``evaluate --json`` wrote."""
+    try:
+        scores = json.loads(path.read_text(encoding="utf-8"))
+        _ = [scores[name]["signature"] for name in ("bleu", "bleu_none", "chrf")]
+        _ = scores["test_set"], scores["sentences"]
+    except OSError as error:
+        raise file_error(path, "read", error) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: holds no scores: write it with evaluate --json.") from error
+    return scores
 
 
 def _write(path: Path, content: bytes) -> None:

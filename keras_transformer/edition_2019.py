@@ -20,6 +20,7 @@ import keras
 import tensorflow as tf
 
 from keras_transformer import layers, models, translator
+from keras_transformer.graph_translation import ExportTranslator
 from keras_transformer.layers import (
     MultiHeadAttention,
     create_look_ahead_mask,
@@ -34,7 +35,7 @@ from keras_transformer.layers.masks import drop_keras_mask, padding_keep_mask
 from keras_transformer.layers.positional import interleaved_positional_encoding
 from keras_transformer.plotting import plot_attention_head, plot_attention_weights
 from keras_transformer.training.schedules import CustomSchedule
-from keras_transformer.translator import MAX_TOKENS, ExportTranslator, print_translation
+from keras_transformer.translator import MAX_TOKENS, print_translation
 
 __all__ = [
     "CustomSchedule",

@@ -1,20 +1,21 @@
-"""Where to cut a text that is too long for a model."""
+"""Where to cut a text that is too long for a model.
+
+Operations of TensorFlow alone, so that an exported model cuts as the live one does.
+"""
 
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-_SENTENCE_ENDS = {".", "!", "?", "…", "。", "！", "？", "؟", "।"}
-_CLAUSE_ENDS = {",", ";", ":", "—", "–", "،", "、"}
+_SENTENCE_ENDS = ".!?…。！？؟।"
+_CLAUSE_ENDS = ",;:—–،、"
 
 
 def tokenize_in_pieces(
     tokenizer: Any, strings: tf.Tensor, longest: int
-) -> tuple[tf.RaggedTensor, np.ndarray]:
-    """Token ids of texts, those of too long ones in pieces, with a warning.
+) -> tuple[tf.RaggedTensor, tf.Tensor]:
+    """Token ids of texts, those of too long ones in pieces; with a warning outside of graphs.
 
     Args:
         tokenizer: the source side of what `as_tokenizers` returns.
@@ -23,74 +24,114 @@ def tokenize_in_pieces(
 
     Returns:
         ids ``(pieces, None)``, each piece with start and end; and the number of the text that each
-        belongs to, ``(pieces,)``.
+        belongs to, int32 ``(pieces,)``, in order.
     """
     ids = tokenizer.tokenize(strings)
-    lengths = ids.row_lengths().numpy()
-    if (lengths <= longest).all():
-        return ids, np.arange(len(lengths))
+    lengths = ids.row_lengths()
+    too_long = tf.math.count_nonzero(lengths > longest)
+
+    def whole():
+        return ids, tf.range(tf.size(lengths))
+
+    def cut():
+        inner = ids[:, 1:-1]
+        parts, owners = pieces_of(inner, tokenizer.lookup(inner), longest - 2)
+        rows = tf.gather(ids, owners)
+        return tf.concat([rows[:, :1], parts, rows[:, -1:]], axis=1), owners
+
+    if not tf.executing_eagerly():
+        return tf.cond(too_long > 0, cut, whole)
+    if not too_long:
+        return whole()
     warnings.warn(
-        f"{np.count_nonzero(lengths > longest)} of {len(lengths)} texts have more than "
-        f"{longest} tokens: they are translated in pieces.",
+        f"{too_long} of {len(lengths)} texts have more than {longest} tokens: they are translated "
+        "in pieces.",
         stacklevel=3,
     )
-    pieces, owners = [], []
-    for owner, row in enumerate(np.split(ids.flat_values.numpy(), np.cumsum(lengths)[:-1])):
-        cuts = [(0, len(row) - 2)]
-        if len(row) > longest:
-            names = tokenizer.lookup(tf.constant(row)[tf.newaxis])[0].numpy()
-            cuts = pieces_of(names[1:-1], longest - 2)
-        for start, stop in cuts:
-            pieces.append(np.concatenate([row[:1], row[1 + start : 1 + stop], row[-1:]]))
-            owners.append(owner)
-    lengths = [len(piece) for piece in pieces]
-    return tf.RaggedTensor.from_row_lengths(np.concatenate(pieces), lengths), np.array(owners)
+    return cut()
 
 
-def pieces_of(tokens: Sequence[bytes], longest: int) -> list[tuple[int, int]]:
-    """Cuts tokens into pieces that are as long as possible and end where a text pauses.
+def pieces_of(
+    ids: tf.RaggedTensor, names: tf.RaggedTensor, longest: int
+) -> tuple[tf.RaggedTensor, tf.Tensor]:
+    """Cuts texts into pieces that are as long as possible and end where a text pauses.
 
     A piece ends after the last sentence that it has room for; failing that, after the last clause;
     failing that, after the last word; failing that, anywhere. The second half of the room is
     searched for each of these, so that no piece is needlessly short.
 
     Args:
-        tokens: names of the tokens, without start and end: ``##`` marks the inside of a word, or
-            ``▁`` the beginning of one.
+        ids: token ids without start and end, ``(batch, None)``.
+        names: names of the tokens: ``##`` marks the inside of a word, or ``▁`` the beginning of
+            one.
         longest: most tokens of a piece.
 
     Returns:
-        ``(start, stop)`` of every piece; the whole where it is short enough.
+        the pieces, ``(pieces, None)``; and the number of the text that each belongs to, int32
+        ``(pieces,)``. An empty text is one empty piece.
 
     Raises:
         ValueError: when `longest` leaves no room.
     """
     if longest < 1:
         raise ValueError(f"A piece has room for one token or more; got {longest}.")
-    names = [token.decode("utf-8", errors="replace") for token in tokens]
-    marks_beginnings = any(name.startswith("▁") for name in names)
+    lengths = tf.cast(ids.row_lengths(), tf.int32)
+    cuts = _cuts(_pauses(names).to_tensor(), lengths, longest)
+    owners = tf.cast(ids.value_rowids(), tf.int32)
+    counts = 1 + tf.reduce_sum(tf.cast(cuts, tf.int32), axis=1)
+    before = tf.cumsum(tf.cast(cuts, tf.int32), axis=1, exclusive=True)
+    first = tf.cumsum(counts, exclusive=True)
+    piece = (
+        tf.gather(first, owners)
+        + tf.ragged.boolean_mask(before, tf.sequence_mask(lengths, tf.shape(before)[1])).flat_values
+    )
+    pieces = tf.RaggedTensor.from_value_rowids(
+        ids.flat_values, tf.cast(piece, tf.int64), tf.cast(tf.reduce_sum(counts), tf.int64)
+    )
+    return pieces, tf.repeat(tf.range(tf.size(lengths)), counts)
 
-    def begins_word(i):
-        return names[i].startswith("▁") if marks_beginnings else not names[i].startswith("##")
 
-    def ends_with(i, marks):
-        return names[i].lstrip("▁")[-1:] in marks and begins_word_or_end(i + 1)
+def _pauses(names: tf.RaggedTensor) -> tf.RaggedTensor:
+    """How good it is to cut after each token: 3 ends a sentence, 2 a clause, 1 a word, else 0."""
+    flat = names.flat_values
+    marked = tf.strings.regex_full_match(flat, "▁(?s:.*)")
+    inside = tf.strings.regex_full_match(flat, "##(?s:.*)")
+    begins = tf.where(tf.reduce_any(marked), marked, ~inside)
+    # The end of a text is that of a word too.
+    after = tf.concat(
+        [names.with_flat_values(begins)[:, 1:], tf.ones_like(names[:, :1], tf.bool)], 1
+    )
+    level = tf.where(
+        tf.strings.regex_full_match(flat, f"(?s:.*)[{_SENTENCE_ENDS}]"),
+        3,
+        tf.where(tf.strings.regex_full_match(flat, f"(?s:.*)[{_CLAUSE_ENDS}]"), 2, 1),
+    )
+    return names.with_flat_values(tf.where(after.flat_values, level, 0))
 
-    def begins_word_or_end(i):
-        return i == len(names) or begins_word(i)
 
-    pieces, start = [], 0
-    while len(names) - start > longest:
-        stops = range(start + longest, start + longest // 2, -1)
-        pauses = (
-            lambda stop: ends_with(stop - 1, _SENTENCE_ENDS),
-            lambda stop: ends_with(stop - 1, _CLAUSE_ENDS),
-            begins_word,
-        )
-        stop = next(
-            (stop for is_pause in pauses for stop in stops if is_pause(stop)), start + longest
-        )
-        pieces.append((start, stop))
-        start = stop
-    pieces.append((start, len(names)))
-    return pieces
+def _cuts(pauses, lengths, longest: int):
+    """After which tokens a text is cut, bool ``(batch, tokens)``.
+
+    Args:
+        pauses: see `_pauses`, ``(batch, tokens)``.
+        lengths: of the texts, ``(batch,)``.
+        longest: most tokens of a piece.
+    """
+    columns = tf.range(tf.shape(pauses)[1])
+    offsets = tf.range(longest // 2, longest)  # of the last token of a piece
+
+    def unfinished(starts, cuts):
+        return tf.reduce_any(lengths - starts > longest)
+
+    def one_piece(starts, cuts):
+        working = lengths - starts > longest
+        places = tf.minimum(starts[:, tf.newaxis] + offsets, tf.shape(pauses)[1] - 1)
+        # The best pause, and of equal ones the last.
+        ranks = tf.gather(pauses, places, batch_dims=1) * longest + offsets
+        best = longest // 2 + tf.argmax(ranks, axis=1, output_type=tf.int32)
+        last = tf.where(working, starts + best, -1)
+        cuts |= columns == last[:, tf.newaxis]
+        return tf.where(working, last + 1, starts), cuts
+
+    state = tf.zeros_like(lengths), tf.zeros_like(pauses, tf.bool)
+    return tf.while_loop(unfinished, one_piece, state)[1]

@@ -12,6 +12,9 @@ import tensorflow as tf
 
 from keras_transformer.errors import InputError
 
+NOT_FOUND = -1e8
+"""Scores below stand for no translation at all."""
+
 
 @dataclass(frozen=True)
 class Translation:
@@ -98,15 +101,16 @@ class ExportedTranslator(TranslatesLines):
 
     Args:
         folder: folder that holds ``saved_model.pb``.
+        jit_compile: use the signatures compiled by XLA.
 
     Raises:
-        InputError: when the folder holds no such model.
+        InputError: when the folder holds no such model, or no compiled signatures.
     """
 
     BATCH = 64
     """Texts handed to the model at once."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *, jit_compile=False):
         import tensorflow_text  # noqa: F401  registers the operations inside
 
         self.folder = Path(folder)
@@ -120,36 +124,105 @@ class ExportedTranslator(TranslatesLines):
             raise InputError(
                 f"{folder}: has no signature {min(missing)!r}: it was not written by export."
             )
+        self._jit_compile = jit_compile
+        if jit_compile and "serving_xla" not in self._signatures:
+            raise InputError(f"{folder}: was exported without programs for XLA: leave it out.")
 
     def translate(
-        self, lines: Iterable[str], *, style="human", attention=False, **options
+        self,
+        lines: Iterable[str],
+        *,
+        style="human",
+        attention=False,
+        beam_size: int | None = None,
+        n_best=1,
+        length_penalty: float | None = None,
+        max_length: int | None = None,
+        **options,
     ) -> list[Translation]:
-        """As `Translator.translate`, with the search that was exported.
+        """As `Translator.translate`, with the search that was exported or a beam search.
 
         Raises:
-            InputError: for an option of the search.
+            InputError: for another option of the search, and for a beam search in the style of
+                the corpus or with attention.
         """
         if options:
             raise InputError(
-                f"{self.folder}: searches as it was exported: leave out {min(options)}, or give "
-                "the run folder."
+                f"{self.folder}: searches as it was exported or with a beam: leave out "
+                f"{min(options)}, or give the run folder."
+            )
+        beam = {"beam_size": beam_size, "length_penalty": length_penalty, "max_length": max_length}
+        with_beam = n_best > 1 or any(value is not None for value in beam.values())
+        if with_beam and (
+            style != "human" or attention or "translate_beam" not in self._signatures
+        ):
+            raise InputError(
+                f"{self.folder}: has a beam search for translations in human style alone: leave "
+                f"out {next(name for name in beam if beam[name] is not None or n_best > 1)}, or "
+                "give the run folder."
             )
         lines = [utf8(line) for line in lines]
         lengths = [len(line) for line in lines]
         order = sorted(range(len(lines)), key=lengths.__getitem__)  # like lengths go together
         results: list[Translation | None] = [None] * len(lines)
-        translate = self._signatures["serving_default" if style == "human" else "corpus_style"]
         for start in range(0, len(lines), self.BATCH):
             rows = order[start : start + self.BATCH]
-            strings = tf.constant([lines[row] for row in rows], tf.string)
-            answer = {name: value.numpy() for name, value in translate(strings).items()}
-            seen = [{}] * len(rows)
-            if attention:
-                seen = _attention_by_row(self._signatures["attention"](strings))
-            for i, row in enumerate(rows):
-                text = answer["translation"][i].decode("utf-8")
-                results[row] = Translation(text, float(answer["score"][i]), **seen[i])
+            text = tf.constant([lines[row] for row in rows], tf.string)
+            if with_beam:
+                found = self._beams(text, n_best, **beam)
+            else:
+                found = self._best(text, style, attention)
+            for row, translation in zip(rows, found, strict=True):
+                results[row] = translation
         return results
+
+    def _call(self, name, **inputs) -> dict:
+        twin = {"serving_default": "serving_xla"}.get(name, f"{name}_xla")
+        answer = self._signatures[twin if self._jit_compile else name](**inputs)
+        return {name: value.numpy() for name, value in answer.items()}
+
+    def _best(self, text, style, attention) -> list[Translation]:
+        answer = self._call("serving_default" if style == "human" else "corpus_style", text=text)
+        seen = [{} for _ in answer["score"]]
+        if attention:
+            seen = _attention_by_row(self._call("attention", text=text))
+        return [
+            Translation(translation.decode("utf-8"), float(score), **details)
+            for translation, score, details in zip(
+                answer["translation"], answer["score"], seen, strict=True
+            )
+        ]
+
+    def _beams(self, text, n_best, beam_size, length_penalty, max_length) -> list[Translation]:
+        beam_size = n_best if beam_size is None else beam_size
+        if n_best > beam_size:
+            raise InputError(f"n_best ({n_best}) is more than beam_size ({beam_size}).")
+        try:
+            answer = self._call(
+                "translate_beam",
+                text=text,
+                beam_size=tf.constant(beam_size),
+                length_penalty=tf.constant(1.0 if length_penalty is None else length_penalty),
+                max_length=tf.constant(0 if max_length is None else max_length),
+            )
+        except tf.errors.InvalidArgumentError as error:
+            raise InputError(f"{self.folder}: refuses beam_size={beam_size}.") from error
+        names = ("translations", "scores", "normalized_scores")
+        return [
+            with_alternatives(
+                [
+                    Translation(
+                        translation.decode("utf-8"),
+                        float(score),
+                        normalized_score=float(normalized),
+                    )
+                    for translation, score, normalized in zip(*row, strict=True)
+                    if score > NOT_FOUND
+                ][:n_best],
+                n_best,
+            )
+            for row in zip(*(answer[name] for name in names), strict=True)
+        ]
 
 
 def _attention_by_row(answer) -> list[dict]:
@@ -158,12 +231,7 @@ def _attention_by_row(answer) -> list[dict]:
     def words(row):
         return [token.decode("utf-8") for token in row if token]
 
-    rows = zip(
-        answer["source_tokens"].numpy(),
-        answer["target_tokens"].numpy(),
-        answer["attention"].numpy(),
-        strict=True,
-    )
+    rows = zip(answer["source_tokens"], answer["target_tokens"], answer["attention"], strict=True)
     result = []
     for source, target, weights in rows:
         source, target = words(source), words(target)

@@ -74,6 +74,7 @@ class Translator(tf.Module, TranslatesLines):
         start, end = self.tokenizers.target.tokenize(tf.constant([""]))[0].numpy()
         self.start_id, self.end_id = int(start), int(end)
         self.jit_compile = jit_compile
+        self.folder: Path | None = None  # of the run that it was loaded from
         self._searches = _Searches()
 
     def __call__(self, sentence, max_length=MAX_TOKENS):
@@ -104,7 +105,10 @@ class Translator(tf.Module, TranslatesLines):
         source = source.to_tensor()
         target = self._search(source, limits).tokens[:, 0]
         text = detokenize(self.tokenizers.target, target, "corpus")
-        tokens, attention_weights = self._tokens(target), self._attention(source, target)
+        tokens, attention_weights = (
+            self.target_tokens(target),
+            self.attention_weights(source, target),
+        )
         if sentence.shape.rank == 0:
             return text[0], tokens[0], attention_weights
         return text, tokens, attention_weights
@@ -146,8 +150,9 @@ class Translator(tf.Module, TranslatesLines):
         config = self._configured(options)
         texts = tf.constant([utf8(line) for line in lines], tf.string)
         source, owners = tokenize_in_pieces(self.tokenizers.source, texts, self.max_source_length)
+        owners = owners.numpy()
         prefix = self._prefix_ids(target_prefix, owners, len(lines))
-        limits = self._limits(source, config).numpy()
+        limits = self.limits(source, config).numpy()
         if prefix is not None:
             limits = np.where(limits, limits + prefix.row_lengths().numpy(), 0)
             limits = np.minimum(limits, self._longest(config))
@@ -188,41 +193,6 @@ class Translator(tf.Module, TranslatesLines):
             yield from self.translate(batch, first_stream=first, **options)
             first += len(batch)
 
-    def translate_tensor(self, strings, style="human"):
-        """Translates inside a graph, with the limits of `decoding`.
-
-        Args:
-            strings: string tensor ``(batch,)``.
-            style: ``human`` or ``corpus``.
-
-        Returns:
-            ``(text, scores)``: strings ``(batch,)``, and float32 ``(batch,)`` sums of the
-            logarithmic probabilities of their tokens.
-        """
-        source = self._source_ids(strings)
-        found = self._search(source.to_tensor(), self._limits(source, self.decoding))
-        return detokenize(self.tokenizers.target, found.tokens[:, 0], style), found.scores[:, 0]
-
-    def attention_tensor(self, strings):
-        """Translates inside a graph and shows where the model looked.
-
-        Args:
-            strings: string tensor ``(batch,)``.
-
-        Returns:
-            ``(source_tokens, target_tokens, attention)``: strings ``(batch, source)`` and
-            ``(batch, target)``, padded with empty ones, and weights of the last layer,
-            ``(batch, heads, target - 1, source)``.
-        """
-        source = self._source_ids(strings)
-        found = self._search(source.to_tensor(), self._limits(source, self.decoding))
-        target = found.tokens[:, 0]
-        return (
-            self.tokenizers.source.lookup(source).to_tensor(),
-            self._tokens(target).to_tensor(),
-            self._attention(source.to_tensor(), target),
-        )
-
     @classmethod
     def load(cls, path, *, jit_compile=None) -> Translator | TranslatesLines:
         """Loads a run folder, or what `export` or `export_ctranslate2` wrote.
@@ -230,8 +200,7 @@ class Translator(tf.Module, TranslatesLines):
         Args:
             path: a run folder, a version folder of an export, or the folder above it, of which
                 the highest version is taken.
-            jit_compile: as for `Translator`; an exported model is compiled or not as it was
-                exported.
+            jit_compile: as for `Translator`; an exported model is compiled by XLA only if asked.
 
         Returns:
             a `Translator`, an `ExportedTranslator` or a `CTranslate2Translator`.
@@ -245,7 +214,7 @@ class Translator(tf.Module, TranslatesLines):
         has_config = (path / "config.json").is_file()  # a run does, and a model of CTranslate2
         for folder in [path] if has_config else [path, *reversed(version_folders(path))]:
             if (folder / "saved_model.pb").is_file():
-                return ExportedTranslator(folder)
+                return ExportedTranslator(folder, jit_compile=bool(jit_compile))
             if (folder / "model.bin").is_file():
                 from keras_transformer.exporting import CTranslate2Translator
 
@@ -267,13 +236,15 @@ class Translator(tf.Module, TranslatesLines):
             target_vocab_size=tokenizers.target.get_vocab_size(),
         )
         load_weights(model, folder / "model.weights.h5")
-        return cls(
+        translator = cls(
             tokenizers,
             model,
             decoding=config.decoding,
             max_source_length=config.training.max_tokens,
             jit_compile=jit_compile,
         )
+        translator.folder = folder
+        return translator
 
     def _configured(self, options) -> DecodingConfig:
         whole = Config(decoding=self.decoding)
@@ -297,8 +268,19 @@ class Translator(tf.Module, TranslatesLines):
         ]
         return self.tokenizers.target.tokenize(tf.constant(texts, tf.string))[:, 1:-1]
 
-    def _limits(self, source: tf.RaggedTensor, config):
-        """Most target tokens of each row, int32 ``(batch,)``."""
+    def new_search(self, config, **arguments) -> Search:
+        """A `Search` by a `DecodingConfig`; `arguments` are passed on to it."""
+        return Search(
+            self.transformer,
+            start_id=self.start_id,
+            end_id=self.end_id,
+            config=config,
+            forbidden=(UNK,) if config.forbid_unknown else (),
+            **arguments,
+        )
+
+    def limits(self, source: tf.RaggedTensor, config):
+        """Most target tokens of each source by a `DecodingConfig`, int32 ``(batch,)``."""
         lengths = tf.cast(source.row_lengths(), tf.float32)
         limits = tf.cast(lengths * config.length_ratio, tf.int32) + config.length_offset
         limits = tf.minimum(limits, self._longest(config))
@@ -323,15 +305,7 @@ class Translator(tf.Module, TranslatesLines):
             config, seed=0, max_length=None, length_ratio=1.0, length_offset=0
         )
         search = self._searches.get(
-            (kind, compiled),
-            lambda: Search(
-                self.transformer,
-                start_id=self.start_id,
-                end_id=self.end_id,
-                config=kind,
-                forbidden=(UNK,) if config.forbid_unknown else (),
-                jit_compile=compiled,
-            ),
+            (kind, compiled), lambda: self.new_search(kind, jit_compile=compiled)
         )
         start = time.perf_counter()
         found = search(source, limits, seed=config.seed, **arguments)
@@ -372,12 +346,12 @@ class Translator(tf.Module, TranslatesLines):
     def _with_start(self, target):
         return tf.pad(target, [[0, 0], [1, 0]], constant_values=self.start_id)
 
-    def _tokens(self, target) -> tf.RaggedTensor:
+    def target_tokens(self, target) -> tf.RaggedTensor:
         """Names of the start and the found tokens; each row ends where its padding begins."""
         ids = tf.RaggedTensor.from_tensor(self._with_start(target), padding=0)
         return self.tokenizers.target.lookup(ids)
 
-    def _attention(self, source, target):
+    def attention_weights(self, source, target):
         """One pass over the finished translations, as long as the longest, as in the tutorial."""
         longest = tf.reduce_max(tf.math.count_nonzero(target, axis=1, dtype=tf.int32))
         target = self._with_start(target)[:, : tf.maximum(longest, 1)]
@@ -385,7 +359,7 @@ class Translator(tf.Module, TranslatesLines):
 
     def _details(self, source: tf.RaggedTensor, target, token_scores, attention) -> list[dict]:
         """Tokens, their scores and, if asked for, where the model looked, row by row."""
-        sources, targets = self.tokenizers.source.lookup(source), self._tokens(target)
+        sources, targets = self.tokenizers.source.lookup(source), self.target_tokens(target)
         rows = []
         for source_tokens, tokens, scores in zip(
             sources, targets, token_scores.numpy(), strict=True
@@ -398,7 +372,7 @@ class Translator(tf.Module, TranslatesLines):
                 }
             )
         if attention:
-            weights = self._attention(source.to_tensor(), target).numpy()
+            weights = self.attention_weights(source.to_tensor(), target).numpy()
             for row, heads in zip(rows, weights, strict=True):
                 queries, keys = len(row["tokens"]) - 1, len(row["source_tokens"])
                 row["attention"] = heads[:, :queries, :keys]
@@ -418,26 +392,6 @@ class _Searches:
             if kind not in self._by_kind:
                 self._by_kind[kind] = make()
             return self._by_kind[kind]
-
-
-class ExportTranslator(tf.Module):
-    """A translator ready for `tf.saved_model.save`, as in the tutorial.
-
-    Called with strings of any shape it gives the translations, in the corpus' style, in the same
-    shape.
-
-    Args:
-        translator: a `Translator`.
-    """
-
-    def __init__(self, translator):
-        super().__init__()
-        self.translator = translator
-
-    @tf.function(input_signature=[tf.TensorSpec(None, tf.string)])
-    def __call__(self, sentence):
-        text, _ = self.translator.translate_tensor(tf.reshape(sentence, [-1]), "corpus")
-        return tf.reshape(text, tf.shape(sentence))
 
 
 def print_translation(sentence, tokens, ground_truth) -> None:

@@ -1,8 +1,8 @@
 """Pieces hold the whole text, in order, and end where it pauses."""
 
 import random
+import warnings
 
-import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -14,40 +14,58 @@ WORDPIECE = ["a", "casa", "##s", "##inha", ".", ",", "!", "?", "…", ";", "[UNK
 SENTENCEPIECE = ["▁a", "▁casa", "s", "inha", ".", "▁.", ",", "▁,", "▁", "▁?", "<0x0A>"]
 
 
+def cut(texts, longest):
+    """The pieces of every text, from their names."""
+    encoded = [
+        [name if isinstance(name, bytes) else name.encode() for name in names] for names in texts
+    ]
+    names = tf.ragged.constant(encoded, tf.string, ragged_rank=1)
+    # Numbers in place of ids: which token of its text each of them is.
+    ids = tf.ragged.constant([list(range(len(text))) for text in texts], tf.int64, ragged_rank=1)
+    found, owners = pieces_of(ids, names, longest)
+    pieces = [[] for _ in texts]
+    for owner, piece in zip(owners.numpy(), found.to_list(), strict=True):
+        pieces[owner].append(piece)
+    return pieces
+
+
 def pieces(names, longest):
-    """The pieces themselves."""
-    encoded = [name.encode() for name in names]
-    return [names[start:stop] for start, stop in pieces_of(encoded, longest)]
+    """The names in each piece of one text."""
+    return [[names[i] for i in piece] for piece in cut([names], longest)[0]]
 
 
 @pytest.mark.parametrize("vocabulary", [WORDPIECE, SENTENCEPIECE], ids=["##", "▁"])
 def test_pieces_cover_everything_in_order_and_none_is_too_long(vocabulary):
     generator = random.Random(1)
-    for _ in range(300):
-        names = generator.choices(vocabulary, k=generator.randrange(60))
-        longest = generator.randrange(1, 20)
-        found = pieces_of([name.encode() for name in names], longest)
-        assert [start for start, _ in found] == [0, *(stop for _, stop in found[:-1])]
-        assert found[-1][1] == len(names)
-        assert all(stop - start <= longest for start, stop in found)
-        assert all(stop - start > longest // 2 for start, stop in found[:-1])
+    texts = [generator.choices(vocabulary, k=generator.randrange(60)) for _ in range(100)]
+    for longest in range(1, 20):
+        for names, found in zip(texts, cut(texts, longest), strict=True):
+            assert [i for piece in found for i in piece] == list(range(len(names)))
+            assert all(len(piece) <= longest for piece in found)
+            assert all(len(piece) > longest // 2 for piece in found[:-1])
+            assert all(found) or not names
 
 
 @pytest.mark.parametrize("vocabulary", [WORDPIECE, SENTENCEPIECE], ids=["##", "▁"])
 def test_no_word_is_cut_where_one_begins(vocabulary):
     """In the second half of the room, that is."""
     generator = random.Random(2)
-    for _ in range(300):
-        names = ["▁a" if "▁a" in vocabulary else "a", *generator.choices(vocabulary, k=40)]
-        longest = generator.randrange(2, 12)
+    texts = [generator.choices(vocabulary, k=40) for _ in range(100)]
 
-        def begins(i, names=names):
-            marked = any(name.startswith("▁") for name in names)
-            return names[i].startswith("▁") if marked else not names[i].startswith("##")
+    def begins(name):
+        return name.startswith("▁") if vocabulary is SENTENCEPIECE else not name.startswith("##")
 
-        for start, stop in pieces_of([name.encode() for name in names], longest)[:-1]:
-            room = range(start + longest // 2 + 1, start + longest + 1)
-            assert begins(stop) or not any(begins(i) for i in room)
+    for longest in range(2, 12):
+        for names, found in zip(texts, cut(texts, longest), strict=True):
+            for piece in found[:-1]:
+                room = names[piece[0] + longest // 2 + 1 : piece[0] + longest + 1]
+                assert begins(names[piece[-1] + 1]) or not any(map(begins, room))
+
+
+def test_a_text_is_cut_the_same_whatever_the_others():
+    generator = random.Random(3)
+    texts = [generator.choices(WORDPIECE, k=generator.randrange(60)) for _ in range(30)]
+    assert cut(texts, 9) == [cut([text], 9)[0] for text in texts]
 
 
 def test_a_piece_ends_with_the_last_sentence_it_has_room_for():
@@ -84,20 +102,17 @@ def test_both_kinds_of_names_are_cut_alike():
     wordpiece = ["o", "gat", "##o", ".", "a", "casa", "##s", "são", ",", "e"]
     sentencepiece = ["▁o", "▁gat", "o", "▁.", "▁a", "▁casa", "s", "▁são", "▁,", "▁e"]
     for longest in range(1, 11):
-        assert pieces_of([name.encode() for name in wordpiece], longest) == pieces_of(
-            [name.encode() for name in sentencepiece], longest
-        )
+        assert cut([wordpiece], longest) == cut([sentencepiece], longest)
 
 
 def test_degenerate_texts():
-    assert pieces_of([], 5) == [(0, 0)]
-    assert pieces_of([b"a"], 1) == [(0, 1)]
-    assert pieces_of([b"a", b"##b", b"."], 1) == [(0, 1), (1, 2), (2, 3)]
-    endless = [b"a", *[b"##a"] * 99]
-    assert pieces_of(endless, 40) == [(0, 40), (40, 80), (80, 100)]
-    assert pieces_of([b"\xff\xfe"] * 3, 2) == [(0, 2), (2, 3)]
+    assert cut([[]], 5) == [[[]]]
+    assert cut([["a"], [], ["a", "##b", "."]], 1) == [[[0]], [[]], [[0], [1], [2]]]
+    endless = ["a", *["##a"] * 99]
+    assert [len(piece) for piece in cut([endless], 40)[0]] == [40, 40, 20]
+    assert cut([[b"\xff\xfe"] * 3], 2) == [[[0, 1], [2]]]
     with pytest.raises(ValueError, match="room for one token"):
-        pieces_of([b"a", b"b"], 0)
+        cut([["a", "b"]], 0)
 
 
 def test_every_piece_has_start_and_end_and_a_text():
@@ -107,10 +122,22 @@ def test_every_piece_has_start_and_end_and_a_text():
     with pytest.warns(UserWarning, match="2 of 4 texts have more than 10 tokens"):
         ids, owners = tokenize_in_pieces(tokenizer, tf.constant(texts), 10)
     whole = tokenizer.tokenize(texts).to_list()
-    rows = ids.to_list()
+    rows, owners = ids.to_list(), owners.numpy()
     assert owners.tolist() == [0, 1, 1, 1, 1, 1, 2, 3, 3]
     assert max(map(len, rows)) <= 10
     for owner, row in enumerate(whole):
-        own = [rows[i] for i in np.flatnonzero(owners == owner)]
+        own = [row for row, its_owner in zip(rows, owners, strict=True) if its_owner == owner]
         assert {(piece[0], piece[-1]) for piece in own} == {(row[0], row[-1])}
         assert [id for piece in own for id in piece[1:-1]] == row[1:-1]
+
+
+def test_a_graph_cuts_as_eager_code_does():
+    tokenizer = WordPieceTokenizer([*RESERVED_TOKENS, *"abcdefgh", "."], normalization="none")
+    cutting = tf.function(lambda texts: tokenize_in_pieces(tokenizer, texts, 6))
+    for texts in (["a b", ""], ["a b . c d e f g h", "a", "b c d . e f g"], [""]):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ids, owners = tokenize_in_pieces(tokenizer, tf.constant(texts), 6)
+        in_graph, owners_in_graph = cutting(tf.constant(texts))
+        assert in_graph.to_list() == ids.to_list()
+        assert owners_in_graph.numpy().tolist() == owners.numpy().tolist()

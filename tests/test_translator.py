@@ -8,9 +8,10 @@ from keras_transformer import translator as translator_module
 from keras_transformer.config import DecodingConfig
 from keras_transformer.decoding.search import Search
 from keras_transformer.errors import InputError
+from keras_transformer.graph_translation import ExportTranslator
 from keras_transformer.special_tokens import END, START
 from keras_transformer.translation import TranslatesLines, Translation
-from keras_transformer.translator import ExportTranslator, Translator, print_translation
+from keras_transformer.translator import Translator, print_translation
 
 HOSTILE = [
     "",

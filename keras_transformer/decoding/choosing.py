@@ -98,7 +98,7 @@ def value_at(logits, ids):
     return tf.reduce_sum(tf.where(here, logits, 0.0), axis=-1)
 
 
-def best_candidates(logits, count: int):
+def best_candidates(logits, count):
     """The highest logits of every beam.
 
     Exact, and about as fast as reading the logits once: the best `count` lie in the `count` groups
@@ -106,26 +106,26 @@ def best_candidates(logits, count: int):
 
     Args:
         logits: ``(rows, beams, vocab)``.
-        count: how many.
+        count: how many, a number or a tensor; all where that is more than there are.
 
     Returns:
         ``(values, ids)``, both ``(rows, beams, count)``, the highest first.
     """
     vocab = logits.shape[-1]
-    if vocab <= GROUP * count:
-        return tf.math.top_k(logits, min(count, vocab))
     groups = -(-vocab // GROUP)
+    count = tf.minimum(count, vocab)
     shape = tf.shape(logits)
     padding = groups * GROUP - vocab
     if padding:
         logits = tf.pad(logits, [[0, 0], [0, 0], [0, padding]], constant_values=2 * LOWEST)
     grouped = tf.reshape(logits, (shape[0], shape[1], groups, GROUP))
-    _, best_groups = tf.math.top_k(tf.reduce_max(grouped, axis=-1), count)
+    looked_at = tf.minimum(count, groups)
+    _, best_groups = tf.math.top_k(tf.reduce_max(grouped, axis=-1), looked_at)
     # In the order of ids, so that equals come in it too, as they do without groups.
     best_groups = tf.sort(best_groups, axis=-1)
     remaining = tf.gather(grouped, best_groups, batch_dims=2)
     values, places = tf.math.top_k(
-        tf.reshape(remaining, (shape[0], shape[1], count * GROUP)), count
+        tf.reshape(remaining, (shape[0], shape[1], looked_at * GROUP)), count
     )
     ids = tf.gather(best_groups, places // GROUP, batch_dims=2) * GROUP + places % GROUP
     return values, ids

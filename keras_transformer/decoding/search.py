@@ -10,7 +10,9 @@ A model is anything with
 - ``decode_step(tokens, position, cache)``: logits of the next token, ``(rows, beams, vocab)``, and
   the cache with `tokens`, ``(rows, beams)``, in it;
 - ``select_beams(cache, parents)``: the cache whose beam ``i`` continues beam ``parents[:, i]``;
-- ``select_rows(cache, rows)``: the cache of some rows of the batch.
+- ``select_rows(cache, rows)``: the cache of some rows of the batch;
+
+and, if it has a longest source, ``max_length``.
 
 `Search` runs rounds. A round is one loop over positions with fixed shapes, which XLA compiles;
 between rounds, finished rows leave and the cache grows. So a batch pays for the rows still at work
@@ -71,13 +73,31 @@ class Search:
         config: a `DecodingConfig`; what it says about text is left to the caller.
         forbidden: ids never to give, besides padding.
         jit_compile: compile the rounds with XLA, one program for each bucket of shapes.
+        beam_size, length_penalty: tensors of the graph that the search is part of, instead of
+            the numbers of `config`; all beams are given then.
     """
 
-    def __init__(self, model, *, start_id, end_id, config=None, forbidden=(), jit_compile=True):
+    def __init__(
+        self,
+        model,
+        *,
+        start_id,
+        end_id,
+        config=None,
+        forbidden=(),
+        jit_compile=True,
+        beam_size=None,
+        length_penalty=None,
+    ):
         self.model = model
         self.start_id, self.end_id = start_id, end_id
-        self.config = config or DecodingConfig()
-        self.beams = self.config.n_best if self.config.sampling else self.config.beam_size
+        self.config = config = config or DecodingConfig()
+        self.with_beams = beam_size is not None or config.beam_size > 1
+        self.beams = config.n_best if config.sampling else config.beam_size
+        self.n_best = config.n_best
+        if beam_size is not None:
+            self.beams = self.n_best = beam_size
+        self.length_penalty = config.length_penalty if length_penalty is None else length_penalty
         self.forbidden = (PAD, *forbidden)
         self.jit_compile = jit_compile
         self._begin = tf.function(self._run_first_round, jit_compile=jit_compile)
@@ -133,7 +153,7 @@ class Search:
         source_room, enough = tf.shape(source)[1], batch // 2
         if self.jit_compile:
             inputs, source_room, enough = self._padded(inputs)
-        shape = (batch + 1, self.config.n_best, longest)  # the last row takes what padding gives
+        shape = (batch + 1, self.n_best, longest)  # the last row takes what padding gives
         result = SearchResult(
             tf.fill(shape, PAD),
             tf.zeros(shape[:2]),
@@ -181,6 +201,8 @@ class Search:
         batch, length = tf.unstack(tf.shape(inputs["source"]))
         rows, enough = _bucket_of_rows(batch)
         source_room = _doubled(SOURCE_ROOM, length)
+        if reach := getattr(self.model, "max_length", None):
+            source_room = tf.maximum(length, tf.minimum(source_room, reach))
         more = {"source": [[0, 0], [0, source_room - length]]}
         if "uniform" in inputs:
             numbers = tf.shape(inputs["uniform"])[1]
@@ -215,7 +237,7 @@ class Search:
             "token_scores": no_scores,
             "done": done,
         }
-        if self.config.beam_size == 1:
+        if not self.with_beams:
             state["finished"] = tf.tile(done[:, tf.newaxis], (1, self.beams))
         else:
             worst = tf.fill((batch, self.beams - 1), choosing.LOWEST)
@@ -282,7 +304,7 @@ class Search:
         fixed = {key: state[key] for key in _CONSTANT if key in state}
         moving = {key: part for key, part in state.items() if key not in fixed}
         room = tf.shape(state["tokens"])[2]
-        step = self._single_step if self.config.beam_size == 1 else self._beam_step
+        step = self._beam_step if self.with_beams else self._single_step
 
         def worthwhile(position, moving):
             working = tf.reduce_sum(tf.cast(~moving["done"], tf.int32))
@@ -358,14 +380,13 @@ class Search:
             logits = choosing.force(logits, fixed["prefix"], position)
         values, ids = choosing.best_candidates(logits, 2 * beams)
         token_scores = values - normalizer
-        per_beam = ids.shape[-1]
-        rows = tf.shape(ids)[0]
+        rows, _, per_beam = tf.unstack(tf.shape(ids))
 
         def flat(part):
             return tf.reshape(part, (rows, beams * per_beam))
 
         totals = flat(moving["scores"][..., tf.newaxis] + token_scores)
-        scores, places = tf.math.top_k(totals, min(2 * beams, beams * per_beam))
+        scores, places = tf.math.top_k(totals, 2 * beams)
         token = tf.gather(flat(ids), places, batch_dims=1)
         token_scores = tf.gather(flat(token_scores), places, batch_dims=1)
         parents = places // per_beam
@@ -373,7 +394,6 @@ class Search:
         last = (position + 1 >= fixed["limits"])[:, tf.newaxis]
 
         ended = self._with_ended(
-            position,
             moving,
             (ends | last)[:, :beams] & (scores[:, :beams] > choosing.LOWEST / 2),
             scores[:, :beams],
@@ -409,7 +429,7 @@ class Search:
             ),
         )
 
-    def _with_ended(self, position, moving, ending, scores, lengths, tokens, token_scores):
+    def _with_ended(self, moving, ending, scores, lengths, tokens, token_scores):
         """The best hypotheses that have ended, with those of this step among them."""
         ended = moving["ended"]
         ending &= ~moving["done"][:, tf.newaxis]
@@ -428,23 +448,21 @@ class Search:
 
     def _settled(self, position, limits, ended, best_score):
         """Rows whose best `n_best` hypotheses are found, bool ``(rows,)``."""
-        config = self.config
         # Scores only fall. A penalty that grows with the length is at best that of the longest.
-        length = limits if config.length_penalty > 0 else tf.fill(tf.shape(limits), position + 1)
-        settled = ended["ranks"][:, config.n_best - 1] >= best_score / self._penalty(length)
-        if config.early_stopping:
-            settled |= ended["count"] >= round(self.beams * config.patience)
+        length = tf.where(self.length_penalty > 0, limits, position + 1)
+        settled = ended["ranks"][:, self.n_best - 1] >= best_score / self._penalty(length)
+        if self.config.early_stopping:
+            enough = tf.round(tf.cast(self.beams, tf.float32) * self.config.patience)
+            settled |= ended["count"] >= tf.cast(enough, tf.int32)
         return settled
 
     def _penalty(self, length):
-        return choosing.length_penalty(
-            length, self.config.length_penalty_kind, self.config.length_penalty
-        )
+        return choosing.length_penalty(length, self.config.length_penalty_kind, self.length_penalty)
 
     def _best(self, state, longest) -> SearchResult:
         """What the rows have found so far, best first, `longest` tokens long."""
-        n_best = self.config.n_best
-        if self.config.beam_size > 1:
+        n_best = self.n_best
+        if self.with_beams:
             ended = state["ended"]
             tokens, token_scores = ended["tokens"][:, :n_best], ended["token_scores"][:, :n_best]
             ranks = ended["ranks"][:, :n_best]

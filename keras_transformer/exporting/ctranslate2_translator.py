@@ -127,7 +127,7 @@ class CTranslate2Translator(TranslatesLines):
                 )
                 for tokens, score in zip(result.hypotheses, result.scores, strict=True)
             ]
-        for owner, of_piece in zip(owners, alternatives, strict=True):
+        for owner, of_piece in zip(owners.numpy(), alternatives, strict=True):
             by_line[owner].append(of_piece)
         return [with_alternatives(joined(pieces), n_best) for pieces in by_line]
 

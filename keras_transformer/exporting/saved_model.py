@@ -2,73 +2,150 @@
 
 from pathlib import Path
 
+import keras
 import tensorflow as tf
 
+from keras_transformer.exporting.model_card import model_card
 from keras_transformer.exporting.versions import write_version
+from keras_transformer.exporting.warm_up import write_warm_up_requests
+from keras_transformer.files import make_folder, write_json, write_text
+from keras_transformer.graph_translation import GraphTranslation
+
+WEIGHTS = ("float32", "float16")
+"""How weights can be stored."""
 
 
-def export(translator, folder, *, version=None, overwrite=False) -> Path:
+def export(
+    translator,
+    folder,
+    *,
+    version=None,
+    overwrite=False,
+    weights="float32",
+    compiled=True,
+    scores=(),
+) -> Path:
     """Writes a translator, tokenizers included, as ``folder/version``.
 
-    Signatures, each of which takes ``text``, strings ``(batch,)``: ``serving_default`` gives
-    ``translation``, strings ``(batch,)`` in human style, and ``score``, float32 ``(batch,)``;
-    ``corpus_style`` the same in the style the model learned; ``attention`` gives
-    ``source_tokens`` ``(batch, source)``, ``target_tokens`` ``(batch, target)``, padded with empty
-    strings, and ``attention``, the cross-attention weights of the last layer,
-    ``(batch, heads, target - 1, source)``.
+    Every signature takes ``text``, strings ``(batch,)``, of any length:
 
-    The folder appears under its name only once it is complete.
+    - ``serving_default`` gives ``translation``, strings ``(batch,)`` in human style, and
+      ``score``, float32 ``(batch,)``, the sum of the logarithmic probabilities of the tokens;
+    - ``corpus_style`` the same in the style the model learned;
+    - ``translate_beam`` also takes the scalars ``beam_size`` (int32), ``length_penalty`` (float32)
+      and ``max_length`` (int32, 0 for no limit but the model's), and gives, the best first,
+      ``translations``, ``scores`` and ``normalized_scores``, ``(batch, beam_size)``;
+    - ``attention`` adds to what ``serving_default`` gives ``source_tokens`` ``(batch, source)``,
+      ``target_tokens`` ``(batch, target)``, padded with empty strings, and ``attention``, the
+      cross-attention weights of the last layer, ``(batch, heads, target - 1, source)``; of a text
+      too long for the model, those of its first piece;
+    - ``tokenize`` gives ``tokens`` and ``ids``, ``(batch, longest)``.
+
+    ``serving_xla`` and, by their names, ``corpus_style_xla``, ``translate_beam_xla`` and
+    ``attention_xla`` do the same compiled by XLA; TensorFlow Serving refuses those unless it is
+    started with ``--xla_cpu_compilation_enabled``.
+
+    Beside the model stand a model card, ``README.md``, and in ``assets.extra`` what a server
+    should know: ``keras_transformer.json`` and, with the extra ``[serve]``,
+    ``tf_serving_warmup_requests``. The folder appears under its name only once it is complete.
 
     Args:
         translator: a `Translator`.
         folder: such as ``saved_models/pt_en``.
         version: number of the version; one more than the highest there unless given.
         overwrite: replace that version where it exists.
+        weights: one of `WEIGHTS`, how they are stored; they are used as float32.
+        compiled: write the signatures compiled by XLA too.
+        scores: for the model card, what `evaluate` gave, each with the name of its ``test_set``.
 
     Returns:
         the folder of the version.
 
     Raises:
+        ValueError: for weights of another kind.
         InputError: when that version exists, or cannot be written.
     """
-    module = _ServingModule(translator)
+    if weights not in WEIGHTS:
+        raise ValueError(f"Weights are stored as one of {', '.join(WEIGHTS)}; got {weights!r}.")
+    module = _ServingModule(translator, weights)
 
     def write(unfinished):
-        tf.saved_model.save(module, str(unfinished), signatures=module.signatures())
+        tf.saved_model.save(module, str(unfinished), signatures=module.signatures(compiled))
+        extra = unfinished / "assets.extra"
+        make_folder(extra)
+        tokenizers = translator.tokenizers
+        write_json(
+            extra / "keras_transformer.json",
+            {
+                "source_language": tokenizers.source_language,
+                "target_language": tokenizers.target_language,
+                "max_source_length": translator.max_source_length,
+            },
+        )
+        write_warm_up_requests(extra)
+        write_text(unfinished / "README.md", model_card(translator, unfinished, scores))
 
     return write_version(folder, write, version=version, overwrite=overwrite)
 
 
 class _ServingModule(tf.Module):
-    """The translator and one function for each signature."""
+    """The functions of the signatures, and all the weights and vocabularies they use."""
 
-    def __init__(self, translator):
+    def __init__(self, translator, weights):
         super().__init__()
-        self.translator = translator
+        self.tokenizers = translator.tokenizers
+        model = translator.transformer
+        self._stored = None
+        if weights == "float32":
+            self.transformer = model
+        else:
+            self._stored = [tf.Variable(tf.cast(v, weights), name=v.name) for v in model.variables]
+        # A module saves what its attributes hold: functions hide the model with its full weights.
+        self._translation = lambda compiled: GraphTranslation(translator, jit_compile=compiled)
+        self._variables = lambda: model.variables
 
-    def signatures(self) -> dict:
+    def signatures(self, compiled) -> dict:
+        """Concrete functions by the names of their signatures."""
         text = tf.TensorSpec((None,), tf.string, name="text")
-        return {
-            "serving_default": self.human_style.get_concrete_function(text),
-            "corpus_style": self.corpus_style.get_concrete_function(text),
-            "attention": self.attention.get_concrete_function(text),
-        }
+        beam = (
+            tf.TensorSpec((), tf.int32, name="beam_size"),
+            tf.TensorSpec((), tf.float32, name="length_penalty"),
+            tf.TensorSpec((), tf.int32, name="max_length"),
+        )
+        signatures = {}
+        for jit_compile in (False, True) if compiled else (False,):
+            functions = {
+                "serving": (lambda graph, text: graph.translate(text, "human"), text),
+                "corpus_style": (lambda graph, text: graph.translate(text, "corpus"), text),
+                "translate_beam": (GraphTranslation.translate_beam, text, *beam),
+                "attention": (GraphTranslation.attention, text),
+            }
+            for name, function in self._with_weights(jit_compile, functions).items():
+                signatures[name + "_xla" * jit_compile] = function
+        signatures["serving_default"] = signatures.pop("serving")
+        tokenize = {"tokenize": (GraphTranslation.tokenize, text)}
+        return signatures | self._with_weights(False, tokenize)
 
-    @tf.function
-    def human_style(self, text):
-        translation, score = self.translator.translate_tensor(text, "human")
-        return {"translation": translation, "score": score}
+    def _with_weights(self, jit_compile, functions) -> dict:
+        """Concrete functions that read the weights as stored.
 
-    @tf.function
-    def corpus_style(self, text):
-        translation, score = self.translator.translate_tensor(text, "corpus")
-        return {"translation": translation, "score": score}
+        Args:
+            jit_compile: compile the searches with XLA.
+            functions: functions of a `GraphTranslation` and tensors, with the specifications of
+                the latter, by name.
+        """
+        shared = self._translation(jit_compile) if self._stored is None else None
 
-    @tf.function
-    def attention(self, text):
-        source_tokens, target_tokens, attention = self.translator.attention_tensor(text)
-        return {
-            "source_tokens": source_tokens,
-            "target_tokens": target_tokens,
-            "attention": attention,
-        }
+        def concrete(function, *specifications):
+            @tf.function(autograph=False)
+            def with_weights(*inputs):
+                if shared is not None:
+                    return function(shared, *inputs)
+                # A search sees tensors of the graph it was made in alone: one for each function.
+                full = [tf.cast(stored, tf.float32) for stored in self._stored]
+                with keras.StatelessScope(list(zip(self._variables(), full, strict=True))):
+                    return function(self._translation(jit_compile), *inputs)
+
+            return with_weights.get_concrete_function(*specifications)
+
+        return {name: concrete(*parts) for name, parts in functions.items()}

@@ -135,7 +135,8 @@ class Decoder(TransformerStack):
         Args:
             context: output of the encoder, ``(batch, source, d_model)``.
             context_mask: which positions of it are real, ``(batch, source)`` bool.
-            beam_size: number of hypotheses of each row that are decoded side by side.
+            beam_size: number of hypotheses of each row that are decoded side by side; a tensor
+                stands for several.
 
         Returns:
             nested tensors: ``context``, constant, the cross-attention keys and values of every
@@ -153,7 +154,7 @@ class Decoder(TransformerStack):
         batch, heads, key_dim = tf.shape(keys)[0], keys.shape[1], keys.shape[3]
         empty = tf.zeros((batch * heads, 0, key_dim), keys.dtype)
         steps = {"keys_values": [(empty, empty) for _ in self.dec_layers]}
-        if beam_size > 1:
+        if tf.is_tensor(beam_size) or beam_size > 1:
             steps["past"] = tf.zeros((batch, beam_size, 0), tf.bool)
         return {"context": {"keys_values": keys_values, "mask": context_mask}, "steps": steps}
 

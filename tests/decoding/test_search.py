@@ -296,6 +296,17 @@ def test_room_grows_when_it_is_full(model, source):
         )
 
 
+def test_a_source_may_be_as_long_as_the_model_allows(model, source):
+    """Though sizes of compiled programs double beyond that."""
+    reach = model.max_length
+    assert reach & (reach - 1)  # no such size
+    longest = np.tile(source[:1, 1:9], (1, 20))[:, :reach]
+    for size in (reach, reach - 9):
+        plain = found_by(model, longest[:, :size], limit=9)
+        compiled = found_by(model, longest[:, :size], limit=9, jit_compile=True)
+        assert_same_tokens(compiled, plain)
+
+
 def test_one_trace_serves_every_shape(model, source):
     search = make_search(model, **BEAM, min_length=1)
     for rows, length in ((1, 3), (2, 5), (6, 9), (3, 4)):

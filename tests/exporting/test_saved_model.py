@@ -11,6 +11,9 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from keras_transformer.errors import InputError
 from keras_transformer.exporting import export
+from keras_transformer.exporting.model_card import model_card
+from keras_transformer.exporting.saved_model import _ServingModule
+from keras_transformer.exporting.warm_up import write_warm_up_requests
 from keras_transformer.translation import ExportedTranslator
 from keras_transformer.translator import Translator
 
@@ -18,10 +21,10 @@ STRANGER = """
 import json, sys
 import tensorflow as tf, tensorflow_text
 signatures = tf.saved_model.load(sys.argv[1]).signatures
-answers = {"serving_default": [], "corpus_style": []}
+answers = {"serving_default": [], "corpus_style": [], "serving_xla": []}
 for batch in json.load(sys.stdin):
     for name in answers:
-        answer = signatures[name](tf.constant(batch, tf.string))
+        answer = signatures[name](text=tf.constant(batch, tf.string))
         answers[name].append([text.decode() for text in answer["translation"].numpy()])
 assert not any(name.startswith("keras_transformer") for name in sys.modules)
 print(json.dumps(answers))
@@ -41,7 +44,8 @@ def lines(tiny_corpus):
 def test_a_strangers_process_gets_the_live_models_answers(exported, tiny_run, lines, tmp_path):
     moved = tmp_path / "moved"
     moved.symlink_to(exported)
-    batches = [lines[:1], lines[:7], lines, [], ["", "  ", "日本語 🙂", "[END] \x07"]]
+    long = " ".join(lines[:12])
+    batches = [lines[:1], lines[:7], lines, [], ["", "  ", "日本語 🙂", "[END] \x07", long]]
     done = subprocess.run(
         [sys.executable, "-c", STRANGER, str(moved)],
         input=json.dumps(batches),
@@ -52,7 +56,8 @@ def test_a_strangers_process_gets_the_live_models_answers(exported, tiny_run, li
     )
     assert done.returncode == 0, done.stderr
     answers = json.loads(done.stdout)
-    for name, style in (("serving_default", "human"), ("corpus_style", "corpus")):
+    styles = {"serving_default": "human", "corpus_style": "corpus", "serving_xla": "human"}
+    for name, style in styles.items():
         assert answers[name] == [
             [translation.text for translation in tiny_run.translator.translate(batch, style=style)]
             for batch in batches
@@ -81,27 +86,190 @@ def test_the_loaded_export_answers_as_the_run_does(exported, tiny_run, lines):
     ]
 
 
-def test_nothing_in_it_must_be_compiled(exported):
+def reachable_nodes(meta_graph, signature):
+    """All nodes that run when a signature is called, those of functions included."""
+    functions = {
+        function.signature.name: function for function in meta_graph.graph_def.library.function
+    }
+    nodes = {node.name: node for node in meta_graph.graph_def.node}
+    names = [part.name for part in meta_graph.signature_def[signature].outputs.values()]
+    waiting, seen, called = [name.split(":")[0] for name in names], set(), set()
+    found = []
+
+    def visit(node):
+        found.append(node)
+        for value in node.attr.values():
+            for called_name in [value.func.name, *(func.name for func in value.list.func)]:
+                if called_name and called_name not in called:
+                    called.add(called_name)
+                    for inner in functions[called_name].node_def:
+                        visit(inner)
+
+    while waiting:
+        name = waiting.pop().lstrip("^").split(":")[0]
+        if name not in seen:
+            seen.add(name)
+            visit(nodes[name])
+            waiting.extend(nodes[name].input)
+    return found, [functions[name] for name in called]
+
+
+def test_only_the_compiled_twins_must_be_compiled(exported):
     """TensorFlow Serving refuses functions that must be compiled by XLA."""
     content = SavedModel.FromString((exported / "saved_model.pb").read_bytes())
-    functions = content.meta_graphs[0].graph_def.library.function
-    assert len(functions) > 10
-    for function in functions:
-        for name in ("_XlaMustCompile", "_XlaCompile"):
-            assert not function.attr[name].b, function.signature.name
-        assert not any(node.op in ("PyFunc", "EagerPyFunc") for node in function.node_def)
+    [meta_graph] = content.meta_graphs
+    plain = {"serving_default", "corpus_style", "translate_beam", "attention", "tokenize"}
+    compiled = {"serving_xla", "corpus_style_xla", "translate_beam_xla", "attention_xla"}
+    assert set(meta_graph.signature_def) - {"__saved_model_init_op"} == plain | compiled
+    for signature in plain | compiled:
+        nodes, functions = reachable_nodes(meta_graph, signature)
+        assert len(nodes) > 5
+        assert not any(node.op in ("PyFunc", "EagerPyFunc", "PyFuncStateless") for node in nodes)
+        must_compile = any(
+            part.attr[name].b
+            for part in nodes + functions
+            for name in ("_XlaMustCompile", "_XlaCompile")
+        )
+        assert must_compile == (signature in compiled), signature
 
 
-def test_versions_count_up_and_the_highest_is_loaded(exported, tiny_run, monkeypatch):
+def test_the_compiled_twins_give_the_same(exported, lines):
+    plain, compiled = ExportedTranslator(exported), ExportedTranslator(exported, jit_compile=True)
+    long = " ".join(lines[:12])
+    for options in ({"attention": True}, {"style": "corpus"}, {"beam_size": 3, "n_best": 3}):
+        for one, two in zip(
+            plain.translate([*lines[:5], "", long], **options),
+            compiled.translate([*lines[:5], "", long], **options),
+            strict=True,
+        ):
+            assert one.text == two.text
+            assert one.score == pytest.approx(two.score, abs=1e-3)
+            if options.get("attention"):
+                np.testing.assert_allclose(one.attention, two.attention, atol=1e-4)
+            if "n_best" in options:
+                assert [other.text for other in one.alternatives] == [
+                    other.text for other in two.alternatives
+                ]
+
+
+def test_the_beams_of_an_export_are_the_live_models(exported, tiny_run, lines):
+    loaded = Translator.load(exported)
+    texts = [*lines[:7], "", " ".join(lines[:12]), "日本語"]
+    for options in (
+        {"beam_size": 1},
+        {"beam_size": 4, "n_best": 4},
+        {"beam_size": 3, "length_penalty": 0.0},
+        {"beam_size": 2, "max_length": 4},
+    ):
+        live = tiny_run.translator.translate(texts, **options)
+        for one, two in zip(live, loaded.translate(texts, **options), strict=True):
+            assert one.text == two.text
+            assert one.score == pytest.approx(two.score, abs=1e-3)
+            assert one.normalized_score == pytest.approx(two.normalized_score, abs=1e-3)
+            assert [other.text for other in one.alternatives or []] == [
+                other.text for other in two.alternatives or []
+            ]
+
+
+def test_what_an_export_cannot_do_is_refused(exported, lines):
+    loaded = Translator.load(exported)
+    for options in ({"sampling": True}, {"beam_size": 2, "style": "corpus"}, {"beam_size": 0}):
+        with pytest.raises(InputError, match=next(iter(options))):
+            loaded.translate(lines[:2], **options)
+    with pytest.raises(InputError, match="n_best"):
+        loaded.translate(lines[:2], beam_size=2, n_best=3)
+
+
+def test_tokens_are_those_of_the_tokenizer(exported, tiny_run, lines):
+    tokenize = tf.saved_model.load(str(exported)).signatures["tokenize"]
+    answer = tokenize(text=tf.constant(lines[:5]))
+    tokenizer = tiny_run.translator.tokenizers.source
+    ids = tokenizer.tokenize(tf.constant(lines[:5]))
+    np.testing.assert_array_equal(answer["ids"], ids.to_tensor())
+    np.testing.assert_array_equal(answer["tokens"], tokenizer.lookup(ids).to_tensor())
+
+
+def test_half_the_bytes_give_nearly_the_same_scores(exported, tiny_run, lines, tmp_path):
+    half = export(tiny_run.translator, tmp_path / "half", weights="float16", compiled=False)
+
+    def size(folder):
+        return (folder / "variables" / "variables.data-00000-of-00001").stat().st_size
+
+    assert size(half) < 0.6 * size(exported)
+    full = ExportedTranslator(exported).translate(lines)
+    halved = ExportedTranslator(half).translate(lines)
+    same = [(one, two) for one, two in zip(full, halved, strict=True) if one.text == two.text]
+    assert len(same) > 0.8 * len(lines)
+    assert max(abs(one.score - two.score) for one, two in same) < 0.1
+    assert any(one.score != two.score for one, two in same)
+    with pytest.raises(InputError, match="without programs for XLA"):
+        ExportedTranslator(half, jit_compile=True)
+    with pytest.raises(ValueError, match="got 'int3'"):
+        export(tiny_run.translator, tmp_path / "other", weights="int3")
+
+
+def test_what_stands_beside_the_model(exported, tiny_run):
+    card = (exported / "README.md").read_text()
+    assert "# Translation from pt to en" in card
+    assert f"{tiny_run.translator.transformer.count_params():,}" in card
+    extra = json.loads((exported / "assets.extra" / "keras_transformer.json").read_text())
+    assert extra["max_source_length"] == tiny_run.translator.max_source_length
+    assert not list(exported.rglob("*.tmp*"))
+
+
+def test_the_card_of_a_run_tells_of_its_training_and_scores(tiny_run, tmp_path):
+    translator = Translator.load(tiny_run.folder)
+    metric = {"score": 12.345, "signature": "nrefs:1|tok:13a"}
+    scores = dict.fromkeys(("bleu", "bleu_none", "chrf"), metric)
+    scores |= {"sentences": 1193, "test_set": "the test set"}
+    card = model_card(translator, tmp_path, [scores])
+    assert "corpus: `tiny`" in card
+    assert "200 steps" in card
+    assert "| the test set, 1,193 sentences | BLEU | 12.35 | `nrefs:1 tok:13a` |" in card
+
+
+def test_the_warm_up_requests_are_ones_the_model_answers(exported):
+    predict_log = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+    loaded = tf.saved_model.load(str(exported))
+    asked = set()
+    records = tf.data.TFRecordDataset(str(exported / "assets.extra" / "tf_serving_warmup_requests"))
+    for record in records.as_numpy_iterator():
+        request = predict_log.PredictionLog.FromString(record).predict_log.request
+        inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
+        asked.add(request.model_spec.signature_name)
+        inputs = {name: tf.constant(value) for name, value in inputs.items()}
+        loaded.signatures[request.model_spec.signature_name](**inputs)
+    assert asked == {"serving_default", "corpus_style", "attention", "tokenize", "translate_beam"}
+
+
+def test_without_the_protos_the_warm_up_is_left_out(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_serving", None)
+    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
+    with pytest.warns(UserWarning, match=r"keras_transformer\[serve\]"):
+        write_warm_up_requests(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_versions_count_up_and_the_highest_is_loaded(
+    exported, tiny_run, monkeypatch, pretended_saving
+):
     folder = exported.parent
     assert exported.name == "1"
-    monkeypatch.setattr(tf.saved_model, "save", lambda module, path, signatures: _pretend(path))
     assert export(tiny_run.translator, folder, version=9).name == "9"
     assert export(tiny_run.translator, folder).name == "10"
     opened = []
-    monkeypatch.setattr(ExportedTranslator, "__init__", lambda self, path: opened.append(path))
+    monkeypatch.setattr(
+        ExportedTranslator, "__init__", lambda self, path, jit_compile: opened.append(path)
+    )
     Translator.load(folder)
     assert opened == [folder / "10"]
+
+
+@pytest.fixture
+def pretended_saving(monkeypatch):
+    """Saving writes a file that says so, at once."""
+    monkeypatch.setattr(_ServingModule, "signatures", lambda self, compiled: {})
+    monkeypatch.setattr(tf.saved_model, "save", lambda module, path, signatures: _pretend(path))
 
 
 def _pretend(path):
@@ -109,8 +277,7 @@ def _pretend(path):
         file.write("pretended")
 
 
-def test_a_version_is_overwritten_only_when_asked(tiny_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(tf.saved_model, "save", lambda module, path, signatures: _pretend(path))
+def test_a_version_is_overwritten_only_when_asked(tiny_run, tmp_path, pretended_saving):
     version = tmp_path / "model" / "1"
     version.mkdir(parents=True)
     (version / "saved_model.pb").write_text("precious")
@@ -122,7 +289,7 @@ def test_a_version_is_overwritten_only_when_asked(tiny_run, tmp_path, monkeypatc
     assert [path.name for path in version.parent.iterdir()] == ["1"]
 
 
-def test_a_failed_export_leaves_what_was_there(tiny_run, tmp_path, monkeypatch):
+def test_a_failed_export_leaves_what_was_there(tiny_run, tmp_path, monkeypatch, pretended_saving):
     version = tmp_path / "model" / "1"
     version.mkdir(parents=True)
     (version / "saved_model.pb").write_text("precious")
@@ -141,7 +308,7 @@ def test_a_failed_export_leaves_what_was_there(tiny_run, tmp_path, monkeypatch):
 def test_a_folder_that_cannot_be_written_is_named(tiny_run, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
-        export(tiny_run.translator, tmp_path / "file" / "model")
+        export(tiny_run.translator, tmp_path / "file" / "model")  # before anything is traced
 
 
 def test_a_saved_model_of_another_kind_is_refused(tmp_path):

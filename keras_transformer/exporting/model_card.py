@@ -1,0 +1,118 @@
+"""The card of an exported model: what it is, what it learned from, how good it is."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import tensorflow as tf
+
+from keras_transformer.config import config_from_json
+
+
+def model_card(translator, folder: Path, scores: Sequence[dict]) -> str:
+    """A card in Markdown.
+
+    Args:
+        translator: what is exported. If it was loaded from a run, the card tells of the run.
+        folder: where the model lies already, for its size.
+        scores: what `evaluate` gave, each with the name of its ``test_set``.
+    """
+    tokenizers, model = translator.tokenizers, translator.transformer
+    languages = f"{tokenizers.source_language} to {tokenizers.target_language}"
+    sections = [
+        f"# Translation from {languages}",
+        "A Transformer exported by keras_transformer as a TensorFlow SavedModel: strings in, "
+        "strings out.",
+        "## Use",
+        _USE,
+        "## Model",
+        _table(
+            {
+                "parameters": f"{model.count_params():,}",
+                "size of the weights": f"{_size(folder / 'variables') / 1e6:,.1f} MB",
+                "vocabulary": f"{int(tokenizers.source.get_vocab_size()):,} source tokens, "
+                f"{int(tokenizers.target.get_vocab_size()):,} target tokens",
+                "longest text": f"{translator.max_source_length} tokens; longer ones are "
+                "translated in pieces",
+                "search": _search(translator.decoding),
+                "TensorFlow": tf.__version__,
+            }
+        ),
+    ]
+    if translator.folder is not None:
+        sections += _training(translator.folder)
+    sections += ["## Scores", _scores(scores), "## Limits", _LIMITS]
+    return "\n\n".join(sections) + "\n"
+
+
+_USE = """```python
+import tensorflow as tf
+import tensorflow_text  # the version that belongs to this tensorflow
+
+model = tf.saved_model.load("path/of/this/folder")
+answer = model.signatures["serving_default"](text=tf.constant(["um texto."]))
+print(answer["translation"].numpy()[0].decode(), answer["score"].numpy()[0])
+```
+
+`saved_model_cli show --all` lists the other signatures."""
+
+_LIMITS = """- It translates text like that it was trained on; other subjects and styles go worse.
+- A translation can be fluent and wrong: names, numbers and negations deserve a second look.
+- What is unfair in the training texts can come back in the translations.
+- Several sentences are translated as one text, without regard to what stood before it."""
+
+
+def _training(folder: Path) -> list[str]:
+    """What the run folder tells: the data and how the model learned from it."""
+    run = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    recipe = config_from_json(folder / "config.json").training
+    corpus, licence = run.get("dataset", "unknown"), run.get("licence", "unknown")
+    facts = {"corpus": f"`{corpus}`", "licence of its texts": licence}
+    metrics = folder / "metrics.json"
+    if metrics.is_file():
+        found = json.loads(metrics.read_text(encoding="utf-8"))
+        names = {"train_pairs": "training pairs", "dropped_pairs": "pairs left out as too long"}
+        facts |= {label: f"{found[name]:,}" for name, label in names.items() if name in found}
+        facts |= {
+            name.replace("_", " "): f"{found[name]:.4g}"
+            for name in ("validation_loss", "validation_masked_accuracy", "validation_bleu")
+            if name in found
+        }
+        if {"steps", "seconds"} <= found.keys():
+            minutes = found["seconds"] / 60
+            facts["training"] = f"{found['steps']:,} steps in {minutes:,.0f} minutes"
+    facts |= {
+        "precision": recipe.dtype,
+        "label smoothing": recipe.label_smoothing,
+        "seed": recipe.seed,
+    }
+    return ["## Training", _table(facts)]
+
+
+def _scores(scores: Sequence[dict]) -> str:
+    if not scores:
+        return "None were given when this was exported."
+    lines = ["| test set | metric | score | signature |", "| --- | --- | --- | --- |"]
+    for found in scores:
+        test_set = f"{found['test_set']}, {found['sentences']:,} sentences"
+        for metric, label in (("bleu", "BLEU"), ("bleu_none", "BLEU"), ("chrf", "chrF2")):
+            value = found[metric]
+            signature = value["signature"].replace("|", " ")  # bars are columns here
+            lines.append(f"| {test_set} | {label} | {value['score']:.2f} | `{signature}` |")
+    return "\n".join(lines)
+
+
+def _search(config) -> str:
+    if config.sampling:
+        return f"sampling, temperature {config.temperature}"
+    if config.beam_size == 1:
+        return "greedy"
+    return f"beam of {config.beam_size}, length penalty {config.length_penalty}"
+
+
+def _table(facts: dict[str, object]) -> str:
+    return "\n".join(f"- {label}: {value}" for label, value in facts.items())
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
