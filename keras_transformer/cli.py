@@ -380,6 +380,60 @@ def export(model_path, output, version, form, weights, score_files, quantization
     click.echo(written)
 
 
+_SERVING = {
+    "name": {"help": "Of the model in paths and requests; the folder's unless given."},
+    "host": {"help": "Address to listen on; unless given, only this machine can reach it."},
+    "port": {"type": int, "help": "Of REST and the page; 8501 unless given."},
+    "grpc_port": {"type": int, "help": "Of gRPC; 8500 unless given."},
+    "max_batch_size": {"type": int, "help": "Most texts translated together; 64."},
+    "max_batch_bytes": {"type": int, "help": "Most bytes of a batch with its padding; 32768."},
+    "batch_timeout_ms": {"type": float, "help": "How long a text waits for others; 5."},
+    "max_queue": {"type": int, "help": "Most texts that wait; 1024. More are turned away."},
+    "max_texts": {"type": int, "help": "Most texts of a request; 256."},
+    "max_characters": {"type": int, "help": "Of a text; 5000."},
+    "max_body_bytes": {"type": int, "help": "Of a request; 1048576."},
+    "max_beam_size": {"type": int, "help": "Highest beam size of a request; 16."},
+    "deadline": {"type": float, "help": "Seconds until a request is given up; 30."},
+    "drain_seconds": {"type": float, "help": "Seconds to finish what was accepted; 30."},
+    "poll_seconds": {"type": float, "help": "Seconds between looks for new versions; 5."},
+    "workers": {"type": int, "help": "Batches at a time; the number of cores unless given."},
+}
+
+
+def _serving_options(command):
+    """Adds the options of the server; those that are given arrive as keyword arguments."""
+    for name, settings in reversed(_SERVING.items()):
+        command = click.option(f"--{name.replace('_', '-')}", name, **settings)(command)
+    return command
+
+
+@main.command()
+@click.option(
+    "--saved-model",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The folder above the versions, such as saved_models/NAME.",
+)
+@_serving_options
+@click.option("--no-grpc", is_flag=True, help="Serve REST and the page alone.")
+@click.option(
+    "--compile/--no-compile",
+    "compiled",
+    default=True,
+    show_default=True,
+    help="Use the signatures compiled by XLA, where the model has them.",
+)
+@click.option("--json-logs", is_flag=True, help="One JSON object a line.")
+def serve(saved_model, no_grpc, compiled, json_logs, **options):
+    """Serve an exported model: a page at /, TensorFlow Serving's REST and gRPC interfaces."""
+    from keras_transformer.serving import serve as run
+
+    options = {name: value for name, value in options.items() if value is not None}
+    if no_grpc:
+        options["grpc_port"] = None
+    run(saved_model, **options, compile=compiled, json_logs=json_logs)
+
+
 @main.command()
 @_MODEL_OPTION
 @click.option(

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import tensorflow as tf
 
 from keras_transformer.data.tokenizers import detokenize
@@ -161,6 +162,15 @@ def _joined(texts, owners, count):
     return tf.transpose(tf.reshape(joined, (n, count)))
 
 
+def variables_of(model) -> list[tf.Variable]:
+    """The variables of a model, for a module to save in its place.
+
+    A SavedModel with a whole Keras model inside holds every variable twice, and TensorFlow Serving,
+    which loads it as a graph of TensorFlow 1, restores the ones that nothing uses.
+    """
+    return [v.value if isinstance(v, keras.Variable) else v for v in model.variables]
+
+
 class ExportTranslator(tf.Module):
     """A translator ready for `tf.saved_model.save`, as in the tutorial.
 
@@ -173,8 +183,13 @@ class ExportTranslator(tf.Module):
 
     def __init__(self, translator):
         super().__init__()
-        self.translator = translator
+        self.tokenizers = translator.tokenizers
+        self.weights = variables_of(translator.transformer)
         self._translation = GraphTranslation(translator, jit_compile=bool(translator.jit_compile))
+
+    @property
+    def translator(self):
+        return self._translation.translator
 
     @tf.function(input_signature=[tf.TensorSpec(None, tf.string)])
     def __call__(self, sentence):

@@ -1,5 +1,6 @@
 """Export to a SavedModel: strings in, strings out, nothing of this package needed to run it."""
 
+import functools
 from pathlib import Path
 
 import keras
@@ -9,7 +10,7 @@ from keras_transformer.exporting.model_card import model_card
 from keras_transformer.exporting.versions import write_version
 from keras_transformer.exporting.warm_up import write_warm_up_requests
 from keras_transformer.files import make_folder, write_json, write_text
-from keras_transformer.graph_translation import GraphTranslation
+from keras_transformer.graph_translation import GraphTranslation, variables_of
 
 WEIGHTS = ("float32", "float16")
 """How weights can be stored."""
@@ -94,15 +95,13 @@ class _ServingModule(tf.Module):
     def __init__(self, translator, weights):
         super().__init__()
         self.tokenizers = translator.tokenizers
-        model = translator.transformer
-        self._stored = None
-        if weights == "float32":
-            self.transformer = model
-        else:
-            self._stored = [tf.Variable(tf.cast(v, weights), name=v.name) for v in model.variables]
-        # A module saves what its attributes hold: functions hide the model with its full weights.
-        self._translation = lambda compiled: GraphTranslation(translator, jit_compile=compiled)
-        self._variables = lambda: model.variables
+        self.weights = variables_of(translator.transformer)
+        self._as_they_are = weights == "float32"
+        if not self._as_they_are:
+            self.weights = [
+                tf.Variable(tf.cast(v, weights), name=v.name.split(":")[0]) for v in self.weights
+            ]
+        self._translation = functools.partial(GraphTranslation, translator)
 
     def signatures(self, compiled) -> dict:
         """Concrete functions by the names of their signatures."""
@@ -134,7 +133,7 @@ class _ServingModule(tf.Module):
             functions: functions of a `GraphTranslation` and tensors, with the specifications of
                 the latter, by name.
         """
-        shared = self._translation(jit_compile) if self._stored is None else None
+        shared = self._translation(jit_compile=jit_compile) if self._as_they_are else None
 
         def concrete(function, *specifications):
             @tf.function(autograph=False)
@@ -142,9 +141,11 @@ class _ServingModule(tf.Module):
                 if shared is not None:
                     return function(shared, *inputs)
                 # A search sees tensors of the graph it was made in alone: one for each function.
-                full = [tf.cast(stored, tf.float32) for stored in self._stored]
-                with keras.StatelessScope(list(zip(self._variables(), full, strict=True))):
-                    return function(self._translation(jit_compile), *inputs)
+                translation = self._translation(jit_compile=jit_compile)
+                full = [tf.cast(stored, tf.float32) for stored in self.weights]
+                variables = translation.translator.transformer.variables
+                with keras.StatelessScope(list(zip(variables, full, strict=True))):
+                    return function(translation, *inputs)
 
             return with_weights.get_concrete_function(*specifications)
 

@@ -64,6 +64,35 @@ def test_a_strangers_process_gets_the_live_models_answers(exported, tiny_run, li
         ]
 
 
+AS_TENSORFLOW_SERVING_LOADS_IT = """
+import json, sys
+import tensorflow as tf, tensorflow_text
+with tf.compat.v1.Session(graph=tf.Graph()) as session:
+    graph = tf.compat.v1.saved_model.load(session, ["serve"], sys.argv[1])
+    signature = graph.signature_def["serving_default"]
+    answer = session.run(
+        signature.outputs["translation"].name,
+        {signature.inputs["text"].name: json.load(sys.stdin)},
+    )
+print(json.dumps([text.decode() for text in answer]))
+"""
+
+
+def test_a_session_of_tensorflow_1_gets_them_too(exported, tiny_run, lines):
+    """TensorFlow Serving loads it so."""
+    done = subprocess.run(
+        [sys.executable, "-c", AS_TENSORFLOW_SERVING_LOADS_IT, str(exported)],
+        input=json.dumps(lines[:9]),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [
+        translation.text for translation in tiny_run.translator.translate(lines[:9])
+    ]
+
+
 def test_the_loaded_export_answers_as_the_run_does(exported, tiny_run, lines):
     loaded = Translator.load(exported)
     assert isinstance(loaded, ExportedTranslator)
