@@ -1,0 +1,296 @@
+"""The HTTP side: TensorFlow Serving's REST paths, health, metrics and the page.
+
+GET  /v1/models/NAME[/versions/N]            state of the versions
+GET  /v1/models/NAME[/versions/N]/metadata   signatures
+POST /v1/models/NAME[/versions/N]:predict    answers
+GET  /healthz /readyz /metrics               for whoever runs the server
+GET  /                                       translate in the browser
+"""
+
+import asyncio
+import re
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from keras_transformer.serving import rest_json
+from keras_transformer.serving.failures import Failure, Kind
+from keras_transformer.serving.metrics import CONTENT_TYPE
+from keras_transformer.serving.service import Service
+
+STATIC = Path(__file__).parent / "static"
+
+_MODEL_PATH = re.compile(
+    r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d{1,18})|/labels/(?P<label>[^/:]+))?"
+    r"(?P<rest>/metadata|:predict|:classify|:regress)?"
+)
+_REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+_PAGE = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+_CLIENT_GONE = 499  # as other servers count it
+_LARGE = 20_000  # numbers; writing so many as JSON would hold up the other requests
+_BODIES_IN_MEMORY = 64  # of the largest allowed size, of all requests together
+
+
+def make_app(service: Service):
+    """The ASGI application."""
+    return _Observed(
+        _Models(service),  # without Starlette's layers, which take as long as all the rest here
+        Starlette(
+            routes=[
+                Route("/healthz", _always(lambda: JSONResponse({"status": "live"}))),
+                Route("/readyz", _always(lambda: _readiness(service))),
+                Route("/metrics", _always(lambda: _metrics(service))),
+                Route("/page/config.json", _always(lambda: _page_config(service))),
+                Route("/", _always(lambda: FileResponse(STATIC / "index.html", headers=_PAGE))),
+                Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),
+            ],
+            exception_handlers={404: _as_json, 405: _as_json},
+        ),
+        service,
+    )
+
+
+def _always(answer):
+    """An endpoint that does not look at the request, and is too quick to need a thread."""
+
+    async def endpoint(request: Request) -> Response:
+        return answer()
+
+    return endpoint
+
+
+async def _as_json(request: Request, error) -> Response:
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+def _readiness(service: Service) -> Response:
+    if service.ready:
+        return JSONResponse({"status": "ready", "version": service.versions.current.version})
+    status = "stopping" if service.draining else "loading"
+    return JSONResponse({"status": status}, 503)
+
+
+def _metrics(service: Service) -> Response:
+    return Response(service.metrics.page(), headers={"Content-Type": CONTENT_TYPE})
+
+
+def _page_config(service: Service) -> Response:
+    model = service.versions.current
+    if model is None:
+        failure = Failure(Kind.UNAVAILABLE, "no version is loaded yet.", retry_after=2)
+        return _failed(failure)
+    about = {key: model.about.get(key) for key in ("source_language", "target_language")}
+    return JSONResponse(
+        {
+            "model": service.settings.name,
+            "version": model.version,
+            "max_characters": service.settings.max_characters,
+            **about,
+        }
+    )
+
+
+def _failed(failure: Failure, headers=None) -> Response:
+    headers = dict(headers or {})
+    if failure.retry_after is not None:
+        headers["Retry-After"] = str(failure.retry_after)
+    return Response(
+        rest_json.error_body(failure), failure.kind.http_status, headers, "application/json"
+    )
+
+
+class _Models:
+    """What stands under /v1/models."""
+
+    def __init__(self, service: Service):
+        self._service = service
+        self._bodies = 0  # bytes of requests whose end has not come
+
+    async def __call__(self, scope, receive, send):
+        request = Request(scope, receive)
+        event = scope["kt.event"]
+        try:
+            response = await self._answer(request, event)
+        except Failure as failure:
+            event["error"] = failure.message
+            if failure.kind.http_status != 404:
+                self._service.metrics.rejected.labels(failure.kind.name.lower()).inc()
+            response = _failed(failure)
+            if failure.kind in (Kind.TOO_LARGE, Kind.SLOW_CLIENT):
+                response.headers["Connection"] = "close"  # the rest of the body is not read
+        except ClientDisconnect:
+            event["error"] = "the client has gone"
+            response = Response(status_code=_CLIENT_GONE)  # not read by anyone, but counted
+        if self._service.draining:
+            response.headers["Connection"] = "close"
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request, event: dict) -> Response:
+        path = request.scope["path"]
+        match = _MODEL_PATH.fullmatch(path)
+        if match is None:
+            raise Failure(Kind.NOT_FOUND, f"Malformed request: {request.method} {path}")
+        name, rest = match["name"], match["rest"]
+        event["path"] = {None: "status", "/metadata": "metadata"}.get(rest, (rest or "")[1:])
+        if request.method != ("POST" if (rest or "").startswith(":") else "GET"):
+            raise Failure(Kind.WRONG_METHOD, f"Malformed request: {request.method} {path}")
+        if match["label"] is not None:
+            raise Failure(
+                Kind.NOT_FOUND, f"version label {match['label']!r}: versions go by number here."
+            )
+        version = None if match["version"] is None else int(match["version"])
+        if rest is None:
+            message = rest_json.status_message(self._service.statuses(name, version))
+            return Response(rest_json.message_body(message), media_type="application/json")
+        if rest == "/metadata":
+            with self._service.using(name, version) as model:
+                message = rest_json.metadata_message(name, model)
+            return Response(rest_json.message_body(message), media_type="application/json")
+        if rest != ":predict":
+            raise Failure(Kind.NOT_OFFERED, f"{rest[1:]} is not offered: use predict.")
+        self._service.check_room()  # before any work on a request that will not be answered
+        with self._service.accepted():
+            return await self._predict(request, name, version, event)
+
+    async def _predict(self, request: Request, name: str, version: int | None, event: dict):
+        service = self._service
+        deadline = service.deadline()
+        body = await self._body(request, deadline)
+        with service.using(name, version) as model:
+            content = rest_json.parse_body(body)
+            signature = model.signature(rest_json.signature_name(content))
+            inputs, row_format = rest_json.read_inputs(content, signature)
+            event |= {
+                "version": model.version,
+                "signature": signature.name,
+                "texts": len(inputs.texts),
+            }
+            outputs = await _unless_gone(
+                request, service.predict(model, signature, inputs, deadline)
+            )
+        if sum(values.size for values in outputs.values()) > _LARGE:
+            answer = await asyncio.to_thread(
+                rest_json.write_outputs, outputs, row_format=row_format
+            )
+        else:
+            answer = rest_json.write_outputs(outputs, row_format=row_format)
+        return Response(answer, media_type="application/json")
+
+    async def _body(self, request: Request, deadline: float) -> bytes:
+        """The whole body, if it is no larger than allowed; whatever its Content-Length says."""
+        most = self._service.settings.max_body_bytes
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise Failure(Kind.WRONG_ENCODING, "send the body without a Content-Encoding.")
+        announced = request.headers.get("content-length", "0")
+        too_large = Failure(Kind.TOO_LARGE, f"the body has more than {most} bytes: send less.")
+        if announced.isdecimal() and int(announced) > most:
+            raise too_large
+        body = bytearray()
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout_at(loop.time() + deadline - time.monotonic()):
+                async for chunk in request.stream():
+                    if len(body) + len(chunk) > most:
+                        raise too_large
+                    if self._bodies + len(chunk) > most * _BODIES_IN_MEMORY:
+                        raise Failure(
+                            Kind.OVERLOADED, "too many requests are being sent.", retry_after=1
+                        )
+                    body += chunk
+                    self._bodies += len(chunk)
+        except TimeoutError:
+            raise Failure(Kind.SLOW_CLIENT, "the body did not come in time.") from None
+        finally:
+            self._bodies -= len(body)
+        return bytes(body)
+
+
+async def _unless_gone(request: Request, prediction):
+    """Waits for a prediction, or gives it up when the client closes the connection."""
+    prediction = asyncio.ensure_future(prediction)
+    gone = asyncio.ensure_future(request.receive())  # after the body only the end can come
+    try:
+        await asyncio.wait({prediction, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not prediction.done():
+            raise ClientDisconnect
+        return prediction.result()
+    finally:
+        for task in (prediction, gone):
+            if not task.done():
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+
+class _Observed:
+    """Numbers, times, counts and logs requests; errors nobody expected become answers."""
+
+    def __init__(self, models: "_Models", others, service: Service):
+        self._models = models
+        self._others = others
+        self._service = service
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "http":
+            raise RuntimeError(f"only HTTP is served, not {scope['type']}")
+        started = time.perf_counter()
+        path = scope["path"]
+        event = scope["kt.event"] = {"path": _label(path)}
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
+        identity = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        status = None
+
+        async def observed_send(message):
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-request-id", identity.encode("latin-1")),
+                ]
+            await send(message)
+
+        try:
+            app = self._models if path.startswith("/v1/") else self._others
+            await app(scope, receive, observed_send)
+        except Exception as error:
+            self._service.log.error("request failed", id=identity, exc_info=error)
+            event["error"] = f"{type(error).__name__}: {error}"
+            if status is None:
+                failure = Failure(Kind.INTERNAL, "the server failed; its log says why.")
+                await _failed(failure)(scope, receive, observed_send)
+        finally:
+            seconds = time.perf_counter() - started
+            label = event.pop("path")
+            status = status or _CLIENT_GONE
+            self._service.metrics.observe_request("rest", label, str(status), seconds)
+            if label != "probe":
+                self._service.log.info(
+                    "request",
+                    id=identity,
+                    method=scope["method"],
+                    url=path,
+                    status=status,
+                    milliseconds=round(seconds * 1000, 1),
+                    **event,
+                )
+
+
+def _label(path: str) -> str:
+    """What a path is counted as, until more is known of it."""
+    if path in ("/healthz", "/readyz", "/metrics"):
+        return "probe"
+    return "page" if path == "/" or path.startswith(("/static/", "/page/")) else "other"

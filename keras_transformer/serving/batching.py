@@ -1,0 +1,336 @@
+"""Texts of several requests, translated together.
+
+Texts wait in groups: those of one group run the same function with the same parameters. When a
+worker is free it takes a batch of the group whose first text has waited longest: that text, and
+others of like length, for a batch takes as long as its longest text. Which of them is a weighing
+of two losses, small batches and padding; see `best_window`. Since the longest waiting text always
+goes along, nobody starves.
+
+All bookkeeping happens in the event loop; only models run in threads. So there are no locks.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from keras_transformer.serving.failures import Failure, Kind
+from keras_transformer.serving.signatures import Outputs, Part, join_parts
+
+_OVERHEAD_ROWS = 6
+"""A batch costs as much time as if it had so many rows more, for there is work that rows share."""
+
+_OVERHEAD_BYTES = 16
+"""A text costs as much as if it were so much longer: its start and end, and what is encoded."""
+
+Run = Callable[[Sequence[bytes]], Outputs]
+"""Translates a batch; called in a thread."""
+
+
+@dataclass(eq=False)
+class Work:
+    """The texts of one request.
+
+    Attributes:
+        group: texts of equal groups may share a batch; ``None`` for no other's.
+        run: translates a batch of texts of this group.
+        texts: UTF-8.
+        deadline: on the clock of `time.monotonic`, when nobody waits for the answer any more.
+        rows_factor: rows that one text stands for inside the model, such as the size of a beam.
+        row_buckets: numbers of rows, ascending, to the next of which the model pads a batch; none
+            where it runs batches as they are.
+    """
+
+    group: Hashable
+    run: Run
+    texts: Sequence[bytes]
+    deadline: float
+    rows_factor: int = 1
+    row_buckets: tuple[int, ...] = ()
+    answer: asyncio.Future = field(init=False)
+    waiting: dict["_Item", None] = field(init=False, default_factory=dict)
+    parts: list[Part] = field(init=False, default_factory=list)
+    missing: int = field(init=False, default=0)
+
+
+@dataclass(eq=False, slots=True)
+class _Item:
+    """What cannot be divided further: one text, or a whole request that shares no batch."""
+
+    work: Work
+    positions: Sequence[int]
+    size: int  # bytes of the longest text
+    since: float
+
+
+class Batcher:
+    """Puts texts of several requests into batches and runs these in threads.
+
+    Args:
+        workers: batches at a time.
+        max_batch_size: most texts of a batch.
+        max_batch_bytes: most bytes of a batch, its texts padded to the longest one. A longer text
+            gets a batch of its own.
+        batch_timeout: seconds that a text waits for others while a worker is free.
+        max_queue: most texts that wait.
+        observe: called with the number of texts and the seconds of each batch.
+    """
+
+    def __init__(
+        self,
+        *,
+        workers: int,
+        max_batch_size: int,
+        max_batch_bytes: int,
+        batch_timeout: float,
+        max_queue: int,
+        observe: Callable[[int, float], object] = lambda texts, seconds: None,
+    ):
+        self._max_batch_size = max_batch_size
+        self._max_batch_bytes = max_batch_bytes
+        self._batch_timeout = batch_timeout
+        self._max_queue = max_queue
+        self._observe = observe
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="model")
+        self._workers = self._free_workers = workers
+        self._groups: dict[Hashable, dict[_Item, None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._texts_per_second = 0.0
+        self.queued = 0
+
+    async def translate(self, work: Work) -> Outputs:
+        """Waits for the outputs of a request.
+
+        Cancelling this takes the texts that still wait out of the queue.
+
+        Raises:
+            Failure: when there is no room in the queue, the deadline passes or the model fails.
+        """
+        self.check_room(len(work.texts))
+        loop = asyncio.get_running_loop()
+        work.answer = loop.create_future()
+        self._put(work)
+        self._dispatch()
+        try:
+            async with asyncio.timeout_at(loop.time() + work.deadline - time.monotonic()):
+                return await work.answer
+        except TimeoutError:
+            raise Failure(Kind.DEADLINE, "the deadline passed before the answer.") from None
+        finally:
+            self._withdraw(work)
+
+    def check_room(self, texts: int) -> None:
+        """Raises `Failure` unless so many texts more can wait."""
+        if self.queued + texts > self._max_queue:
+            raise Failure(
+                Kind.OVERLOADED,
+                f"{self.queued} texts wait already: try again later, or with fewer texts.",
+                retry_after=self._seconds_of_queue(),
+            )
+
+    def close(self) -> None:
+        """Lets running batches end; nothing may be submitted any more."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _seconds_of_queue(self) -> int:
+        """How long the texts that wait now will take, for clients to come back after."""
+        if not self._texts_per_second:
+            return 1
+        return min(max(math.ceil(self.queued / self._texts_per_second), 1), 60)
+
+    def _put(self, work: Work) -> None:
+        now = time.monotonic()
+        if work.group is None:
+            longest = max(map(len, work.texts), default=0)
+            items = [_Item(work, range(len(work.texts)), longest, now)]
+        else:
+            items = [_Item(work, (i,), len(text), now) for i, text in enumerate(work.texts)]
+        work.missing = len(items)
+        work.waiting = dict.fromkeys(items)
+        group = work if work.group is None else work.group
+        self._groups.setdefault(group, {}).update(work.waiting)
+        self.queued += len(work.texts)
+
+    def _withdraw(self, work: Work) -> None:
+        """Takes what still waits out of the queue: nobody wants the answer."""
+        for item in list(work.waiting):
+            self._remove(item)
+
+    def _remove(self, item: _Item) -> None:
+        work = item.work
+        key = work if work.group is None else work.group
+        group = self._groups[key]
+        del group[item], work.waiting[item]
+        if not group:
+            del self._groups[key]
+        self.queued -= len(item.positions)
+
+    def _dispatch(self) -> None:
+        """Gives batches to free workers, now or when the first text has waited long enough."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._groups and (self._free_workers > 0 or self._runs_ahead()):
+            now = time.monotonic()
+            ready, earliest = None, math.inf
+            for group in self._groups.values():
+                first = next(iter(group))
+                full = first.work.group is None or len(group) >= self._most_rows(first.work)
+                due = first.since if full else first.since + self._batch_timeout
+                earliest = min(earliest, due)
+                if due <= now and (ready is None or first.since < next(iter(ready)).since):
+                    ready = group
+            if ready is None:
+                self._timer = asyncio.get_running_loop().call_later(earliest - now, self._dispatch)
+                return
+            self._start(self._take(ready))
+
+    def _runs_ahead(self) -> bool:
+        """Whether to make a batch before a worker is free, for it to go on without waiting.
+
+        When many requests come, this event loop is late to hear that a worker has ended. But a
+        batch made later is a better one, so this is done only if there are texts enough for more.
+        """
+        return self._free_workers == 0 and self.queued > 2 * self._max_batch_size
+
+    def _most_rows(self, work: Work) -> int:
+        return max(self._max_batch_size // work.rows_factor, 1)
+
+    def _take(self, group: dict[_Item, None]) -> list[_Item]:
+        """The batch to run next, taken out of its group."""
+        first = next(iter(group))
+        if first.work.group is None:
+            batch = [first]
+        else:
+            items = sorted(group, key=lambda item: item.size)
+            start, end = best_window(
+                [item.size for item in items],
+                items.index(first),
+                most_rows=self._most_rows(first.work),
+                most_bytes=self._max_batch_bytes,
+                row_buckets=first.work.row_buckets,
+            )
+            batch = items[start:end]
+        for item in batch:
+            self._remove(item)
+        return batch
+
+    def _start(self, batch: list[_Item]) -> None:
+        self._free_workers -= 1
+        loop = asyncio.get_running_loop()
+        running = loop.run_in_executor(self._threads, _run_batch, batch)
+
+        def finished(running: asyncio.Future):
+            if running.cancelled():  # closed
+                return
+            results, seconds = running.result()
+            self._note_speed(batch, seconds)
+            self._free_workers += 1
+            self._hand_out(results)
+            self._dispatch()
+
+        running.add_done_callback(finished)
+
+    def _note_speed(self, batch: list[_Item], seconds: float) -> None:
+        texts = sum(len(item.positions) for item in batch)
+        busy = self._workers - max(self._free_workers, 0)
+        speed = busy * texts / max(seconds, 1e-6)
+        self._texts_per_second = 0.8 * self._texts_per_second + 0.2 * speed
+        self._observe(texts, seconds)
+
+    def _hand_out(self, results: dict[Work, Outputs | Part | Exception]) -> None:
+        for work, result in results.items():
+            if work.answer.done():  # its client has gone, or another batch failed
+                continue
+            if isinstance(result, Exception):
+                work.answer.set_exception(result)
+            elif work.group is None:
+                work.answer.set_result(result)
+            else:
+                work.parts.append(result)
+                work.missing -= len(result.positions)
+                if not work.missing:
+                    work.answer.set_result(join_parts(work.parts, len(work.texts)))
+
+
+def best_window(
+    sizes: Sequence[int],
+    must: int,
+    *,
+    most_rows: int,
+    most_bytes: int,
+    row_buckets: Sequence[int] = (),
+) -> tuple[int, int]:
+    """Which of the waiting texts to translate together.
+
+    A batch of `n` texts takes about ``(n + overhead) * longest``, where `n` is what the model pads
+    it to. Of all windows with the text that must be in it the one with most texts for its time is
+    taken.
+
+    Args:
+        sizes: of the waiting texts, ascending, bytes.
+        must: index of the text that has waited longest.
+        most_rows: of a batch.
+        most_bytes: of a batch, padded.
+        row_buckets: numbers of rows that batches are padded to, ascending, if they are.
+
+    Returns:
+        first index, and the index after the last.
+    """
+    best, window = -1.0, (must, must + 1)
+    for end in range(must + 1, min(must + most_rows, len(sizes)) + 1):
+        longest = sizes[end - 1]
+        room = min(end, most_rows, most_bytes // max(longest, 1))
+        if end - room > must:  # too long to go along with
+            break
+        for rows in (room, *(bucket for bucket in row_buckets if end - must <= bucket < room)):
+            padded = next((bucket for bucket in row_buckets if bucket >= rows), rows)
+            rate = rows / (padded + _OVERHEAD_ROWS) / (longest + _OVERHEAD_BYTES)
+            if rate > best:
+                best, window = rate, (end - rows, end)
+    return window
+
+
+def _run_batch(batch: list[_Item]) -> tuple[dict[Work, Outputs | Part | Exception], float]:
+    """Runs a batch in a worker's thread.
+
+    Returns:
+        what each request gets, and the seconds that this took.
+    """
+    started = time.monotonic()
+    works = list(dict.fromkeys(item.work for item in batch))
+    try:
+        results = _run_together(batch)
+    except Exception as error:
+        results = {works[0]: _as_failure(error)}
+        if len(works) > 1:  # a request that breaks a shared batch breaks alone
+            results = {}
+            for work in works:
+                results |= _run_batch([item for item in batch if item.work is work])[0]
+    return results, time.monotonic() - started
+
+
+def _run_together(batch: list[_Item]) -> dict[Work, Outputs | Part]:
+    texts = [item.work.texts[i] for item in batch for i in item.positions]
+    outputs = batch[0].work.run(texts)
+    if batch[0].work.group is None:
+        return {batch[0].work: outputs}
+    if any(len(values) != len(texts) for values in outputs.values()):
+        raise Failure(Kind.INTERNAL, "the model did not give one row for each text.")
+    rows: dict[Work, tuple[list[int], list[int]]] = {}
+    for row, item in enumerate(batch):
+        in_batch, in_request = rows.setdefault(item.work, ([], []))
+        in_batch.append(row)
+        in_request.append(item.positions[0])
+    return {
+        work: Part(in_request, {name: values[in_batch] for name, values in outputs.items()})
+        for work, (in_batch, in_request) in rows.items()
+    }
+
+
+def _as_failure(error: Exception) -> Failure:
+    if isinstance(error, Failure):
+        return error
+    return Failure(Kind.INTERNAL, f"the server failed: {type(error).__name__}: {error}")

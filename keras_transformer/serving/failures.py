@@ -1,0 +1,44 @@
+"""What can go wrong with a request, said once for HTTP and gRPC."""
+
+from enum import Enum
+
+
+class Kind(Enum):
+    """Kinds of failures: the status of HTTP and the name of gRPC's code."""
+
+    INVALID = (400, "INVALID_ARGUMENT")
+    NOT_FOUND = (404, "NOT_FOUND")
+    WRONG_METHOD = (405, "UNIMPLEMENTED")
+    SLOW_CLIENT = (408, "DEADLINE_EXCEEDED")
+    TOO_LARGE = (413, "INVALID_ARGUMENT")
+    WRONG_ENCODING = (415, "INVALID_ARGUMENT")
+    INTERNAL = (500, "INTERNAL")
+    NOT_OFFERED = (501, "UNIMPLEMENTED")
+    OVERLOADED = (503, "RESOURCE_EXHAUSTED")
+    UNAVAILABLE = (503, "UNAVAILABLE")
+    DEADLINE = (504, "DEADLINE_EXCEEDED")
+
+    def __init__(self, http_status: int, grpc_code: str):
+        self.http_status = http_status
+        self.grpc_code = grpc_code
+
+
+class Failure(Exception):
+    """A request that gets an error for an answer.
+
+    Args:
+        kind: one of `Kind`.
+        message: for the client: what is wrong, and the remedy where there is one.
+        retry_after: whole seconds after which another try makes sense, if one does.
+    """
+
+    def __init__(self, kind: Kind, message: str, *, retry_after: int | None = None):
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.retry_after = retry_after
+
+
+def invalid(message: str) -> Failure:
+    """The failure of a request that is wrong in itself."""
+    return Failure(Kind.INVALID, message)

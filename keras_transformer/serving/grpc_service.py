@@ -1,0 +1,270 @@
+"""The gRPC side: TensorFlow Serving's PredictionService and ModelService, and health."""
+
+import math
+import time
+import uuid
+from contextlib import contextmanager
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from tensorflow.core.framework import tensor_pb2, types_pb2
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from keras_transformer.errors import InputError
+from keras_transformer.serving.failures import Failure, Kind, invalid
+from keras_transformer.serving.rest_json import metadata_message, status_message
+from keras_transformer.serving.service import Inputs, Service
+from keras_transformer.serving.signatures import Signature, Tensor
+
+_MOST_CALLS = 4096  # at a time; further ones get RESOURCE_EXHAUSTED
+
+
+class GrpcServer:
+    """Both services and health on one port, in the running event loop.
+
+    Args:
+        service: what answers.
+        address: such as ``127.0.0.1:8500``; port 0 takes a free one.
+
+    Raises:
+        InputError: when the port cannot be had.
+    """
+
+    def __init__(self, service: Service, address: str):
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.so_reuseport", 0),  # else two servers share a port without noticing
+                ("grpc.max_receive_message_length", service.settings.max_body_bytes),
+                ("grpc.max_send_message_length", -1),
+            ],
+            maximum_concurrent_rpcs=_MOST_CALLS,
+        )
+        observed = _Observed(service)
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+            _PredictionService(service, observed), self._server
+        )
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+            _ModelService(service, observed), self._server
+        )
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        try:
+            self.port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise InputError(
+                f"{address}: gRPC cannot listen there: give another --grpc-port."
+            ) from error
+
+    async def start(self) -> None:
+        """Begins to answer; health says not yet."""
+        await self.set_serving(False)
+        await self._server.start()
+
+    async def set_serving(self, serving: bool) -> None:
+        """What health says from now on."""
+        status = health_pb2.HealthCheckResponse.ServingStatus
+        for name in ("", "tensorflow.serving.PredictionService"):
+            await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
+
+    async def stop(self, seconds: float) -> None:
+        """Takes no more calls, and lets running ones end for so long."""
+        await self._server.stop(seconds)
+
+
+class _Observed:
+    """Counts and logs calls, and turns failures into gRPC's codes."""
+
+    def __init__(self, service: Service):
+        self._service = service
+
+    @contextmanager
+    def call(self, path: str, context):
+        """A call; what is put into the dictionary that this yields is logged."""
+        service = self._service
+        started = time.perf_counter()
+        event: dict = {}
+        code = "OK"
+        try:
+            yield event
+        except Failure as failure:
+            code = failure.kind.grpc_code
+            event["error"] = failure.message
+            if failure.kind is not Kind.NOT_FOUND:
+                service.metrics.rejected.labels(failure.kind.name.lower()).inc()
+            raise
+        except Exception as error:
+            code = "INTERNAL"
+            event["error"] = f"{type(error).__name__}: {error}"
+            service.log.error("request failed", exc_info=error)
+            raise Failure(Kind.INTERNAL, "the server failed; its log says why.") from error
+        except BaseException:  # the client has gone
+            code = "CANCELLED"
+            raise
+        finally:
+            seconds = time.perf_counter() - started
+            service.metrics.observe_request("grpc", path, code, seconds)
+            service.log.info(
+                "request",
+                id=_request_id(context),
+                method="gRPC",
+                url=path,
+                status=code,
+                milliseconds=round(seconds * 1000, 1),
+                **event,
+            )
+
+
+class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    def __init__(self, service: Service, observed: _Observed):
+        self._service = service
+        self._observed = observed
+
+    async def Predict(self, request, context):
+        try:
+            with self._observed.call("predict", context) as event:
+                return await self._predict(request, context, event)
+        except Failure as failure:
+            await _abort(context, failure)
+
+    async def _predict(self, request, context, event: dict) -> predict_pb2.PredictResponse:
+        service = self._service
+        left = context.time_remaining()
+        deadline = service.deadline(None if left is None else max(left, 0.0))
+        with service.accepted(), service.using(*_wanted(request.model_spec)) as model:
+            signature = model.signature(request.model_spec.signature_name)
+            wanted = set(request.output_filter)
+            if unknown := wanted - signature.outputs.keys():
+                names = ", ".join(signature.outputs)
+                raise invalid(f"output_filter {sorted(unknown)}: the outputs are {names}.")
+            inputs = _read_inputs(request.inputs, signature, service)
+            event |= {
+                "version": model.version,
+                "signature": signature.name,
+                "texts": len(inputs.texts),
+            }
+            outputs = await service.predict(model, signature, inputs, deadline)
+            response = predict_pb2.PredictResponse()
+            response.model_spec.name = service.settings.name
+            response.model_spec.version.value = model.version
+            response.model_spec.signature_name = signature.name
+            for name, values in outputs.items():
+                if not wanted or name in wanted:
+                    response.outputs[name].CopyFrom(_tensor_proto(values))
+            return response
+
+    async def GetModelMetadata(self, request, context):
+        try:
+            with self._observed.call("metadata", context):
+                return self._metadata(request)
+        except Failure as failure:
+            await _abort(context, failure)
+
+    def _metadata(self, request) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        if list(request.metadata_field) != ["signature_def"]:
+            raise invalid('metadata_field must be just "signature_def".')
+        with self._service.using(*_wanted(request.model_spec)) as model:
+            return metadata_message(self._service.settings.name, model)
+
+    async def Classify(self, request, context):
+        await self._not_offered(context)
+
+    async def Regress(self, request, context):
+        await self._not_offered(context)
+
+    async def MultiInference(self, request, context):
+        await self._not_offered(context)
+
+    async def _not_offered(self, context):
+        await _abort(context, Failure(Kind.NOT_OFFERED, "is not offered: use Predict."))
+
+
+class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
+    def __init__(self, service: Service, observed: _Observed):
+        self._service = service
+        self._observed = observed
+
+    async def GetModelStatus(self, request, context):
+        try:
+            with self._observed.call("status", context):
+                return self._status(request)
+        except Failure as failure:
+            await _abort(context, failure)
+
+    def _status(self, request) -> get_model_status_pb2.GetModelStatusResponse:
+        return status_message(self._service.statuses(*_wanted(request.model_spec)))
+
+    async def HandleReloadConfigRequest(self, request, context):
+        await _abort(
+            context, Failure(Kind.NOT_OFFERED, "is not offered: new versions are found by looking.")
+        )
+
+
+async def _abort(context, failure: Failure):
+    if failure.retry_after is not None:
+        context.set_trailing_metadata((("retry-after", str(failure.retry_after)),))
+    await context.abort(grpc.StatusCode[failure.kind.grpc_code], failure.message)
+
+
+def _request_id(context) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == "x-request-id" and isinstance(value, str) and len(value) <= 64:
+            return value
+    return uuid.uuid4().hex
+
+
+def _wanted(spec: model_pb2.ModelSpec) -> tuple[str, int | None]:
+    """Name and version that a request is for."""
+    if spec.HasField("version_label"):
+        raise Failure(
+            Kind.NOT_FOUND, f"version label {spec.version_label!r}: versions go by number here."
+        )
+    return spec.name, spec.version.value if spec.HasField("version") else None
+
+
+def _read_inputs(protos, signature: Signature, service: Service) -> Inputs:
+    if protos.keys() != signature.inputs.keys():
+        raise invalid(f"the inputs must be {sorted(signature.inputs)}, not {sorted(protos)}.")
+    text = protos[signature.text]
+    sizes = [dim.size for dim in text.tensor_shape.dim]
+    if text.dtype != types_pb2.DT_STRING or len(sizes) != 1 or sizes[0] < 0:
+        raise invalid(f'"{signature.text}" must be a vector of strings.')
+    service.check_count(sizes[0])  # before anything of that size is made
+    scalars = {
+        name: _scalar(name, tensor, protos[name]) for name, tensor in signature.scalars.items()
+    }
+    return Inputs(_array(signature.text, text).tolist(), scalars)
+
+
+def _scalar(name: str, tensor: Tensor, proto: tensor_pb2.TensorProto) -> np.generic:
+    expected = types_pb2.DataType.Value(tensor.dtype)
+    if proto.dtype != expected or math.prod(dim.size for dim in proto.tensor_shape.dim) != 1:
+        raise invalid(f'"{name}" must be one {tensor.dtype}.')
+    try:
+        return tensor.scalar(_array(name, proto).ravel()[0])
+    except ValueError as error:
+        raise invalid(f'"{name}" {error}.') from error
+
+
+def _array(name: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
+    try:
+        return tf.make_ndarray(proto)
+    except Exception as error:  # several, for the several ways of contradicting itself
+        raise invalid(f'"{name}" is no proper tensor: {error}.') from error
+
+
+def _tensor_proto(values: np.ndarray) -> tensor_pb2.TensorProto:
+    if values.dtype != object:
+        return tf.make_tensor_proto(values)
+    shape = {"dim": [{"size": size} for size in values.shape]}
+    return tensor_pb2.TensorProto(
+        dtype=types_pb2.DT_STRING, tensor_shape=shape, string_val=values.ravel().tolist()
+    )

@@ -1,0 +1,137 @@
+"""One version of an exported model in memory."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_text  # noqa: F401  its operations are in the graphs
+
+from keras_transformer.errors import InputError
+from keras_transformer.files import reason_of
+from keras_transformer.serving.failures import Failure, Kind, invalid
+from keras_transformer.serving.signatures import (
+    DEFAULT_SIGNATURE,
+    Outputs,
+    Signature,
+    read_signatures,
+)
+
+ABOUT_FILE = Path("assets.extra", "keras_transformer.json")
+"""In the version's folder: what an export says of itself."""
+
+COMPILED_ROWS = (1, 4, 16, 64, 256)
+"""What compiled searches pad a batch to: XLA needs a program for each number of rows."""
+
+_PLACES = ("Graph execution error", "Detected at node", "<stack traces", "[[{{", "(0)", "(1)")
+
+
+class LoadedModel:
+    """One version of an exported model in memory. Several threads may run it at a time.
+
+    Args:
+        folder: of the version.
+        compile: run the twins of the signatures that XLA compiles, where there are any.
+
+    Attributes:
+        version: its number.
+        declared: the signatures as the SavedModel declares them.
+        signatures: the same, by name.
+        compiled: names of the signatures for which a twin is run.
+        about: what the export says of itself.
+        users: how many requests it is kept in memory for.
+
+    Raises:
+        InputError: when it cannot be loaded.
+    """
+
+    def __init__(self, folder: Path, *, compile: bool = True):
+        self.version = int(folder.name)
+        self.declared, self.signatures = read_signatures(folder)
+        try:
+            # Kept, for the variables live as long as this object.
+            self._loaded = tf.saved_model.load(str(folder))
+            functions = dict(self._loaded.signatures)
+        except Exception as error:  # whatever a damaged folder brings about
+            raise InputError(f"{folder}: cannot be loaded ({reason_of(error)}).") from error
+        twins = {name: functions.get(_twin_name(name)) for name in functions} if compile else {}
+        self.compiled = frozenset(name for name, twin in twins.items() if twin is not None)
+        self._functions = functions | {name: twins[name] for name in self.compiled}
+        self.about = _about(folder)
+        self.users = 0
+
+    def row_buckets(self, signature: Signature) -> tuple[int, ...]:
+        """Numbers of rows that a batch is padded to inside the model, if it is."""
+        return COMPILED_ROWS if signature.name in self.compiled else ()
+
+    @property
+    def default_signatures(self) -> list[Signature]:
+        """Signatures that answer requests, those asked for without a name first, without twins."""
+        twins = {_twin_name(name) for name in self._functions}
+        names = sorted(self._functions.keys() - twins, key=lambda name: name != DEFAULT_SIGNATURE)
+        return [
+            signature
+            for name in names
+            if (signature := self.signatures.get(name)) is not None and signature.text is not None
+        ]
+
+    def signature(self, name: str) -> Signature:
+        """The signature of that name, or the default one for no name.
+
+        Raises:
+            Failure: when there is none or it does not take just texts and scalars.
+        """
+        name = name or DEFAULT_SIGNATURE
+        signature = self.signatures.get(name)
+        if signature is None or name not in self._functions:
+            names = ", ".join(sorted(self._functions))
+            raise invalid(f'signature_name "{name}" is not one of this model\'s: {names}.')
+        if signature.text is None:
+            raise Failure(
+                Kind.NOT_OFFERED,
+                f'signature "{name}" takes other tensors than one vector of strings and scalars.',
+            )
+        return signature
+
+    def run(
+        self, signature: Signature, texts: Sequence[bytes], scalars: Mapping[str, np.generic]
+    ) -> Outputs:
+        """Runs a signature on a batch.
+
+        Raises:
+            Failure: when the model refuses the inputs or breaks.
+        """
+        inputs = {name: tf.constant(value) for name, value in scalars.items()}
+        inputs[signature.text] = tf.constant(list(texts), tf.string, shape=[len(texts)])
+        try:
+            outputs = self._functions[signature.name](**inputs)
+            return {name: tensor.numpy() for name, tensor in outputs.items()}
+        except tf.errors.InvalidArgumentError as error:
+            raise invalid(f"the model refuses the inputs: {_first_line(error)}") from error
+        except tf.errors.ResourceExhaustedError as error:
+            raise Failure(Kind.OVERLOADED, "the model ran out of memory.", retry_after=1) from error
+        except Exception as error:
+            raise Failure(Kind.INTERNAL, f"the model failed: {_first_line(error)}") from error
+
+
+def _about(folder: Path) -> dict:
+    """What the export says of itself, such as its languages; nothing where it says nothing."""
+    try:
+        about = json.loads((folder / ABOUT_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return about if isinstance(about, dict) else {}
+
+
+def _twin_name(name: str) -> str:
+    """What the signature compiled by XLA is called."""
+    return "serving_xla" if name == DEFAULT_SIGNATURE else f"{name}_xla"
+
+
+def _first_line(error: Exception) -> str:
+    """What went wrong, without the places in the graph that TensorFlow names before and after."""
+    message = str(getattr(error, "message", None) or error)
+    lines = [line.strip() for line in message.splitlines()]
+    telling = [line for line in lines if line and not line.startswith(_PLACES)]
+    return telling[0] if telling else type(error).__name__

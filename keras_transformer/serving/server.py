@@ -1,0 +1,175 @@
+"""Starts the server, and stops it without losing a request."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import time
+
+import uvicorn
+
+from keras_transformer.errors import InputError
+from keras_transformer.files import reason_of
+from keras_transformer.serving.app import make_app
+from keras_transformer.serving.grpc_service import GrpcServer
+from keras_transformer.serving.logs import make_log
+from keras_transformer.serving.metrics import Metrics
+from keras_transformer.serving.service import Service
+from keras_transformer.serving.settings import Settings
+from keras_transformer.serving.versions import check_folder
+
+_TURNING_AWAY = 0.5
+"""Seconds for which a stopping server still says so to new requests, even when it has none."""
+
+_SENDING = 5  # seconds for the last answers to reach their clients
+
+
+def run(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT.
+
+    Raises:
+        InputError: when the folder is wrong, a port is in use or no version can be loaded.
+    """
+    check_folder(settings.saved_model)
+    listener = _listen(settings.host, settings.port)
+    with contextlib.closing(listener):
+        asyncio.run(_Server(settings, listener).run())
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that accepts connections from now on."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise InputError(
+            f"{host}: is no address of this machine ({reason_of(error)}): give another --host."
+        ) from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise InputError(
+            f"{host}:{port}: cannot listen there ({reason_of(error)}): give another --port."
+        ) from error
+    return listener
+
+
+class _HttpServer(uvicorn.Server):
+    """uvicorn without its handling of signals, which knows nothing of gRPC."""
+
+    def capture_signals(self):
+        return contextlib.nullcontext()
+
+
+class _Server:
+    """Both interfaces, the versions and the signals, in one event loop."""
+
+    def __init__(self, settings: Settings, listener: socket.socket):
+        self._settings = settings
+        self._listener = listener
+        self._log = make_log(json_logs=settings.json_logs)
+
+    async def run(self) -> None:
+        """Serves until told to stop."""
+        self._stop = asyncio.Event()
+        self._force = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal)
+        self._service = Service(self._settings, Metrics(), self._log)
+        self._grpc = None
+        if self._settings.grpc_port is not None:
+            address = _address(self._settings.host, self._settings.grpc_port)
+            self._grpc = GrpcServer(self._service, address)
+        self._http = _HttpServer(
+            uvicorn.Config(
+                make_app(self._service),
+                http="auto",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="error",
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=_SENDING,
+            )
+        )
+        serving = asyncio.create_task(self._http.serve(sockets=[self._listener]))
+        serving.add_done_callback(lambda task: self._stop.set())  # should it ever fail
+        watching = None
+        try:
+            if self._grpc is not None:
+                await self._grpc.start()
+            self._log.info(
+                "listening",
+                rest=f"http://{_address(*self._listener.getsockname()[:2])}",
+                **({"grpc": self._grpc.port} if self._grpc is not None else {}),
+            )
+            if await self._load():
+                watching = asyncio.create_task(self._watch())
+                await self._stop.wait()
+                await self._drain()
+        finally:
+            if watching is not None:
+                watching.cancel()
+            self._http.should_exit = True
+            await serving
+            if self._grpc is not None:
+                await self._grpc.stop(_SENDING)
+            await asyncio.to_thread(self._service.close)
+        self._log.info("stopped")
+
+    def _on_signal(self) -> None:
+        """The first signal stops gracefully, the second at once."""
+        if self._stop.is_set():
+            self._force.set()
+        self._stop.set()
+
+    async def _load(self) -> bool:
+        """Loads the first version, and says whether that came about before a signal."""
+        loading = asyncio.create_task(self._service.versions.update())
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({loading, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not loading.done():
+            loading.cancel()
+            return False
+        loading.result()
+        if self._grpc is not None:
+            await self._grpc.set_serving(True)
+        self._log.info("ready", model=self._settings.name)
+        return True
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                await self._service.versions.watch(self._settings.poll_seconds)
+            except Exception as error:  # a server goes on with the version it has
+                self._log.error("looking for versions failed", exc_info=error)
+
+    async def _drain(self) -> None:
+        """Turns new requests away until those that were accepted are answered."""
+        self._service.draining = True
+        self._log.info("stopping", active=self._service.active)
+        if self._grpc is not None:
+            await self._grpc.set_serving(False)
+        begun = time.monotonic()
+        while not self._force.is_set():
+            passed = time.monotonic() - begun
+            idle = self._service.active == 0 and passed >= _TURNING_AWAY
+            if idle or passed >= self._settings.drain_seconds:
+                break
+            await asyncio.sleep(0.02)
+        if self._service.active:
+            self._log.warning("gave up requests", active=self._service.active)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

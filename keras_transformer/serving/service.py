@@ -1,0 +1,200 @@
+"""One request, from its inputs to its outputs, whatever interface it came by."""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from keras_transformer.serving.batching import Batcher, Work
+from keras_transformer.serving.failures import Failure, Kind, invalid
+from keras_transformer.serving.loaded_model import LoadedModel
+from keras_transformer.serving.metrics import Metrics
+from keras_transformer.serving.settings import Settings
+from keras_transformer.serving.signatures import Outputs, Signature
+from keras_transformer.serving.versions import State, Status, Versions
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a request gives a signature.
+
+    Attributes:
+        texts: UTF-8.
+        scalars: the other inputs by name.
+    """
+
+    texts: Sequence[bytes]
+    scalars: Mapping[str, np.generic]
+
+
+class Service:
+    """The model behind both interfaces.
+
+    Args:
+        settings: of the server.
+        metrics: to count in.
+        log: where versions are reported.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics, log):
+        self.settings = settings
+        self.metrics = metrics
+        self.log = log
+        self.draining = False
+        self.active = 0
+        self.versions = Versions(
+            settings.saved_model,
+            name=settings.name,
+            compile=settings.compile,
+            max_batch_size=settings.max_batch_size,
+            changed=self._version_changed,
+        )
+        self._batcher = Batcher(
+            workers=settings.workers,
+            max_batch_size=settings.max_batch_size,
+            max_batch_bytes=settings.max_batch_bytes,
+            batch_timeout=settings.batch_timeout_ms / 1000,
+            max_queue=settings.max_queue,
+            observe=metrics.observe_batch,
+        )
+        metrics.queued.set_function(lambda: self._batcher.queued)
+        metrics.active.set_function(lambda: self.active)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a version is loaded and new requests are taken."""
+        return self.versions.current is not None and not self.draining
+
+    def close(self) -> None:
+        """Ends the threads, once nothing is asked any more."""
+        self.versions.close()
+        self._batcher.close()
+
+    def accepted(self) -> "_Accepted":
+        """A context for each request to the model: while one is open the server does not stop.
+
+        Raises:
+            Failure: when the server is stopping.
+        """
+        return _Accepted(self)
+
+    def check_name(self, name: str) -> None:
+        """Raises `Failure` unless `name` is the served model's."""
+        if name != self.settings.name:
+            raise Failure(Kind.NOT_FOUND, f"Servable not found for request: Latest({name})")
+
+    def using(self, name: str, version: int | None) -> AbstractContextManager[LoadedModel]:
+        """The model of a request, kept in memory while the context is open.
+
+        Raises:
+            Failure: when there is no such model, or it is not available.
+        """
+        self.check_name(name)
+        return self.versions.using(version)
+
+    def statuses(self, name: str, version: int | None) -> dict[int, Status]:
+        """Of all known versions or of one, highest first.
+
+        Raises:
+            Failure: when there is no such model or version.
+        """
+        self.check_name(name)
+        known = dict(sorted(self.versions.statuses.items(), reverse=True))
+        if version is None:
+            return known
+        if version not in known:
+            raise self.versions.not_found(version)
+        return {version: known[version]}
+
+    async def predict(
+        self, model: LoadedModel, signature: Signature, inputs: Inputs, deadline: float
+    ) -> Outputs:
+        """Runs a signature on the texts of a request, together with those of others.
+
+        Args:
+            model: from `using`, whose context must stay open meanwhile.
+            signature: of that model.
+            inputs: as they came.
+            deadline: on the clock of `time.monotonic`.
+
+        Raises:
+            Failure: when a limit is passed, the queue is full, time runs out or the model fails.
+        """
+        self._check_limits(signature, inputs)
+        group = None
+        if signature.mergeable and inputs.texts:
+            group = (id(model), signature.name, *sorted(inputs.scalars.items()))
+        work = Work(
+            group=group,
+            run=partial(_run, model, signature, inputs.scalars),
+            texts=inputs.texts,
+            deadline=deadline,
+            rows_factor=int(inputs.scalars.get("beam_size", 1)),
+            row_buckets=model.row_buckets(signature),
+        )
+        outputs = await self._batcher.translate(work)
+        self.metrics.texts.labels(signature.name).inc(len(inputs.texts))
+        return outputs
+
+    def deadline(self, seconds: float | None = None) -> float:
+        """When a request that came now is given up, on the clock of `time.monotonic`."""
+        most = self.settings.deadline
+        return time.monotonic() + (most if seconds is None else min(seconds, most))
+
+    def check_room(self) -> None:
+        """Raises `Failure` when the queue is full."""
+        self._batcher.check_room(1)
+
+    def check_count(self, count: int) -> None:
+        """Raises `Failure` when a request has too many texts."""
+        if count > self.settings.max_texts:
+            raise Failure(
+                Kind.TOO_LARGE,
+                f"{count} texts in one request: give at most {self.settings.max_texts}.",
+            )
+
+    def _check_limits(self, signature: Signature, inputs: Inputs) -> None:
+        self.check_count(len(inputs.texts))
+        most = self.settings.max_characters
+        for number, text in enumerate(inputs.texts):
+            if len(text) > most and len(text.decode("utf-8", "replace")) > most:
+                raise invalid(f"text {number} has more than {most} characters: give shorter texts.")
+        for name, value in inputs.scalars.items():
+            if not np.isfinite(value):
+                raise invalid(f'"{name}" is {value}: give a finite number.')
+        beam_size = inputs.scalars.get("beam_size")
+        if beam_size is not None and not 1 <= beam_size <= self.settings.max_beam_size:
+            raise invalid(f'"beam_size" is {beam_size}: give 1 to {self.settings.max_beam_size}.')
+
+    def _version_changed(self, version: int, status: Status) -> None:
+        loaded = status.state in (State.AVAILABLE, State.UNLOADING)
+        if loaded:
+            self.metrics.version.labels(self.settings.name, version).set(1)
+        elif status.state is State.END:
+            if status.error:
+                self.metrics.failed_loads.inc()
+            else:
+                self.metrics.version.remove(self.settings.name, str(version))
+        log = self.log.error if status.error else self.log.info
+        error = {"error": status.error} if status.error else {}
+        log("version", version=version, state=status.state.name, **error)
+
+
+class _Accepted:
+    def __init__(self, service: Service):
+        self._service = service
+
+    def __enter__(self):
+        if self._service.draining:
+            raise Failure(Kind.UNAVAILABLE, "the server is stopping.", retry_after=1)
+        self._service.active += 1
+
+    def __exit__(self, *error):
+        self._service.active -= 1
+
+
+def _run(model: LoadedModel, signature: Signature, scalars, texts: Sequence[bytes]) -> Outputs:
+    return model.run(signature, texts, scalars)

@@ -1,0 +1,213 @@
+"""What goes in and out of an exported model, and how batches are taken apart.
+
+The server translates texts of several requests together. What makes that invisible is here: of
+each output it is known which axes are padded to the longest row of the batch, so that the rows of
+a request can be cut, or padded, to what the request alone would have given.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+
+from keras_transformer.errors import InputError
+from keras_transformer.files import reason_of
+
+DEFAULT_SIGNATURE = "serving_default"
+
+_NUMBERS = {
+    "DT_BOOL": np.bool_,
+    "DT_INT32": np.int32,
+    "DT_INT64": np.int64,
+    "DT_FLOAT": np.float32,
+    "DT_DOUBLE": np.float64,
+}
+
+Outputs = dict[str, np.ndarray]
+"""Tensors by name; strings as arrays of `bytes` objects."""
+
+# For each axis after the batch: the output of tokens that it goes along with, and how much longer
+# it is than these; or None where rows of equal parameters have equal sizes.
+_AXES: dict[str, tuple[tuple[str, int] | None, ...]] = {
+    "source_tokens": (("source_tokens", 0),),
+    "target_tokens": (("target_tokens", 0),),
+    "attention": (None, ("target_tokens", -1), ("source_tokens", 0)),
+    "tokens": (("tokens", 0),),
+    "ids": (("tokens", 0),),
+    "translations": (None,),
+    "scores": (None,),
+    "normalized_scores": (None,),
+}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Type and shape of an input or output.
+
+    Attributes:
+        dtype: TensorFlow's name of the type, such as ``DT_STRING``.
+        shape: sizes, ``None`` where any will do; ``None`` for any rank.
+    """
+
+    dtype: str
+    shape: tuple[int | None, ...] | None
+
+    def scalar(self, value) -> np.generic:
+        """A number as this input takes it.
+
+        Raises:
+            ValueError: when it takes no numbers, or none like this one.
+        """
+        numpy_type = _NUMBERS.get(self.dtype)
+        if numpy_type is None:
+            raise ValueError(f"takes no number but {self.dtype}")
+        truth = isinstance(value, bool | np.bool_)
+        whole = truth or isinstance(value, int | np.integer)
+        fits = truth if numpy_type is np.bool_ else not truth
+        if np.issubdtype(numpy_type, np.integer):
+            limits = np.iinfo(numpy_type)
+            fits = fits and whole and limits.min <= value <= limits.max
+        if not fits or not (whole or isinstance(value, float | np.floating)):
+            raise ValueError(f"takes one {numpy_type.__name__}, not {value!r}")
+        return numpy_type(value)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A function of an exported model.
+
+    Attributes:
+        name: such as ``serving_default``.
+        inputs: tensors by name.
+        outputs: tensors by name.
+    """
+
+    name: str
+    inputs: dict[str, Tensor]
+    outputs: dict[str, Tensor]
+
+    @cached_property
+    def text(self) -> str | None:
+        """The input that takes the texts; ``None`` unless it and scalars are all there are."""
+        vectors = [name for name, tensor in self.inputs.items() if tensor.shape != ()]
+        if len(vectors) != 1:
+            return None
+        tensor = self.inputs[vectors[0]]
+        fits = tensor.dtype == "DT_STRING" and tensor.shape in ((None,), None)
+        return vectors[0] if fits else None
+
+    @cached_property
+    def scalars(self) -> dict[str, Tensor]:
+        """The inputs that are parameters of the whole batch."""
+        return {name: tensor for name, tensor in self.inputs.items() if tensor.shape == ()}
+
+    @cached_property
+    def mergeable(self) -> bool:
+        """Whether texts of several requests can share a batch without showing in the answers."""
+        return all(_separable(name, tensor) for name, tensor in self.outputs.items())
+
+
+@dataclass
+class Part:
+    """Rows of a batch that belong to one request.
+
+    Attributes:
+        positions: of the rows in their request.
+        outputs: just these rows, as wide as the batch had them.
+    """
+
+    positions: Sequence[int]
+    outputs: Outputs
+
+
+def read_signatures(folder: Path) -> tuple[meta_graph_pb2.MetaGraphDef, dict[str, Signature]]:
+    """Reads what a SavedModel declares, without loading it.
+
+    Returns:
+        the graph for serving, without its nodes, and the signatures by name.
+
+    Raises:
+        InputError: when there is no readable SavedModel for serving.
+    """
+    path = folder / "saved_model.pb"
+    saved_model = saved_model_pb2.SavedModel()
+    try:
+        saved_model.ParseFromString(path.read_bytes())
+    except Exception as error:  # OSError, or the decoder's own
+        raise InputError(f"{path}: cannot be read ({reason_of(error)}): export again.") from error
+    graphs = [graph for graph in saved_model.meta_graphs if "serve" in graph.meta_info_def.tags]
+    if not graphs:
+        raise InputError(f'{path}: holds no graph tagged "serve": export again.')
+    declared = meta_graph_pb2.MetaGraphDef()
+    for name, definition in graphs[0].signature_def.items():
+        declared.signature_def[name].CopyFrom(definition)
+    signatures = {
+        name: Signature(
+            name,
+            {key: _tensor(info) for key, info in sorted(definition.inputs.items())},
+            {key: _tensor(info) for key, info in sorted(definition.outputs.items())},
+        )
+        for name, definition in declared.signature_def.items()
+    }
+    return declared, signatures
+
+
+def join_parts(parts: Sequence[Part], rows: int) -> Outputs:
+    """Puts the rows of a request together, padded no further than its own longest row.
+
+    Args:
+        parts: which have every position of the request once.
+        rows: of the request.
+    """
+    widths: dict[str, int] = {}
+    for part in parts:
+        for name in part.outputs.keys() & _TOKENS:
+            longest = int(_row_lengths(part.outputs[name]).max(initial=0))
+            widths[name] = max(widths.get(name, 0), longest)
+    joined = {}
+    for name, first in parts[0].outputs.items():
+        shape = [rows]
+        for axis, size in zip(_axes_of(name, first.ndim), first.shape[1:], strict=True):
+            tokens, longer = axis or (None, 0)
+            shape.append(max(widths[tokens] + longer, 0) if tokens in widths else size)
+        whole = np.zeros(shape, first.dtype)
+        if first.dtype == object:
+            whole.fill(b"")
+        for part in parts:
+            values = part.outputs[name][(slice(None), *map(slice, shape[1:]))]
+            whole[(np.asarray(part.positions, int), *map(slice, values.shape[1:]))] = values
+        joined[name] = whole
+    return joined
+
+
+_TOKENS = {axis[0] for axes in _AXES.values() for axis in axes if axis is not None}
+
+
+def _axes_of(name: str, rank: int) -> tuple[tuple[str, int] | None, ...]:
+    axes = _AXES.get(name, ())
+    return axes if len(axes) == rank - 1 else (None,) * (rank - 1)
+
+
+def _row_lengths(tokens: np.ndarray) -> np.ndarray:
+    """How long the rows ``(batch, length)`` are without the empty strings at their ends."""
+    present = tokens != b""
+    return np.where(present, np.arange(1, tokens.shape[1] + 1), 0).max(axis=1, initial=0)
+
+
+def _separable(name: str, tensor: Tensor) -> bool:
+    if tensor.shape is None or not tensor.shape or tensor.shape[0] is not None:
+        return False
+    if len(_AXES.get(name, ())) == len(tensor.shape) - 1:
+        return True
+    return None not in tensor.shape[1:]
+
+
+def _tensor(info: meta_graph_pb2.TensorInfo) -> Tensor:
+    shape = None
+    if not info.tensor_shape.unknown_rank:
+        shape = tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim)
+    return Tensor(types_pb2.DataType.Name(info.dtype), shape)

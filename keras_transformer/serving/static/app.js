@@ -1,0 +1,728 @@
+// The server's page: translation as you type, where the model looked, what else beam search found.
+//
+// It speaks TensorFlow Serving's REST API with its own origin and nothing else. Whatever the user
+// or the server wrote reaches the document as text nodes only, so it can never become markup.
+
+const TYPING_PAUSE = 250; // milliseconds without a keystroke before the text is sent
+const BEAM_PAUSE = 300; // more of them before the costlier beam search is asked for
+const MOST_TRIES = 8; // of a request that a busy server turned away
+const LONGEST_WAIT = 30; // seconds between two tries
+const MAP_LIMIT = 80; // tokens a side; every pair is a table cell, and too many make typing stutter
+const READOUT_WEIGHTS = 6;
+const NO_HYPOTHESIS = -1e8; // beam search pads with -1e9 where it found fewer than asked for
+
+const EXAMPLES = {
+  pt: [
+    "Ontem à noite li um livro sobre o fundo do mar.",
+    "A minha irmã mais nova quer ser cientista.",
+    "Não sei se isto é possível, mas temos de tentar.",
+    "Quantas pessoas vivem nesta cidade?",
+    "Quando era criança, achava que as estrelas falavam comigo.",
+  ],
+  en: [
+    "Last night I read a book about the bottom of the sea.",
+    "My youngest sister wants to be a scientist.",
+    "I don't know if this is possible, but we have to try.",
+    "How many people live in this city?",
+    "When I was a child, I thought that the stars talked to me.",
+  ],
+};
+
+const element = (id) => document.getElementById(id);
+const textBox = element("text");
+
+let config = null; // what page/config.json says, once it has arrived
+let answer = null; // {text, translation, score, attention: {source, target, heads}}
+let view = null; // the attention as it is drawn: {source, target, maps, shown}
+let chosenHead = 0; // index into view.maps; 0 is the average
+
+// ---------------------------------------------------------------------------------------- server
+
+/** What the server said instead of an answer; `retryAfter` (seconds) where it was only busy. */
+class AnswerError extends Error {
+  constructor(message, retryAfter = null) {
+    super(message);
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** What to tell the user; anything but the server's word is a surprise and goes to the console. */
+function messageOf(error) {
+  if (error instanceof AnswerError) return error.message;
+  console.error(error);
+  return `The answer cannot be shown: ${error.message}`;
+}
+
+/** Runs one task at a time: a new one, or `stop`, aborts the one before and its waiting. */
+class Newest {
+  stop() {
+    this.controller?.abort();
+  }
+
+  async start(delay, task) {
+    this.stop();
+    const controller = new AbortController();
+    this.controller = controller;
+    try {
+      await pause(delay, controller.signal);
+      await task(controller.signal);
+    } catch (error) {
+      if (!controller.signal.aborted) throw error;
+    }
+  }
+}
+
+function pause(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    }, { once: true });
+  });
+}
+
+async function fetchJson(url, options) {
+  let response;
+  try {
+    response = await fetch(url, options);
+  } catch (error) {
+    if (options.signal.aborted) throw error;
+    throw new AnswerError("The server cannot be reached; is it still running?");
+  }
+  const body = await response.text();
+  let value = null;
+  try {
+    value = JSON.parse(body);
+  } catch {
+    if (response.ok) throw new AnswerError("The server's answer is not JSON.");
+  }
+  if (response.ok) return value;
+  const reason = `The server answered ${response.status} ${response.statusText}`.trim();
+  const message = typeof value?.error === "string" ? value.error : `${reason}.`;
+  throw new AnswerError(message, response.status === 503 ? waitingTime(response) : null);
+}
+
+/** Seconds that Retry-After asks for, as a number or a date; one where it says nothing. */
+function waitingTime(response) {
+  const header = response.headers.get("Retry-After") ?? "1";
+  const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000;
+  return Number.isFinite(seconds) ? Math.min(Math.max(seconds, 0.2), LONGEST_WAIT) : 1;
+}
+
+/** Repeats `request` while the server is busy; `onBusy(seconds)` hears of each wait. */
+async function untilFree(request, signal, onBusy) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await request();
+    } catch (error) {
+      if (!(error.retryAfter > 0) || tries === MOST_TRIES) throw error;
+      onBusy(error.retryAfter);
+      await pause(error.retryAfter * 1000, signal);
+    }
+  }
+}
+
+/** The first (and only) row of each named output of a signature. */
+async function predict(signature, inputs, names, signal, onBusy) {
+  const request = () => fetchJson(`v1/models/${encodeURIComponent(config.model)}:predict`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ signature_name: signature, inputs }),
+    signal,
+  });
+  const outputs = (await untilFree(request, signal, onBusy))?.outputs;
+  signal.throwIfAborted();
+  for (const name of names) {
+    if (!Array.isArray(outputs?.[name])) {
+      const reason = `The signature “${signature}” gave no “${name}”`;
+      throw new AnswerError(`${reason}; export the model again.`);
+    }
+  }
+  return Object.fromEntries(names.map((name) => [name, outputs[name][0]]));
+}
+
+// ------------------------------------------------------------------------------------- attention
+
+function withoutPadding(tokens) {
+  return tokens.slice(0, tokens.findLastIndex((token) => token !== "") + 1);
+}
+
+/** Tokens and weights without padding; the target loses its start token, which nothing wrote. */
+function trimmedAttention({ source_tokens, target_tokens, attention }) {
+  const source = withoutPadding(source_tokens);
+  const target = withoutPadding(target_tokens).slice(1);
+  const heads = attention.map((head) => {
+    return head.slice(0, target.length).map((row) => row.slice(0, source.length));
+  });
+  return { source, target, heads };
+}
+
+function averageOf(heads) {
+  return heads[0].map((row, i) => row.map((_, j) => mean(heads.map((head) => head[i][j]))));
+}
+
+const sum = (values) => values.reduce((total, value) => total + value, 0);
+const mean = (values) => sum(values) / values.length;
+
+/** Pieces by word: [{text, pieces: [indices]}]. `##` continues a word, `▁` begins one. */
+function wordsOf(tokens) {
+  const isEdge = (token) => token === "[START]" || token === "[END]";
+  const marksBeginnings = tokens.some((token) => token.startsWith("▁"));
+  const words = [];
+  tokens.forEach((token, index) => {
+    const previous = tokens[index - 1];
+    const continues = index > 0 && !isEdge(token) && !isEdge(previous)
+      && (marksBeginnings ? !token.startsWith("▁") : token.startsWith("##"));
+    const text = token.replace(marksBeginnings ? /^▁/ : /^##(?=.)/, "");
+    if (continues) {
+      words.at(-1).text += text;
+      words.at(-1).pieces.push(index);
+    } else {
+      words.push({ text, pieces: [index] });
+    }
+  });
+  return words;
+}
+
+const piecesOf = (tokens) => tokens.map((text, index) => ({ text, pieces: [index] }));
+
+/** Sums over the pieces of a source unit, averages over those of a target unit. */
+function joined(map, source, target) {
+  return target.map((unit) => source.map((column) => {
+    return mean(unit.pieces.map((i) => sum(column.pieces.map((j) => map[i][j]))));
+  }));
+}
+
+/** What is drawn of an attention: at most MAP_LIMIT units a side, the average before the heads. */
+function viewOf({ source, target, heads }) {
+  const unitsOf = unitsAreWords() ? wordsOf : piecesOf;
+  const units = { source: unitsOf(source), target: unitsOf(target) };
+  const columns = units.source.slice(0, MAP_LIMIT);
+  const rows = units.target.slice(0, MAP_LIMIT);
+  const maps = heads.map((head) => joined(head, columns, rows));
+  return {
+    source: columns.map((unit) => unit.text),
+    target: rows.map((unit) => unit.text),
+    maps: [averageOf(maps), ...maps],
+    lengths: { source: units.source.length, target: units.target.length },
+  };
+}
+
+const unitsAreWords = () => document.querySelector("input[name=units]:checked").value === "words";
+const shownMap = () => view.maps[chosenHead];
+const headName = (index) => (index === 0 ? "Average" : `Head ${index}`);
+
+// ------------------------------------------------------------------------------ numbers, colours
+
+const shortWeight = (weight) => weight.toFixed(2);
+const exactWeight = (weight) => weight.toFixed(3);
+const scoreText = (score) => (score === null ? "–" : score.toFixed(3).replace("-", "−"));
+
+let ramp = null; // the colours of weights none and all, [red, green, blue] each
+
+function readRamp() {
+  const style = getComputedStyle(document.documentElement);
+  ramp = ["--map-low", "--map-high"].map((name) => {
+    const digits = style.getPropertyValue(name).trim().slice(1);
+    return [0, 2, 4].map((start) => Number.parseInt(digits.slice(start, start + 2), 16));
+  });
+}
+
+function mixed(share) {
+  const [low, high] = ramp;
+  return low.map((channel, index) => Math.round(channel + share * (high[index] - channel)));
+}
+
+/** Relative luminance of WCAG 2. */
+function luminance(colour) {
+  const [red, green, blue] = colour.map((channel) => {
+    const value = channel / 255;
+    return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+}
+
+/** Paints `share` (0 to 1) behind a node; black or white on it always reaches a contrast of 4.5. */
+function paint(node, share) {
+  const colour = mixed(share);
+  node.style.backgroundColor = `rgb(${colour.join(" ")})`;
+  node.style.color = luminance(colour) > 0.179 ? "#000" : "#fff";
+}
+
+function unpaint(node) {
+  node.style.backgroundColor = "";
+  node.style.color = "";
+}
+
+// --------------------------------------------------------------------------------------- drawing
+
+/** A node with properties; strings among the children become text nodes. */
+function make(tag, properties, ...children) {
+  const node = Object.assign(document.createElement(tag), properties);
+  node.append(...children);
+  return node;
+}
+
+function setState(state, message = "") {
+  element("translator").dataset.state = state;
+  element("translation").setAttribute("aria-busy", String(state === "translating"));
+  element("state").textContent = message;
+  element("retry").hidden = state !== "failed";
+}
+
+function showTranslation(text, score) {
+  element("translation").textContent = text;
+  element("score").textContent = score === null ? "" : `log-probability ${scoreText(score)}`;
+  element("copy").disabled = text === "";
+}
+
+function forgetAnswer() {
+  answer = null;
+  view = null;
+  showTranslation("", null);
+  element("attention").hidden = true;
+  element("alternatives").hidden = true;
+  element("beams").hidden = true;
+}
+
+function drawAttention() {
+  const usable = answer.attention.heads.length > 0 && answer.attention.target.length > 0;
+  element("attention").hidden = !usable;
+  if (!usable) return;
+  view = viewOf(answer.attention);
+  chosenHead = Math.min(chosenHead, view.maps.length - 1);
+  Object.assign(pointed, { hover: null, focus: null });
+  drawTokens("source");
+  drawTokens("target");
+  drawHeads();
+  drawMap();
+  drawLimit();
+  drawPointed();
+}
+
+function drawTokens(side) {
+  const options = view[side].map((text, index) => {
+    const option = make("li", { className: "token", tabIndex: index === 0 ? 0 : -1 },
+      make("span", { className: "token-text", textContent: text }),
+      make("span", { className: "token-weight" }));
+    option.setAttribute("role", "option");
+    option.setAttribute("aria-selected", "false");
+    option.classList.toggle("edge", text === "[START]" || text === "[END]");
+    return option;
+  });
+  element(`${side}-tokens`).replaceChildren(...options);
+}
+
+function drawLimit() {
+  const { source, target } = view.lengths;
+  const cut = Math.max(source, target) > MAP_LIMIT;
+  element("limit").hidden = !cut;
+  element("limit").textContent = cut
+    ? `This text is long: tokens and map show the first ${MAP_LIMIT} of ${source} source and `
+      + `${target} target tokens. The translation above is complete.`
+    : "";
+}
+
+function drawHeads() {
+  const box = element("heads");
+  if (box.children.length !== view.maps.length) {
+    box.replaceChildren(...view.maps.map((_, index) => make("label", { className: "head" },
+      make("input", { type: "radio", name: "head", value: String(index) }),
+      make("canvas", { ariaHidden: "true" }),
+      make("span", { textContent: headName(index) }))));
+  }
+  view.maps.forEach((map, index) => {
+    const label = box.children[index];
+    label.querySelector("input").checked = index === chosenHead;
+    drawThumbnail(label.querySelector("canvas"), map);
+  });
+}
+
+/** One pixel a weight; the style sheet enlarges it without smoothing. */
+function drawThumbnail(canvas, map) {
+  canvas.height = map.length;
+  canvas.width = map[0].length;
+  const context = canvas.getContext("2d");
+  const top = largest(map);
+  map.forEach((row, i) => row.forEach((weight, j) => {
+    context.fillStyle = `rgb(${mixed(weight / top).join(" ")})`;
+    context.fillRect(j, i, 1, 1);
+  }));
+}
+
+const largest = (map) => Math.max(Number.EPSILON, ...map.map((row) => Math.max(...row)));
+
+function drawMap() {
+  const map = shownMap();
+  const top = largest(map);
+  const header = (text, scope) => {
+    return make("th", { scope }, make("span", { textContent: text }));
+  };
+  const rows = map.map((weights, i) => make("tr", {}, header(view.target[i], "row"),
+    ...weights.map((weight) => {
+      const cell = make("td", {}, make("span", { textContent: shortWeight(weight) }));
+      paint(cell, weight / top);
+      return cell;
+    })));
+  const table = element("map");
+  const corner = make("td", { className: "corner" });
+  table.tHead.replaceChildren(make("tr", {}, corner,
+    ...view.source.map((text) => header(text, "col"))));
+  table.tBodies[0].replaceChildren(...rows);
+  const heads = view.maps.length - 1;
+  table.caption.textContent = chosenHead === 0
+    ? `Average of ${heads} ${heads === 1 ? "head" : "heads"}: target down, source across`
+    : `${headName(chosenHead)} of ${heads}: target down, source across`;
+  element("legend-top").textContent = shortWeight(top);
+}
+
+// --------------------------------------------------------------------------- pointing at a token
+
+// Each is {row, column} with null for "all", or null. The pointer wins over the keyboard's focus.
+const pointed = { hover: null, focus: null };
+
+function drawPointed() {
+  if (!view) return;
+  const { row = null, column = null } = pointed.hover ?? pointed.focus ?? {};
+  const map = shownMap();
+  const columnWeights = column === null ? null : map.map((weights) => weights[column]);
+  weighTokens("source", row === null ? null : map[row], column);
+  weighTokens("target", row === null ? columnWeights : null, row);
+  const table = element("map");
+  for (const node of table.querySelectorAll(".in-row, .in-column")) {
+    node.classList.remove("in-row", "in-column");
+  }
+  if (row !== null) table.tBodies[0].rows[row].classList.add("in-row");
+  if (column !== null) {
+    for (const line of table.rows) line.cells[column + 1].classList.add("in-column");
+  }
+  element("readout").replaceChildren(...readoutOf(row, column));
+  element("readout-hint").hidden = row !== null || column !== null;
+}
+
+/** Shades the tokens of a side by `weights` and writes them below; null clears. */
+function weighTokens(side, weights, chosen) {
+  const top = weights && Math.max(Number.EPSILON, ...weights);
+  [...element(`${side}-tokens`).children].forEach((option, index) => {
+    option.lastChild.textContent = weights ? shortWeight(weights[index]) : "";
+    if (weights) paint(option, weights[index] / top);
+    else unpaint(option);
+    option.classList.toggle("chosen", index === chosen);
+  });
+}
+
+/** Nodes that say in words and numbers what is pointed at. */
+function readoutOf(row, column) {
+  const strong = (text) => make("bdi", { textContent: text });
+  if (row === null && column === null) return [];
+  if (row !== null && column !== null) {
+    const weight = exactWeight(shownMap()[row][column]);
+    return [strong(view.target[row]), " looks at ", strong(view.source[column]),
+      " with weight ", make("b", { textContent: weight })];
+  }
+  const [name, verb, others, weights] = row !== null
+    ? [view.target[row], " looks at", view.source, shownMap()[row]]
+    : [view.source[column], " is looked at by", view.target, shownMap().map((r) => r[column])];
+  const order = weights.map((_, index) => index).sort((a, b) => weights[b] - weights[a]);
+  const parts = order.slice(0, READOUT_WEIGHTS).flatMap((index, place) => [
+    place ? " · " : " ", strong(others[index]), " ",
+    make("b", { textContent: exactWeight(weights[index]) }),
+  ]);
+  return [strong(name), verb, ...parts, order.length > READOUT_WEIGHTS ? " · …" : ""];
+}
+
+/** Scrolls the map within its box to the largest weight of a row or column. */
+function reveal({ row, column }) {
+  const map = shownMap();
+  const weights = row === null ? map.map((line) => line[column]) : map[row];
+  const best = weights.indexOf(Math.max(...weights));
+  const table = element("map");
+  const line = table.tBodies[0].rows[row ?? best];
+  const cell = line.cells[(column ?? best) + 1].getBoundingClientRect();
+  const corner = table.tHead.rows[0].cells[0].getBoundingClientRect();
+  const box = element("map-box");
+  const frame = box.getBoundingClientRect();
+  const before = { left: cell.left - corner.right, top: cell.top - corner.bottom };
+  const after = { left: cell.right - frame.right, top: cell.bottom - frame.bottom };
+  const move = (side) => Math.min(before[side], 0) + Math.max(after[side], 0);
+  box.scrollBy(move("left"), move("top"));
+}
+
+/** One tab stop a list; arrow keys move within it, and focus points. */
+function followTokens(side) {
+  const list = element(`${side}-tokens`);
+  const placeOf = (event) => {
+    const index = [...list.children].indexOf(event.target.closest("[role=option]"));
+    if (index < 0) return null;
+    return side === "source" ? { row: null, column: index } : { row: index, column: null };
+  };
+  list.addEventListener("pointerover", (event) => {
+    const place = placeOf(event);
+    point("hover", place);
+    if (place) reveal(place);
+  });
+  list.addEventListener("pointerleave", () => point("hover", null));
+  list.addEventListener("focusin", (event) => {
+    const place = placeOf(event);
+    for (const option of list.children) {
+      option.tabIndex = option === event.target ? 0 : -1;
+      option.setAttribute("aria-selected", String(option === event.target));
+    }
+    point("focus", place);
+    reveal(place);
+    const words = readoutOf(place.row, place.column).map((part) => part.textContent ?? part);
+    event.target.setAttribute("aria-label", words.join(""));
+  });
+  list.addEventListener("focusout", (event) => {
+    event.target.setAttribute("aria-selected", "false");
+    event.target.removeAttribute("aria-label"); // its weights are those of the head shown now
+    point("focus", null);
+  });
+  list.addEventListener("keydown", (event) => {
+    const options = [...list.children];
+    const here = options.indexOf(document.activeElement);
+    const step = getComputedStyle(list).direction === "rtl" ? -1 : 1;
+    const target = {
+      ArrowRight: here + step, ArrowDown: here + 1, ArrowLeft: here - step, ArrowUp: here - 1,
+      Home: 0, End: options.length - 1,
+    }[event.key];
+    if (target === undefined) return;
+    event.preventDefault();
+    options[Math.min(Math.max(target, 0), options.length - 1)].focus();
+  });
+}
+
+function followMap() {
+  const table = element("map");
+  table.addEventListener("pointerover", (event) => {
+    const cell = event.target.closest("td, th");
+    if (!cell || cell.className === "corner") return;
+    const inHead = cell.parentNode.parentNode === table.tHead;
+    const row = inHead ? null : cell.parentNode.sectionRowIndex;
+    point("hover", { row, column: cell.cellIndex === 0 ? null : cell.cellIndex - 1 });
+  });
+  table.addEventListener("pointerleave", () => point("hover", null));
+}
+
+function point(by, place) {
+  pointed[by] = place;
+  drawPointed();
+}
+
+// ----------------------------------------------------------------------------------- translating
+
+const translating = new Newest();
+const searching = new Newest();
+
+/** Starts over from what the text box holds now. */
+function translateSoon(delay = TYPING_PAUSE) {
+  translating.stop();
+  searching.stop();
+  const text = textBox.value;
+  const length = [...text].length;
+  const limit = config?.max_characters ?? Infinity;
+  showLength(length, limit);
+  if (text.trim() === "") {
+    forgetAnswer();
+    setState("idle");
+    if (!config) open();
+  } else if (length > limit) {
+    forgetAnswer();
+    const excess = (length - limit).toLocaleString("en");
+    setState("too-long", `The text is too long by ${excess} characters.`);
+  } else {
+    setState("translating", "Translating…");
+    translating.start(delay, (signal) => translate(text, signal));
+  }
+}
+
+function showLength(length, limit) {
+  const most = Number.isFinite(limit) ? ` / ${limit.toLocaleString("en")}` : "";
+  element("count").textContent = length ? `${length.toLocaleString("en")}${most}` : "";
+  textBox.setAttribute("aria-invalid", String(length > limit));
+  element("clear").disabled = length === 0;
+}
+
+async function translate(text, signal) {
+  try {
+    if (!config) await loadConfig(signal);
+    const names = ["translation", "score", "source_tokens", "target_tokens", "attention"];
+    const outputs = await predict("attention", { text: [text] }, names, signal, sayBusy);
+    answer = { text, attention: trimmedAttention(outputs) };
+    showTranslation(outputs.translation, outputs.score);
+    setState("ready");
+    drawAttention();
+    element("alternatives").hidden = false;
+    searchSoon(BEAM_PAUSE);
+  } catch (error) {
+    if (signal.aborted) return;
+    forgetAnswer();
+    setState("failed", messageOf(error));
+  }
+}
+
+function sayBusy(seconds) {
+  setState("busy", busyText(seconds));
+}
+
+const busyText = (seconds) => `The server is busy; trying again in ${Math.ceil(seconds)} s.`;
+
+function searchSoon(delay) {
+  searching.stop();
+  const penalty = element("length-penalty");
+  const usable = penalty.validity.valid && penalty.value !== "";
+  setBeamState(usable ? "" : "Length penalty: a number from 0 to 5, with one decimal.");
+  if (!answer || !element("alternatives").open || !usable) return;
+  const inputs = {
+    text: [answer.text],
+    beam_size: Number(element("beam-size").value),
+    length_penalty: Number(penalty.value),
+    max_length: 0,
+  };
+  element("beams").setAttribute("aria-busy", "true");
+  searching.start(delay, (signal) => search(inputs, signal));
+}
+
+async function search(inputs, signal) {
+  const names = ["translations", "scores", "normalized_scores"];
+  const onBusy = (seconds) => setBeamState(busyText(seconds));
+  try {
+    setBeamState("Searching…");
+    drawAlternatives(await predict("translate_beam", inputs, names, signal, onBusy));
+    setBeamState("");
+  } catch (error) {
+    if (signal.aborted) return;
+    element("beams").hidden = true;
+    setBeamState(messageOf(error), true);
+  }
+}
+
+function setBeamState(message, failed = false) {
+  element("beam-state").textContent = message;
+  element("beam-retry").hidden = !failed;
+}
+
+function drawAlternatives({ translations, scores, normalized_scores }) {
+  const rows = translations.flatMap((text, index) => (scores[index] < NO_HYPOTHESIS ? [] : [
+    make("tr", {},
+      make("th", { scope: "row", textContent: String(index + 1) }),
+      make("td", { dir: "auto", lang: config.target_language ?? "", textContent: text }),
+      make("td", { className: "number", textContent: scoreText(normalized_scores[index]) }),
+      make("td", { className: "number", textContent: scoreText(scores[index]) })),
+  ]));
+  element("beams").tBodies[0].replaceChildren(...rows);
+  element("beams").hidden = false;
+  element("beams").setAttribute("aria-busy", "false");
+}
+
+async function copyTranslation() {
+  const text = element("translation").textContent;
+  let copied = false;
+  try {
+    await navigator.clipboard.writeText(text);
+    copied = true;
+  } catch {
+    copied = copySelected(element("translation")); // plain http gives no clipboard object
+  }
+  element("state").textContent = copied
+    ? "Copied." : "The browser did not allow copying; select the text instead.";
+}
+
+function copySelected(node) {
+  const selection = getSelection();
+  selection.selectAllChildren(node);
+  const copied = document.execCommand("copy");
+  selection.removeAllRanges();
+  return copied;
+}
+
+function replaceText(text) {
+  textBox.value = text;
+  textBox.focus();
+  translateSoon(0);
+}
+
+// --------------------------------------------------------------------------------------- opening
+
+async function loadConfig(signal) {
+  config = await untilFree(() => fetchJson("page/config.json", { signal }), signal, sayBusy);
+  const { model, source_language: source, target_language: target } = config;
+  const names = source && target ? `${languageName(source)} → ${languageName(target)}` : "";
+  element("model").replaceChildren(make("span", { textContent: names }),
+    make("code", { textContent: model }));
+  document.title = `${model} · Keras Transformer`;
+  if (source) nameLanguage("source-label", source, textBox);
+  if (target) nameLanguage("target-label", target, element("translation"));
+  const examples = EXAMPLES[source] ?? [];
+  element("examples").hidden = examples.length === 0;
+  element("example-list").replaceChildren(...examples.map((text) => {
+    const button = make("button", { type: "button", lang: source, textContent: text });
+    button.addEventListener("click", () => replaceText(text));
+    return make("li", {}, button);
+  }));
+}
+
+function languageName(code) {
+  try {
+    return new Intl.DisplayNames("en", { type: "language" }).of(code);
+  } catch {
+    return code; // not a language tag, such as the file ending of one's own pairs
+  }
+}
+
+function nameLanguage(labelId, code, node) {
+  element(labelId).textContent = languageName(code);
+  node.lang = code;
+}
+
+function listen() {
+  textBox.addEventListener("input", () => translateSoon());
+  element("clear").addEventListener("click", () => replaceText(""));
+  element("copy").addEventListener("click", copyTranslation);
+  element("retry").addEventListener("click", () => (textBox.value ? translateSoon(0) : open()));
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !event.isComposing) replaceText("");
+  });
+  for (const radio of document.querySelectorAll("input[name=units]")) {
+    radio.addEventListener("change", () => {
+      element("unit-note").hidden = !unitsAreWords();
+      if (answer) drawAttention();
+    });
+  }
+  element("numbers").addEventListener("change", (event) => {
+    element("map").classList.toggle("numbers", event.target.checked);
+  });
+  element("heads").addEventListener("change", (event) => {
+    chosenHead = Number(event.target.value);
+    drawMap();
+    drawPointed();
+  });
+  followTokens("source");
+  followTokens("target");
+  followMap();
+  element("beam-size").addEventListener("change", () => searchSoon(0));
+  element("length-penalty").addEventListener("input", () => searchSoon(BEAM_PAUSE));
+  element("beam-retry").addEventListener("click", () => searchSoon(0));
+  element("alternatives").addEventListener("toggle", () => searchSoon(0));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    readRamp();
+    if (answer) drawAttention();
+  });
+}
+
+/** Learns the model's name, then translates what a reload may have left in the text box. */
+function open() {
+  translating.start(0, async (signal) => {
+    try {
+      await loadConfig(signal);
+      translateSoon(0);
+    } catch (error) {
+      if (!signal.aborted) setState("failed", messageOf(error));
+    }
+  });
+}
+
+readRamp();
+listen();
+open();

@@ -1,0 +1,248 @@
+"""Which versions of the model there are, and which one answers.
+
+The highest complete version serves. When a higher one appears it is loaded and warmed up beside
+the old one, takes over, and the old one goes once its last request is answered. A version that
+cannot be loaded is reported and left alone until its files change.
+"""
+
+import asyncio
+import contextlib
+import gc
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from keras_transformer.errors import InputError
+from keras_transformer.files import reason_of
+from keras_transformer.serving.failures import Failure, Kind
+from keras_transformer.serving.loaded_model import LoadedModel
+from keras_transformer.serving.warmup import warm_up
+
+_MOST_STATUSES = 32  # remembered, so that a server of many versions does not grow
+
+
+class State(Enum):
+    """States of a version, named and numbered as in TensorFlow Serving's interface."""
+
+    LOADING = 20
+    AVAILABLE = 30
+    UNLOADING = 40
+    END = 50
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a version is.
+
+    Attributes:
+        state: one of `State`.
+        error: why it is not available; empty where nothing went wrong.
+    """
+
+    state: State
+    error: str = ""
+
+
+class Versions:
+    """Loads, offers and unloads the versions of one model.
+
+    Args:
+        folder: of the versions.
+        name: of the model, for messages.
+        compile: run signatures compiled by XLA where there are any.
+        max_batch_size: of the batches to warm up with.
+        changed: called in the event loop with a version and its `Status`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        name: str,
+        compile: bool,
+        max_batch_size: int,
+        changed: Callable[[int, Status], object] = lambda version, status: None,
+    ):
+        self._folder = folder
+        self._name = name
+        self._compile = compile
+        self._max_batch_size = max_batch_size
+        self._changed = changed
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self._current: LoadedModel | None = None
+        self._leaving: dict[int, LoadedModel] = {}
+        self._failed: dict[int, object] = {}  # version -> its files when it failed
+        self._closed = False
+        self.statuses: dict[int, Status] = {}
+
+    @property
+    def current(self) -> LoadedModel | None:
+        """The version that answers, if any."""
+        return self._current
+
+    async def update(self) -> None:
+        """Looks for versions once, and loads the highest one that can be if it is not served.
+
+        Raises:
+            InputError: when none is served and none can be loaded.
+        """
+        loop = asyncio.get_running_loop()
+        problem = None
+        found = await loop.run_in_executor(self._loader, _complete_versions, self._folder)
+        for version in [version for version in self._failed if version not in found]:
+            del self._failed[version]
+        for version in sorted(found, reverse=True):
+            if self._current is not None and self._current.version == version:
+                return
+            folder = found[version]
+            files = await loop.run_in_executor(self._loader, _files_of, folder)
+            if self._failed.get(version) == files:
+                continue
+            self._set(version, State.LOADING)
+            try:
+                model = await loop.run_in_executor(self._loader, self._load, folder)
+            except InputError as error:
+                problem = error
+                self._failed[version] = files
+                self._set(version, State.END, str(error))
+                continue
+            self._failed.pop(version, None)
+            self._take_over(model)
+            return
+        if self._current is None:
+            raise problem or InputError(_no_version(self._folder))
+
+    async def watch(self, poll_seconds: float) -> None:
+        """Looks for versions again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(poll_seconds)
+            with contextlib.suppress(InputError, OSError):  # reported in the status already
+                await self.update()
+
+    @contextlib.contextmanager
+    def using(self, version: int | None) -> Iterator[LoadedModel]:
+        """Keeps a version in memory for as long as a request needs it.
+
+        Args:
+            version: its number, ``None`` for the one that answers by default.
+
+        Raises:
+            Failure: when it is not available.
+        """
+        model = self._current
+        if version is not None and (model is None or model.version != version):
+            model = self._leaving.get(version)
+            if model is None:
+                raise self.not_found(version)
+        if model is None:
+            raise Failure(
+                Kind.UNAVAILABLE, "no version is loaded yet: try again later.", retry_after=5
+            )
+        model.users += 1
+        try:
+            yield model
+        finally:
+            model.users -= 1
+            if not model.users and model.version in self._leaving:
+                self._unload(model)
+
+    def not_found(self, version: int) -> Failure:
+        """The failure of a request for a version that is not there."""
+        return Failure(
+            Kind.NOT_FOUND, f"Servable not found for request: Specific({self._name}, {version})"
+        )
+
+    def close(self) -> None:
+        """Loads nothing any more; a version being loaded is given up."""
+        self._closed = True
+        self._loader.shutdown(wait=False, cancel_futures=True)
+
+    def _load(self, folder: Path) -> LoadedModel:
+        try:
+            model = LoadedModel(folder, compile=self._compile)
+            warm_up(
+                model,
+                folder,
+                max_batch_size=self._max_batch_size,
+                given_up=lambda: self._closed,
+            )
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"{folder}: cannot be loaded ({reason_of(error)}).") from error
+        _collect_garbage()
+        return model
+
+    def _take_over(self, model: LoadedModel) -> None:
+        old, self._current = self._current, model
+        self._set(model.version, State.AVAILABLE)
+        if old is not None:
+            self._leaving[old.version] = old
+            self._set(old.version, State.UNLOADING)
+            if not old.users:
+                self._unload(old)
+
+    def _unload(self, model: LoadedModel) -> None:
+        del self._leaving[model.version]
+        self._set(model.version, State.END)
+        # Later, when those who use it here have let go.
+        loop = asyncio.get_running_loop()
+        loop.call_later(1.0, lambda: loop.run_in_executor(None, _collect_garbage))
+
+    def _set(self, version: int, state: State, error: str = "") -> None:
+        status = Status(state, error)
+        self.statuses.pop(version, None)
+        self.statuses[version] = status
+        ended = [number for number, other in self.statuses.items() if other.state is State.END]
+        for number in ended[: max(len(self.statuses) - _MOST_STATUSES, 0)]:
+            del self.statuses[number]
+        self._changed(version, status)
+
+
+def _collect_garbage() -> None:
+    """Frees what is not used any more, loaded models too, which are full of circles.
+
+    What is left now stays for long. Python need not look at it again, which would take a large
+    part of a second each time, with all requests waiting.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+
+
+def check_folder(folder: Path) -> None:
+    """Raises `InputError` unless there is a version to serve in `folder`."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is no folder: give one that export wrote.")
+    if not _complete_versions(folder):
+        raise InputError(_no_version(folder))
+
+
+def _no_version(folder: Path) -> str:
+    if (folder / "saved_model.pb").is_file():
+        return f"{folder}: is a version: give the folder above it, with a number for its name."
+    return f"{folder}: holds no version with a saved_model.pb: give a folder that export wrote."
+
+
+def _complete_versions(folder: Path) -> dict[int, Path]:
+    """Folders with a number for a name and a SavedModel in them."""
+    try:
+        return {
+            int(there.name): there
+            for there in sorted(folder.iterdir())
+            if there.name.isdecimal() and (there / "saved_model.pb").is_file()
+        }
+    except OSError:  # moved away for a moment, or for good
+        return {}
+
+
+def _files_of(folder: Path) -> object:
+    """Changes whenever a file in the folder does."""
+    files = []
+    for path in sorted(folder.rglob("*")):
+        with contextlib.suppress(OSError):
+            stat = path.stat()
+            files.append((str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino))
+    return tuple(files)

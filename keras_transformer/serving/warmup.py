@@ -1,0 +1,122 @@
+"""Requests that a version answers before clients see it.
+
+The first call of a signature builds kernels, and with XLA compiles one program for each bucket of
+rows and lengths; nobody should wait for that. A version that cannot answer is not served.
+"""
+
+import time
+from collections.abc import Callable
+from itertools import islice, product
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from keras_transformer.errors import InputError
+from keras_transformer.files import reason_of
+from keras_transformer.serving.failures import Failure
+from keras_transformer.serving.loaded_model import COMPILED_ROWS, LoadedModel
+from keras_transformer.serving.signatures import DEFAULT_SIGNATURE, Signature
+
+REQUESTS_FILE = Path("assets.extra", "tf_serving_warmup_requests")
+"""Where TensorFlow Serving looks for a model's own warm-up requests, in the version's folder."""
+
+_MOST_REQUESTS = 1000  # of the file, as in TensorFlow Serving
+_MOST_SECONDS = 120.0  # then clients wait rather than the server
+_WORDS = (24, 56)  # of a usual and a long sentence
+_SCALARS = {"beam_size": 4, "length_penalty": 1.0, "max_length": 0}
+
+
+def warm_up(
+    model: LoadedModel,
+    folder: Path,
+    *,
+    max_batch_size: int,
+    given_up: Callable[[], bool] = lambda: False,
+) -> int:
+    """Runs the model's own warm-up requests, or representative ones, or both.
+
+    Args:
+        model: the loaded version.
+        folder: of the version.
+        max_batch_size: most texts that a batch will have.
+        given_up: says whether nobody needs the model any more; asked before each request.
+
+    Returns:
+        how many requests were run.
+
+    Raises:
+        InputError: when the model fails on one.
+    """
+    last_start = time.monotonic() + _MOST_SECONDS
+    count = 0
+    try:
+        for signature, texts, scalars in _own_requests(model, folder):
+            if given_up():
+                return count
+            model.run(signature, texts, scalars)
+            count += 1
+        for signature, texts in _representative_requests(model, max_batch_size):
+            if given_up() or (count and time.monotonic() > last_start):
+                break
+            scalars = _usual_scalars(signature)
+            if scalars is not None:
+                model.run(signature, texts, scalars)
+                count += 1
+    except Failure as failure:
+        raise InputError(
+            f"{folder}: warm-up request {count + 1} fails: {failure.message}"
+        ) from failure
+    return count
+
+
+def _representative_requests(model: LoadedModel, max_batch_size: int):
+    """Signatures with texts: the default one in several sizes, the others once."""
+    for signature in model.default_signatures:
+        if signature.name != DEFAULT_SIGNATURE:
+            yield signature, _texts(1, _WORDS[0])
+            continue
+        # A program for each number of rows; without XLA all are the same.
+        rows = COMPILED_ROWS if signature.name in model.compiled else (1,)
+        rows = [*(size for size in rows if size < max_batch_size), max_batch_size]
+        for size, words in product(reversed(rows), _WORDS):
+            yield signature, _texts(size, words)
+
+
+def _texts(rows: int, words: int) -> list[bytes]:
+    """Texts of all lengths up to the given one.
+
+    They are not translated in the same number of steps. So the search comes to what it does when
+    most of a batch is finished, for which XLA has programs too.
+    """
+    return [b" ".join([b"a"] * -(-words * (row + 1) // rows)) for row in range(rows)]
+
+
+def _usual_scalars(signature: Signature) -> dict[str, np.generic] | None:
+    if signature.scalars.keys() - _SCALARS.keys():
+        return None  # nobody knows what these mean
+    return {name: tensor.scalar(_SCALARS[name]) for name, tensor in signature.scalars.items()}
+
+
+def _own_requests(model: LoadedModel, folder: Path):
+    """Signatures, texts and scalars of the file of warm-up requests, if there is one."""
+    path = folder / REQUESTS_FILE
+    if not path.is_file():
+        return
+    try:
+        for record in islice(tf.data.TFRecordDataset(str(path)), _MOST_REQUESTS):
+            log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+            if log.WhichOneof("log_type") != "predict_log":
+                continue
+            request = log.predict_log.request
+            signature = model.signature(request.model_spec.signature_name)
+            inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
+            texts = [bytes(text) for text in inputs.pop(signature.text).ravel()]
+            yield signature, texts, {name: value[()] for name, value in inputs.items()}
+    except Failure:
+        raise
+    except Exception as error:  # a damaged file, a tensor of another kind
+        raise InputError(
+            f"{path}: cannot be read ({reason_of(error)}): write it again or delete it."
+        ) from error

@@ -1,0 +1,697 @@
+"""The server's page in a real browser: what it shows is what the API said, whatever the text.
+
+The page talks to a small server of this file that keeps the API's contract, translates by reversing
+words and misbehaves on request. Tests that take only `page` hold for any server of the contract:
+give them another one by overriding the fixture `address`. Tests that take `toy` need its whims.
+"""
+
+import json
+import shutil
+import threading
+import time
+import urllib.request
+import zlib
+from collections import defaultdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import keras_transformer
+
+pytest.importorskip("selenium")
+
+from selenium import webdriver
+from selenium.webdriver import ActionChains
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+STATIC = Path(keras_transformer.__file__).parent / "serving" / "static"
+FILES = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/static/app.js": ("app.js", "text/javascript; charset=utf-8"),
+    "/static/style.css": ("style.css", "text/css; charset=utf-8"),
+}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:"
+)
+CONFIG = {
+    "model": "toy",
+    "source_language": "pt",
+    "target_language": "en",
+    "max_characters": 2000,
+}
+SENTENCE = "os vizinhos ouviram falar desta ideia."
+MARKUP = "<hr> <script>document.title='owned'</script> <img src=x onerror=alert(1)> <a href=//x>"
+DISPLAYED = 0.0051  # numbers are shown with two decimals
+
+
+def pieces(words, kind):
+    """Words of more than five letters make two pieces."""
+    begin, inside = ("▁", "") if kind == "sentencepiece" else ("", "##")
+    cut = [
+        [begin + word] if len(word) <= 5 else [begin + word[:4], inside + word[4:]]
+        for word in words
+    ]
+    return ["[START]", *chain.from_iterable(cut), "[END]"]
+
+
+def attention_outputs(text, kind):
+    """A translation with three heads, padded on both sides as a batch or XLA would."""
+    source = pieces(text.split(), kind)
+    target = pieces(text.split()[::-1], kind)
+    random = np.random.default_rng(zlib.crc32(text.encode()))
+    weights = random.random((3, len(target) - 1, len(source))) ** 4
+    weights /= weights.sum(-1, keepdims=True)
+    return {
+        "translation": [" ".join(text.split()[::-1])],
+        "score": [-0.5 * len(target)],
+        "source_tokens": [[*source, "", ""]],
+        "target_tokens": [[*target, ""]],
+        "attention": [np.pad(weights, [(0, 0), (0, 1), (0, 2)]).tolist()],
+    }
+
+
+def beam_outputs(text, beam_size, length_penalty):
+    """As many hypotheses as the text has words, at most; the rest is padding."""
+    words = text.split()
+    found = min(beam_size, len(words))
+    missing = beam_size - found
+    scores = [-1.5 - index for index in range(found)]
+    return {
+        "translations": [[" ".join(words[k:] + words[:k]) for k in range(found)] + [""] * missing],
+        "scores": [scores + [-1e9] * missing],
+        "normalized_scores": [
+            [score / len(words) ** length_penalty for score in scores] + [-1e9] * missing
+        ],
+    }
+
+
+class ToyServer(ThreadingHTTPServer):
+    """Keeps the contract, except where a text has a delay or failures waiting.
+
+    Attributes:
+        delays: seconds to wait before the answer, by text.
+        failures: (status, headers, body) to answer with first, by text; status 0 hangs up.
+        requests: (signature, text) in order of arrival.
+        answered: texts in order of their answers.
+        kind: how the tokens mark words, "wordpiece" or "sentencepiece".
+    """
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.behave()
+
+    def behave(self):
+        self.delays, self.failures = {}, defaultdict(list)
+        self.requests, self.answered = [], []
+        self.kind = "wordpiece"
+
+    def handle_error(self, request, client_address):
+        """An aborted fetch closes its connection: expected here."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/page/config.json":
+            self.send(200, json.dumps(CONFIG).encode())
+        elif self.path in FILES:
+            name, kind = FILES[self.path]
+            self.send(200, (STATIC / name).read_bytes(), {"Content-Type": kind})
+        else:
+            self.send(404, b'{"error": "no such path"}')
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        assert self.path == "/v1/models/toy:predict"
+        signature, inputs = body["signature_name"], body["inputs"]
+        (text,) = inputs["text"]
+        self.server.requests.append((signature, text))
+        time.sleep(self.server.delays.get(text, 0))
+        if self.server.failures[text]:
+            status, headers, message = self.server.failures[text].pop(0)
+            if status:
+                self.send(status, message.encode(), headers)
+            return
+        if signature == "attention":
+            outputs = attention_outputs(text, self.server.kind)
+        else:
+            assert inputs["max_length"] == 0
+            outputs = beam_outputs(text, inputs["beam_size"], inputs["length_penalty"])
+        self.server.answered.append(text)
+        self.send(200, json.dumps({"outputs": outputs}).encode())
+
+    def send(self, status, body, headers=None):
+        self.send_response(status)
+        headers = {"Content-Type": "application/json"} | (headers or {})
+        headers["Content-Length"] = len(body)
+        headers["Content-Security-Policy"] = POLICY
+        for name, value in headers.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        """Silent."""
+
+
+class Page:
+    """The page in the browser, and the API behind it."""
+
+    def __init__(self, browser, address):
+        self.browser, self.address = browser, address
+        self.failing = ()  # beginnings of console messages that the test provokes
+        with urllib.request.urlopen(address + "/page/config.json") as response:
+            self.config = json.load(response)
+        browser.get(address + "/")
+        self.until(lambda: self["model"].text)
+
+    def __getitem__(self, identifier):
+        return self.browser.find_element(By.ID, identifier)
+
+    def all(self, selector):
+        return self.browser.find_elements(By.CSS_SELECTOR, selector)
+
+    def run(self, script, *arguments):
+        return self.browser.execute_script(script, *arguments)
+
+    def texts(self, selector):
+        """The text of every matching node, seen or not."""
+        script = "return [...document.querySelectorAll(arguments[0])].map(n => n.textContent)"
+        return self.run(script, selector)
+
+    def numbers(self, selector):
+        return [float(text.replace("−", "-")) for text in self.texts(selector)]
+
+    def until(self, condition):
+        return WebDriverWait(self.browser, 10, poll_frequency=0.02).until(lambda _: condition())
+
+    def state(self):
+        return self["translator"].get_attribute("data-state")
+
+    def press(self, *keys):
+        for key in keys:
+            ActionChains(self.browser, duration=0).send_keys(key).perform()
+
+    def hover(self, node):
+        ActionChains(self.browser, duration=0).move_to_element(node).perform()
+
+    def translate(self, text):
+        """Types the text and waits for its translation; returns the API's own answer."""
+        self["text"].send_keys(text)
+        self.until(lambda: self.state() != "translating")
+        return self.answer("attention", {"text": [text]})
+
+    def answer(self, signature, inputs):
+        """What the API says when asked without the page."""
+        request = urllib.request.Request(
+            f"{self.address}/v1/models/{self.config['model']}:predict",
+            json.dumps({"signature_name": signature, "inputs": inputs}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request) as response:
+            return {name: rows[0] for name, rows in json.load(response)["outputs"].items()}
+
+    def map(self):
+        """The heat map's numbers, (target, source)."""
+        columns = len(self.texts("#map thead th"))
+        return np.reshape(self.numbers("#map tbody td"), (-1, columns))
+
+
+def without_padding(answer):
+    """Source tokens, target tokens without the start token, weights `(heads, target, source)`."""
+    source = [token for token in answer["source_tokens"] if token]
+    target = [token for token in answer["target_tokens"] if token][1:]
+    return source, target, np.array(answer["attention"])[:, : len(target), : len(source)]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.skip("needs chromium and chromedriver on the PATH")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--disable-background-networking",
+        "--no-proxy-server",
+        "--window-size=1280,900",
+    ):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    browser = webdriver.Chrome(options=options, service=Service(driver))
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture(scope="module")
+def toy_server():
+    with ToyServer() as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def toy(toy_server):
+    toy_server.behave()
+    return toy_server
+
+
+@pytest.fixture
+def address(toy):
+    """Where the page is served: override it to put another server behind these tests."""
+    return toy.url
+
+
+@pytest.fixture
+def page(browser, address):
+    """The page, opened; two laws hold in every test: no console errors, no request elsewhere."""
+    for kind in ("browser", "performance"):
+        browser.get_log(kind)
+    page = Page(browser, address)
+    yield page
+    errors = [entry["message"] for entry in browser.get_log("browser")]
+    unexpected = [error for error in errors if not any(word in error for word in page.failing)]
+    assert not unexpected
+    assert all(url.startswith((address + "/", "data:")) for url in requested(browser))
+    for command in ("clearDeviceMetricsOverride", "setEmulatedMedia"):
+        browser.execute_cdp_cmd(f"Emulation.{command}", {})
+    browser.get("about:blank")  # a search still to come would reach the next test
+
+
+def requested(browser):
+    """Addresses of all requests since the log was last read."""
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    sent = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    assert sent
+    return [parameters["request"]["url"] for parameters in sent]
+
+
+def emulate(browser, **features):
+    values = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": values})
+
+
+def resize(browser, width):
+    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+def test_the_page_shows_the_answer_of_the_api(page):
+    answer = page.translate(SENTENCE)
+    source, target, heads = without_padding(answer)
+    assert page["translation"].text == answer["translation"]
+    assert page["score"].text.endswith(f"{answer['score']:.3f}".replace("-", "−"))
+    assert page.texts("#source-tokens .token-text") == source
+    assert page.texts("#target-tokens .token-text") == target
+    assert page.texts("#map thead th") == source
+    assert page.texts("#map tbody th") == target
+    assert len(page.all("input[name=head]")) == 1 + len(heads)
+
+
+def test_the_page_is_named_after_model_and_languages(page):
+    assert page.config["model"] in page.browser.title
+    assert page["model"].text.split() == ["Portuguese", "→", "English", page.config["model"]]
+    assert page["text"].get_attribute("lang") == "pt"
+    assert page["translation"].get_attribute("lang") == "en"
+    assert page["translation"].get_attribute("aria-live") == "polite"
+    assert [node.aria_role for node in page.all("header, main")] == ["banner", "main"]
+
+
+def test_the_last_text_is_shown_though_earlier_answers_come_later(page, toy):
+    toy.delays["um"] = 1.0
+    page["text"].send_keys("um")
+    page.until(lambda: ("attention", "um") in toy.requests)
+    assert page.state() == "translating"
+    page["text"].send_keys(" dois")
+    page.until(lambda: page["translation"].text == "dois um")
+    page.until(lambda: "um" in toy.answered)
+    time.sleep(0.1)
+    assert page["translation"].text == "dois um"
+    assert page.state() == "ready"
+
+
+def test_only_a_pause_in_typing_sends_the_text(page, toy):
+    page.translate("uma frase")
+    asked = [text for signature, text in toy.requests if signature == "attention"]
+    assert set(asked) == {"uma frase"}
+
+
+def test_the_map_of_every_head_and_their_average_equals_the_weights(page):
+    _, _, heads = without_padding(page.translate(SENTENCE))
+    for index, expected in enumerate([heads.mean(0), *heads]):
+        page.run("document.querySelectorAll('input[name=head]')[arguments[0]].click()", index)
+        np.testing.assert_allclose(page.map(), expected, atol=DISPLAYED)
+
+
+def test_a_target_token_highlights_its_row_and_weighs_the_source(page):
+    source, target, heads = without_padding(page.translate(SENTENCE))
+    page.hover(page.all("#target-tokens .token")[1])
+    expected = heads.mean(0)[1]
+    weights = page.numbers("#source-tokens .token-weight")
+    np.testing.assert_allclose(weights, expected, atol=DISPLAYED)
+    np.testing.assert_allclose(page.numbers("#map .in-row td"), expected, atol=DISPLAYED)
+    assert page.texts("#map .in-row th") == [target[1]]
+    best = int(expected.argmax())
+    assert page["readout"].text.startswith(
+        f"{target[1]} looks at {source[best]} {expected[best]:.3f} ·"
+    )
+    shades = [
+        node.value_of_css_property("background-color") for node in page.all("#source-tokens .token")
+    ]
+    full = page.run("return getComputedStyle(document.body).getPropertyValue('--map-high')")
+    assert shades[best] == "rgba({}, {}, {}, 1)".format(*bytes.fromhex(full.strip(" #")))
+
+
+def test_a_source_token_highlights_its_column_and_weighs_the_target(page):
+    source, _, heads = without_padding(page.translate(SENTENCE))
+    page.hover(page.all("#source-tokens .token")[2])
+    expected = heads.mean(0)[:, 2]
+    weights = page.numbers("#target-tokens .token-weight")
+    np.testing.assert_allclose(weights, expected, atol=DISPLAYED)
+    np.testing.assert_allclose(page.numbers("#map td.in-column"), expected, atol=DISPLAYED)
+    assert page.texts("#map th.in-column") == [source[2]]
+
+
+def test_a_cell_tells_its_weight(page):
+    source, target, heads = without_padding(page.translate(SENTENCE))
+    page.hover(page.all("#map tbody tr:nth-child(3) td")[4])
+    weight = f"{heads.mean(0)[2, 4]:.3f}"
+    assert page["readout"].text == f"{target[2]} looks at {source[4]} with weight {weight}"
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "sentencepiece"])
+def test_words_sum_over_source_pieces_and_average_over_target_pieces(page, toy, kind):
+    toy.kind = kind
+    _, _, heads = without_padding(page.translate("uma palavra comprida"))
+    page.run("document.querySelector('input[value=words]').click()")
+    assert page.texts("#map thead th") == ["[START]", "uma", "palavra", "comprida", "[END]"]
+    assert page.texts("#map tbody th") == ["comprida", "palavra", "uma", "[END]"]
+    columns = np.add.reduceat(heads.mean(0), [0, 1, 2, 4, 6], axis=1)
+    expected = np.add.reduceat(columns, [0, 2, 4, 5], axis=0) / [[2], [2], [1], [1]]
+    np.testing.assert_allclose(page.map(), expected, atol=DISPLAYED)
+    np.testing.assert_allclose(expected.sum(1), 1)
+
+
+@pytest.mark.parametrize("beam_size", [1, 4, 8])
+def test_alternatives_come_with_both_scores(page, beam_size):
+    page.translate(SENTENCE)
+    Select(page["beam-size"]).select_by_visible_text(str(beam_size))
+    inputs = {
+        "text": [SENTENCE],
+        "beam_size": beam_size,
+        "length_penalty": 1.0,
+        "max_length": 0,
+    }
+    answer = page.answer("translate_beam", inputs)
+    found = [index for index, score in enumerate(answer["scores"]) if score > -1e8]
+    page.until(lambda: len(page.all("#beams tbody tr")) == len(found))
+    page.until(lambda: not page["beam-state"].text)
+    assert page.texts("#beams td:nth-child(2)") == [answer["translations"][k] for k in found]
+    for column, name in ((3, "normalized_scores"), (4, "scores")):
+        shown = page.numbers(f"#beams td:nth-child({column})")
+        np.testing.assert_allclose(shown, [answer[name][k] for k in found], atol=0.00051)
+
+
+def test_the_length_penalty_reaches_the_search(page):
+    page.translate("um dois")
+    page.until(lambda: page.all("#beams tbody tr"))
+    page["length-penalty"].clear()
+    page["length-penalty"].send_keys("2")
+    inputs = {"text": ["um dois"], "beam_size": 4, "length_penalty": 2.0, "max_length": 0}
+    best = page.answer("translate_beam", inputs)["normalized_scores"][0]
+    page.until(lambda: abs(page.numbers("#beams td:nth-child(3)")[0] - best) < 0.00051)
+    page["length-penalty"].send_keys("5")
+    assert "0 to 5" in page["beam-state"].text
+
+
+def test_markup_is_shown_as_text(page, toy):
+    page.translate(MARKUP)
+    assert page["translation"].text == " ".join(MARKUP.split()[::-1])
+    page.until(lambda: page.all("#beams tbody tr"))
+    page.run("document.querySelector('#source-tokens .token:nth-child(2)').focus()")
+    assert page["readout"].text.startswith("<hr> is looked at by ")
+    assert not page.all("main hr, main script, main img, main a")
+    toy.failures["mau"] = [(400, {}, json.dumps({"error": MARKUP}))]
+    page.failing = ("400",)
+    page.press(Keys.ESCAPE)
+    page["text"].send_keys("mau")
+    page.until(lambda: page["state"].text == MARKUP)
+    assert "owned" not in page.browser.title
+    assert not page.all("main hr, main script, main img, main a")
+
+
+def test_a_busy_server_is_asked_again_after_the_time_it_names(page, toy):
+    page.failing = ("503",)
+    busy = (503, {"Retry-After": "1"}, '{"error": "queue is full"}')
+    toy.failures["olá"] = [busy]
+    page["text"].send_keys("olá")
+    page.until(lambda: page.state() == "busy")
+    began = time.monotonic()
+    assert "busy" in page["state"].text
+    page.until(lambda: page["translation"].text == "olá")
+    assert time.monotonic() - began > 0.8
+    assert toy.requests.count(("attention", "olá")) == 2
+
+
+def test_a_failure_shows_the_message_and_can_be_tried_again(page, toy):
+    page.failing = ("400",)
+    toy.failures["olá"] = [(400, {}, '{"error": "the tokenizer does not know this"}')]
+    page["text"].send_keys("olá")
+    page.until(lambda: page.state() == "failed")
+    assert page["state"].text == "the tokenizer does not know this"
+    assert not page["attention"].is_displayed()
+    page["retry"].click()
+    page.until(lambda: page["translation"].text == "olá")
+    assert not page["retry"].is_displayed()
+
+
+def test_a_server_that_is_gone_is_reported(page, toy):
+    page.failing = ("ERR_EMPTY_RESPONSE",)
+    toy.failures["olá"] = [(0, {}, "")] * 4
+    page["text"].send_keys("olá")
+    page.until(lambda: page.state() == "failed")
+    assert "cannot be reached" in page["state"].text
+
+
+def test_an_answer_that_breaks_the_contract_is_reported(page, toy):
+    toy.failures["olá"] = [(200, {}, '{"outputs": {"translation": ["x"]}}')]
+    page["text"].send_keys("olá")
+    page.until(lambda: page.state() == "failed")
+    assert "“score”" in page["state"].text
+
+
+@pytest.mark.parametrize("how", ["escape", "emptied", "button"])
+def test_clearing_clears_everything(page, how):
+    page.translate("um dois")
+    if how == "escape":
+        page.press(Keys.ESCAPE)
+    elif how == "button":
+        page["clear"].click()
+    else:
+        page["text"].send_keys(Keys.CONTROL, "a", Keys.NULL, Keys.BACKSPACE)
+    assert page["text"].get_attribute("value") == ""
+    for name in ("translation", "score", "state", "count"):
+        assert page[name].text == ""
+    assert not page["attention"].is_displayed()
+    assert not page["alternatives"].is_displayed()
+    assert page.browser.switch_to.active_element == page["text"]
+
+
+def test_a_very_long_text_limits_the_map_and_says_so(page, toy):
+    page.run("document.getElementById('text').value = 'ab '.repeat(600)")
+    page["text"].send_keys("c")
+    page.until(lambda: page["limit"].is_displayed())
+    assert "first 80 of 603 source and 602 target" in page["limit"].text
+    assert len(page["translation"].text.split()) == 601
+    assert page.map().shape == (80, 80)
+
+
+def test_a_token_brings_its_place_in_the_map_into_view(page):
+    resize(page.browser, 360)
+    page.translate(SENTENCE)
+    inside = """
+        const box = document.getElementById("map-box").getBoundingClientRect();
+        const weights = [...document.querySelectorAll("#map .in-row td")];
+        const best = weights.sort((a, b) => b.textContent - a.textContent)[0];
+        const {left, right} = best.getBoundingClientRect();
+        return left >= box.left && right <= box.right + 1;"""
+    for option in page.all("#target-tokens .token"):
+        page.run("arguments[0].focus()", option)
+        assert page.run(inside)
+
+
+def test_a_text_over_the_limit_is_not_sent(page, toy):
+    page.run("document.getElementById('text').value = 'á'.repeat(2000)")
+    page["text"].send_keys("xyz")
+    assert page.state() == "too-long"
+    assert page["state"].text == "The text is too long by 3 characters."
+    time.sleep(0.4)
+    assert not toy.requests
+
+
+@pytest.mark.parametrize("text", [SENTENCE, "anticonstitucional" * 20])
+def test_a_phone_scrolls_the_map_but_never_the_page_sideways(page, text):
+    resize(page.browser, 360)
+    page.translate(text)
+    page.until(lambda: page.all("#beams tbody tr"))
+    page.run("document.querySelector('#target-tokens .token').focus()")
+    script = "const n = {}; return [n.scrollWidth, n.clientWidth]"
+    width, room = page.run(script.format("document.documentElement"))
+    assert width <= room == 360
+    width, room = page.run(script.format("document.getElementById('map-box')"))
+    assert room < 360
+    assert width > room or text != SENTENCE
+
+
+def test_every_control_has_a_name(page):
+    page.translate(SENTENCE)
+    page.until(lambda: page.all("#beams tbody tr"))
+    controls = page.all("button, input, select, textarea, summary, [role], [tabindex]")
+    shown = [node for node in controls if node.is_displayed() and node.aria_role != "status"]
+    assert len(shown) > 20
+    assert all(node.accessible_name for node in shown)
+    identifiers = page.run("return [...document.querySelectorAll('[id]')].map(n => n.id)")
+    assert len(identifiers) == len(set(identifiers))
+
+
+# A control shows its focus itself, or the visible part beside or around it does.
+RINGED = """
+const node = arguments[0];
+return [node, node.nextElementSibling ?? node, node.parentNode]
+  .some((shown) => getComputedStyle(shown).outlineStyle !== "none");
+"""
+
+
+def test_the_keyboard_reaches_every_control(page):
+    page.translate(SENTENCE)
+    page.until(lambda: page.all("#beams tbody tr"))
+    focusable = page.run("""
+        const controls = "button, input, select, textarea, summary, [tabindex]";
+        return [...document.querySelectorAll(controls)]
+          .filter(n => n.checkVisibility({visibilityProperty: true}) && !n.disabled)
+          .filter(n => n.type !== "radio" || n.checked)
+          .filter(n => n.getAttribute("role") !== "option" || n.tabIndex === 0)""")
+    reached = set()
+    for _ in range(len(focusable) + 2):  # after the last control comes the browser's own turn
+        active = page.browser.switch_to.active_element
+        if active.tag_name != "body":
+            reached.add(active.id)
+            assert page.run(RINGED, active), active.get_attribute("outerHTML")
+        page.press(Keys.TAB)
+    assert reached == {node.id for node in focusable}
+
+
+def focus(page, selector):
+    page.run("document.querySelector(arguments[0]).focus()", selector)
+
+
+def test_the_keyboard_works_every_control(page):
+    _, target, heads = without_padding(page.translate(SENTENCE))
+    page.until(lambda: page.all("#beams tbody tr"))
+
+    focus(page, "#target-tokens [tabindex='0']")
+    page.press(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_LEFT)
+    assert page.texts("#map .in-row th") == [target[1]]
+    option = page.browser.switch_to.active_element
+    assert option.accessible_name == page["readout"].text
+    assert option.get_attribute("aria-selected") == "true"
+    page.press(Keys.END)
+    assert page.texts("#map .in-row th") == [target[-1]]
+
+    focus(page, "input[name=head]:checked")
+    page.press(Keys.ARROW_RIGHT)
+    np.testing.assert_allclose(page.map(), heads[0], atol=DISPLAYED)
+    focus(page, "input[name=units]:checked")
+    page.press(Keys.ARROW_RIGHT)
+    assert "vizinhos" in page.texts("#map thead th")
+    focus(page, "#numbers")
+    page.press(Keys.SPACE)
+    assert page.all("#map tbody td span")[0].value_of_css_property("opacity") == "1"
+    focus(page, "#beam-size")
+    page.press("2")
+    page.until(lambda: len(page.all("#beams tbody tr")) == 2)
+    focus(page, "summary")
+    page.press(Keys.ENTER)
+    assert not page["beams"].is_displayed()
+    focus(page, "#copy")
+    page.press(Keys.ENTER)
+    page.until(lambda: page["state"].text == "Copied.")
+    focus(page, "#example-list button")
+    example = page.browser.switch_to.active_element.text
+    page.press(Keys.ENTER)
+    page.until(lambda: page["count"].text.startswith(str(len(example))))
+    assert page["text"].get_attribute("value") == example
+    page.press(Keys.ESCAPE)
+    assert page["text"].get_attribute("value") == ""
+
+
+CONTRASTS = """
+const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+const luminance = (colour) => {
+  const [r, g, b] = numbers(colour).slice(0, 3).map((c) => c / 255)
+    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const behind = (node) => {
+  for (; node; node = node.parentElement) {
+    const colour = getComputedStyle(node).backgroundColor;
+    if (numbers(colour)[3] !== 0) return colour;
+  }
+};
+const worst = {};
+const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (walker.nextNode()) {
+  const node = walker.currentNode.parentElement;
+  const shown = node.checkVisibility({opacityProperty: true, visibilityProperty: true});
+  if (!walker.currentNode.data.trim() || !shown) continue;
+  const [a, b] = [getComputedStyle(node).color, behind(node)].map(luminance);
+  const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  if (contrast < 4.5) worst[node.outerHTML] = contrast;
+}
+return worst;
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_stands_out_from_its_background(page, scheme):
+    emulate(page.browser, prefers_color_scheme=scheme)
+    page.translate(SENTENCE)
+    page.until(lambda: page.all("#beams tbody tr"))
+    page["numbers"].click()
+    page.hover(page.all("#target-tokens .token")[1])
+    assert page.run(CONTRASTS) == {}
+
+
+def test_a_change_of_scheme_repaints_the_map(page):
+    page.translate(SENTENCE)
+    script = """
+        return [document.querySelector('.head canvas').toDataURL(),
+                document.querySelector('#map tbody td').style.backgroundColor]"""
+    light = page.run(script)
+    emulate(page.browser, prefers_color_scheme="dark")
+    page.until(lambda: not set(light) & set(page.run(script)))
+
+
+def test_reduced_motion_moves_nothing(page, toy):
+    toy.delays["um"] = 1.0
+    moving = "return document.getAnimations({subtree: true}).length"
+    page["text"].send_keys("um")
+    page.until(lambda: page.state() == "translating" and page.run(moving))
+    emulate(page.browser, prefers_reduced_motion="reduce")
+    page.until(lambda: page.state() != "translating" or not page.run(moving))
+    assert page.state() == "translating"
