@@ -112,7 +112,7 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
             continue
         kind = SYSTEMS[name].compute_type
         export_ctranslate2(translator, folder / kind, quantization=kind)
-    if "saved_model" in arguments.systems:
+    if any(issubclass(SYSTEMS[name], SavedModel) for name in arguments.systems):
         for search in SEARCHES:
             configured = kt.Translator(tokenizers, model, decoding=decoding_config(search))
             kt.export(configured, folder / "saved_model" / search)
@@ -230,7 +230,7 @@ class PackageGraph(Package):
 class SavedModel(System):
     """The exported model: texts in, texts out, with limits of its own for each sentence."""
 
-    label = "its SavedModel, text"
+    label, signature = "its SavedModel, XLA", "corpus_style_xla"
 
     def load(self, folder):
         start_tensorflow(self.threads)
@@ -247,12 +247,22 @@ class SavedModel(System):
     def translate(self, way, search, batch):
         import tensorflow as tf
 
-        function = self.models[search].signatures["corpus_style"]
+        function = self.models[search].signatures[self.signature]
         return function(text=tf.constant(batch.texts))["translation"].numpy()
+
+    def translate_all(self, way, search, batches):
+        with ThreadPoolExecutor(self.threads) as executor:
+            return list(executor.map(partial(self.translate, way, search), batches))
 
     def tokens(self, found):
         """Of the texts: now and then the model wrote a word in other pieces."""
         return [row[1:] for row in self.tokenizer.tokenize(found).to_list()]
+
+
+class SavedModelGraph(SavedModel):
+    """Its signature that TensorFlow Serving runs unless told otherwise."""
+
+    label, signature = "its SavedModel, graph", "corpus_style"
 
 
 class CTranslate2(System):
@@ -411,6 +421,7 @@ SYSTEMS: dict[str, type[System]] = {
     "package": Package,
     "package_graph": PackageGraph,
     "saved_model": SavedModel,
+    "saved_model_graph": SavedModelGraph,
     "ctranslate2": CTranslate2,
     "ctranslate2_int8": CTranslate2Int8,
     "tutorial": TutorialLoop,

@@ -467,7 +467,7 @@ def test_cached_steps_equal_the_call():
     target = tf.constant([[2, 5, 6, 4, 8], [2, 9, 7, 7, 4]], tf.int64)
     expected = model([SOURCE, target], False)[0]
     cache = model.initial_cache(model.encode(SOURCE))
-    cache = model.grow_cache(cache, source_room=SOURCE.shape[1] + 2, room=7)
+    cache = model.grow_cache(cache, room=7)
     for position in range(target.shape[1]):
         logits, cache = model.decode_step(
             target[:, position : position + 1], tf.constant(position), cache

@@ -5,8 +5,7 @@ A model is anything with
 - ``encode(source)``: what is computed once for a source, nested tensors;
 - ``initial_cache(encoded, beam_size)``: a dictionary of nested tensors, ``context`` constant and
   ``steps`` changing, with room for no token yet;
-- ``grow_cache(cache, source_room, room)``: the cache with room for `room` tokens, and its sources
-  padded to `source_room` tokens;
+- ``grow_cache(cache, room)``: the cache with room for `room` tokens;
 - ``decode_step(tokens, position, cache)``: logits of the next token, ``(rows, beams, vocab)``, and
   the cache with `tokens`, ``(rows, beams)``, in it;
 - ``select_beams(cache, parents)``: the cache whose beam ``i`` continues beam ``parents[:, i]``;
@@ -150,9 +149,9 @@ class Search:
         if prefix is not None:
             columns = tf.shape(prefix)[1]
             inputs["prefix"] = tf.pad(prefix, [[0, 0], [0, 16 - columns % 16]])
-        source_room, enough = tf.shape(source)[1], batch // 2
+        enough = batch // 2
         if self.jit_compile:
-            inputs, source_room, enough = self._padded(inputs)
+            inputs, enough = self._padded(inputs)
         shape = (batch + 1, self.n_best, longest)  # the last row takes what padding gives
         result = SearchResult(
             tf.fill(shape, PAD),
@@ -173,7 +172,7 @@ class Search:
 
         def one_round(position, state, result):
             state, enough = self._regroup(state, batch)
-            state = self._make_room(position, source_room, state)
+            state = self._make_room(position, state)
             position, changed = self._round(position, enough, state)
             state = {**state, **changed}
             return position, state, with_found(result, state)
@@ -196,7 +195,7 @@ class Search:
         """The inputs of the first round in one of few sizes.
 
         Returns:
-            the inputs, the length of their sources, and at how many rows to stop for regrouping.
+            the inputs, and at how many rows to stop for regrouping.
         """
         batch, length = tf.unstack(tf.shape(inputs["source"]))
         rows, enough = _bucket_of_rows(batch)
@@ -213,7 +212,7 @@ class Search:
             padding = [[0, rows - batch], *padding[1:]]
             fill = batch if key == "rows" else tf.zeros((), part.dtype)
             padded[key] = tf.pad(part, padding, constant_values=fill)
-        return padded, source_room, enough
+        return padded, enough
 
     def _run_first_round(self, enough, inputs):
         """Encodes the sources and steps on from there; see `_run_round`.
@@ -225,7 +224,7 @@ class Search:
         source = inputs.pop("source")
         batch = tf.shape(source)[0]
         cache = self.model.initial_cache(self.model.encode(source), self.beams)
-        cache = self.model.grow_cache(cache, tf.shape(source)[1], ROOM)
+        cache = self.model.grow_cache(cache, ROOM)
         no_tokens = tf.fill((batch, self.beams, ROOM), PAD)
         no_scores = tf.zeros((batch, self.beams, ROOM))
         done = inputs["limits"] <= 0
@@ -278,14 +277,14 @@ class Search:
         state["rows"] = tf.where(padding, batch, state["rows"])
         return state, enough
 
-    def _make_room(self, position, source_room, state):
+    def _make_room(self, position, state):
         """Room for more tokens where there is none left, in one of few sizes."""
         room = tf.shape(state["tokens"])[2]
         new_room = _doubled(ROOM, position + 1)
 
         def grown():
             cache = {key: state[key] for key in _CACHE}
-            cache = self.model.grow_cache(cache, source_room, new_room)
+            cache = self.model.grow_cache(cache, new_room)
             tokens = {
                 key: tf.nest.map_structure(lambda part: _with_room(part, new_room), state[key])
                 for key in _TOKENS

@@ -127,7 +127,7 @@ def model_programs(model, shape: Shape, weights: Weights) -> list[Program]:
 
     def encode(source):
         cache = model.initial_cache(model.encode(source), beams)
-        return model.grow_cache(cache, source_length, target_length)
+        return model.grow_cache(cache, target_length)
 
     def decode_step(tokens, position, context, steps):
         cache = {"context": context, "steps": steps}

@@ -158,18 +158,15 @@ class Decoder(TransformerStack):
             steps["past"] = tf.zeros((batch, beam_size, 0), tf.bool)
         return {"context": {"keys_values": keys_values, "mask": context_mask}, "steps": steps}
 
-    def grow_cache(self, cache, source_room, room) -> dict:
-        """The cache with room for more, padded with zeros.
+    def grow_cache(self, cache, room) -> dict:
+        """The cache with room for more positions, padded with zeros.
 
         Args:
             cache: from `initial_cache` or `step`.
-            source_room: length of the source; at least what it is.
-            room: number of target positions; likewise.
+            room: number of target positions; at least what there is room for.
         """
-        context, steps = cache["context"], cache["steps"]
-        more_source = source_room - tf.shape(context["mask"])[1]
+        steps, slots = cache["steps"], room
         grown = {}
-        slots = room
         if "past" in steps:
             _, beams, old_slots = tf.unstack(tf.shape(steps["past"]))
             slots = room * beams
@@ -177,16 +174,7 @@ class Decoder(TransformerStack):
         grown["keys_values"] = tf.nest.map_structure(
             lambda part: with_slots(part, slots), steps["keys_values"]
         )
-        return {
-            "context": {
-                "keys_values": tf.nest.map_structure(
-                    lambda part: tf.pad(part, [[0, 0], [0, 0], [0, more_source], [0, 0]]),
-                    context["keys_values"],
-                ),
-                "mask": tf.pad(context["mask"], [[0, 0], [0, more_source]]),
-            },
-            "steps": grown,
-        }
+        return {"context": cache["context"], "steps": grown}
 
     def step(self, tokens, position, cache):
         """One position of every beam, attending to the cached ones.

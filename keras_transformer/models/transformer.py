@@ -286,9 +286,9 @@ class Transformer(keras.Model):
         """
         return self.decoder.initial_cache(*encoded, beam_size)
 
-    def grow_cache(self, cache, source_room, room) -> dict:
+    def grow_cache(self, cache, room) -> dict:
         """The cache with room for `room` positions; see `Decoder.grow_cache`."""
-        return self.decoder.grow_cache(cache, source_room, room)
+        return self.decoder.grow_cache(cache, room)
 
     def decode_step(self, tokens, position, cache):
         """Logits of the next token after `tokens`, which stand at `position`.

@@ -340,7 +340,7 @@ class TableModel:
     def initial_cache(self, encoded, beam_size):
         return {"context": {}, "steps": tf.fill((encoded, beam_size), START)}
 
-    def grow_cache(self, cache, source_room, room):
+    def grow_cache(self, cache, room):
         return cache
 
     def decode_step(self, tokens, position, cache):

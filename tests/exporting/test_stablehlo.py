@@ -190,7 +190,7 @@ def test_a_process_without_tensorflow_finds_the_live_searchs_tokens(name, answer
 def test_its_logits_are_those_of_the_live_decode_step(answers, asked, translator):
     model, source = translator.transformer, tf.constant(asked["sources"]["four"])
     cache = model.initial_cache(model.encode(source))
-    cache = model.grow_cache(cache, source.shape[1], ROOM["target_length"])
+    cache = model.grow_cache(cache, ROOM["target_length"])
     tokens = after_start(answers["four_tokens"])
     for position, logits in enumerate(answers["four_logits"].swapaxes(0, 1)):
         live, cache = model.decode_step(tokens[:, position, np.newaxis], position, cache)

@@ -185,7 +185,7 @@ def test_transformer(case, answers):
         )
 
     cache = model.initial_cache(model.encode(tf.constant(source)))
-    cache = model.grow_cache(cache, *source.shape[1:], target.shape[1])
+    cache = model.grow_cache(cache, target.shape[1])
     for position in range(target.shape[1]):
         step, cache = model.decode_step(
             tf.constant(target[:, position : position + 1]), tf.constant(position), cache
