@@ -5,6 +5,7 @@ needs no files beside it and nothing but tensorflow and tensorflow_text to run.
 """
 
 import abc
+import hashlib
 import json
 import os
 from collections import Counter
@@ -14,6 +15,7 @@ from typing import ClassVar, Self
 
 import tensorflow as tf
 import tensorflow_text as tf_text
+from tensorflow_text.python.ops import sentencepiece_tokenizer
 
 from keras_transformer.data.normalization import check_style, humanize, humanize_bert, normalize
 from keras_transformer.data.vocabulary import (
@@ -323,6 +325,7 @@ class SentencePieceTokenizer(SubwordTokenizer):
             self._matcher = tf_text.SentencepieceTokenizer(
                 model=model, out_type=tf.int32, nbest_size=nbest_size, alpha=alpha
             )
+            _give_name(self._matcher, model)
             self.vocab_size = int(self._matcher.vocab_size())
             first = self._pieces(tf.range(len(RESERVED_TOKENS))).numpy()
         except tf.errors.OpError as error:
@@ -398,6 +401,18 @@ def read_tokenizer(folder: str | os.PathLike, description: dict) -> SubwordToken
         ) from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def _give_name(matcher, model: bytes) -> None:
+    """Makes TensorFlow keep a SentencePiece model for as long as the process lives.
+
+    Without a name it belongs to an eager kernel, and `keras.utils.set_random_seed` drops those.
+    """
+    resource = matcher._model_resource
+    name = f"keras_transformer_{hashlib.sha256(model).hexdigest()}"
+    create = sentencepiece_tokenizer.gen_sentencepiece_tokenizer.sentencepiece_op
+    resource._create_resource = lambda: create(model=model, shared_name=name)
+    resource._resource_handle = resource._create_resource()
 
 
 def read_json(path: Path) -> dict:

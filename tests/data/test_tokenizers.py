@@ -5,6 +5,7 @@ import sys
 import textwrap
 from types import SimpleNamespace
 
+import keras
 import pytest
 import tensorflow as tf
 import tensorflow_text as tf_text
@@ -166,6 +167,16 @@ def test_text_that_spells_control_tokens_survives(trained):
     text = "[START] [PAD] ## ###"
     tokenizer = trained["wordpiece-none"]
     assert tokenizer.detokenize(tokenizer.tokenize(text)).numpy()[0].decode() == text
+
+
+@pytest.mark.parametrize("kind", [WordPieceTokenizer, SentencePieceTokenizer])
+def test_setting_a_seed_leaves_tokenizers_alone(kind):
+    tokenizer = kind.train(PORTUGUESE, vocab_size=400)
+    in_graph = tf.function(tokenizer.tokenize, input_signature=[tf.TensorSpec([None], tf.string)])
+    before = [tokenizer.tokenize(PORTUGUESE), in_graph(PORTUGUESE)]
+    keras.utils.set_random_seed(1)
+    for tokenize, ids in zip((tokenizer.tokenize, in_graph), before, strict=True):
+        assert tokenize(PORTUGUESE).to_list() == ids.to_list()
 
 
 @pytest.mark.parametrize("kind", [WordPieceTokenizer, SentencePieceTokenizer])
