@@ -316,6 +316,12 @@ def evaluate(model_path, pairs, dataset, split, data_dir, json_file, search, jit
     help="How a SavedModel stores weights; float32 unless given.",
 )
 @click.option(
+    "--xla/--no-xla",
+    "compiled",
+    default=None,
+    help="Whether a SavedModel has signatures compiled by XLA too; it has unless given.",
+)
+@click.option(
     "--scores",
     "score_files",
     multiple=True,
@@ -351,12 +357,14 @@ def evaluate(model_path, pairs, dataset, split, data_dir, json_file, search, jit
     type=click.IntRange(min=1),
     help="Most target tokens of StableHLO programs; 128 unless given.",
 )
-def export(model_path, output, version, form, weights, score_files, quantization, **shapes):
+def export(
+    model_path, output, version, form, weights, compiled, score_files, quantization, **shapes
+):
     """Export a run in a form that needs less than this package."""
     if quantization is not None and form != "ctranslate2":
         raise click.UsageError("--quantization needs --format ctranslate2.")
-    if form != "saved_model" and (weights is not None or score_files):
-        raise click.UsageError("--weights and --scores need --format saved_model.")
+    if form != "saved_model" and (weights is not None or compiled is not None or score_files):
+        raise click.UsageError("--weights, --xla and --scores need --format saved_model.")
     shapes = {name: value for name, value in shapes.items() if value}
     if form != "stablehlo" and shapes:
         option = min(shapes).removesuffix("s").replace("_", "-")
@@ -375,7 +383,12 @@ def export(model_path, output, version, form, weights, score_files, quantization
         written = export_stablehlo(translator, output, version=version, **shapes)
     else:
         written = export_saved_model(
-            translator, output, version=version, weights=weights or "float32", scores=scores
+            translator,
+            output,
+            version=version,
+            weights=weights or "float32",
+            compiled=compiled is not False,
+            scores=scores,
         )
     click.echo(written)
 

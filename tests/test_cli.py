@@ -111,8 +111,17 @@ def test_from_training_to_an_exported_model(pair_files, tmp_path):
     assert translated.stdout.count("\n") == 3
     assert translated.stdout.split("\n")[1] == ""
 
-    exported = command("export", "--model", "runs/a", "--output", "saved_models/a")
+    scores = ("--json", "scores.json")
+    evaluated = command("evaluate", "--model", "runs/a", "--pairs", pair_files, *scores)
+    assert evaluated.returncode == 0, evaluated.stderr
+
+    exported = command(
+        *("export", "--model", "runs/a", "--output", "saved_models/a"),
+        *("--no-xla", "--scores", "scores.json"),
+    )
     assert exported.stdout == "saved_models/a/1\n", exported.stderr
+    card = (tmp_path / "saved_models" / "a" / "1" / "README.md").read_text()
+    assert f"{pair_files}, 40 sentences | BLEU |" in card
     again = command("translate", "--model", "saved_models/a", text=lines)
     assert again.stdout == translated.stdout, again.stderr
 
@@ -206,6 +215,9 @@ def test_info_describes_a_run(run, tiny_run):
         ["evaluate", "--model", "x"],
         ["evaluate", "--model", "x", "--pairs", "a,b", "--dataset", "sample"],
         ["export", "--model", "x", "--output", "y", "--version", "0"],
+        ["export", "--model", "x", "--output", "y", "--batch-size", "1"],
+        ["export", "--model", "x", "--output", "y", "--format", "stablehlo", "--scores", "z"],
+        ["serve"],
         ["fly"],
     ],
 )
@@ -223,6 +235,9 @@ def test_wrong_usage_exits_with_2(run, arguments):
         (["train", "--dataset", "sample", "--output", "x", "--config", "/no.yaml"], "/no.yaml"),
         (["train", "--dataset", "sample", "--output", "x", "--epochs", "0"], "epochs"),
         (["evaluate", "--model", "/nowhere", "--pairs", "/no.tsv"], "/no.tsv"),
+        (["export", "--model", "/nowhere", "--output", "x", "--scores", "/no.json"], "/no.json"),
+        (["serve", "--saved-model", "/nowhere"], "/nowhere"),
+        (["serve", "--saved-model", "/nowhere", "--max-queue", "0"], "--max-queue"),
     ],
 )
 def test_a_wrong_input_exits_with_1_and_one_line(run, arguments, named, tmp_path, monkeypatch):
