@@ -178,7 +178,7 @@ def test_evaluate_prints_and_writes_scores(run, tiny_run, pair_files, tmp_path):
     answer = run("evaluate", "--model", tiny_run.folder, "--pairs", pair_files, "--json", file)
     assert answer.exit_code == 0, answer.stderr
     scores = json.loads(file.read_text())
-    assert set(scores) == {"bleu", "bleu_none", "chrf", "sentences", "seconds"}
+    assert set(scores) == {"test_set", "bleu", "bleu_none", "chrf", "sentences", "seconds"}
     assert scores["sentences"] == 40
     assert f"{scores['bleu']['score']:.2f}" in answer.stdout
     assert "tok:13a" in answer.stdout

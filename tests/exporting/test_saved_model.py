@@ -37,6 +37,17 @@ def exported(tiny_run, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def loaded(exported):
+    return Translator.load(exported)
+
+
+@pytest.fixture(scope="module")
+def signatures(exported):
+    model = tf.saved_model.load(str(exported))
+    yield model.signatures  # which live as long as the model
+
+
+@pytest.fixture(scope="module")
 def lines(tiny_corpus):
     return [source.decode() for source, _ in tiny_corpus.test.as_numpy_iterator()]
 
@@ -93,8 +104,7 @@ def test_a_session_of_tensorflow_1_gets_them_too(exported, tiny_run, lines):
     ]
 
 
-def test_the_loaded_export_answers_as_the_run_does(exported, tiny_run, lines):
-    loaded = Translator.load(exported)
+def test_the_loaded_export_answers_as_the_run_does(loaded, tiny_run, lines):
     assert isinstance(loaded, ExportedTranslator)
     for style in ("human", "corpus"):
         live = tiny_run.translator.translate(lines[:9], style=style, attention=True)
@@ -162,12 +172,12 @@ def test_only_the_compiled_twins_must_be_compiled(exported):
         assert must_compile == (signature in compiled), signature
 
 
-def test_the_compiled_twins_give_the_same(exported, lines):
-    plain, compiled = ExportedTranslator(exported), ExportedTranslator(exported, jit_compile=True)
+def test_the_compiled_twins_give_the_same(exported, loaded, lines):
+    compiled = ExportedTranslator(exported, jit_compile=True)
     long = " ".join(lines[:12])
     for options in ({"attention": True}, {"style": "corpus"}, {"beam_size": 3, "n_best": 3}):
         for one, two in zip(
-            plain.translate([*lines[:5], "", long], **options),
+            loaded.translate([*lines[:5], "", long], **options),
             compiled.translate([*lines[:5], "", long], **options),
             strict=True,
         ):
@@ -181,8 +191,7 @@ def test_the_compiled_twins_give_the_same(exported, lines):
                 ]
 
 
-def test_the_beams_of_an_export_are_the_live_models(exported, tiny_run, lines):
-    loaded = Translator.load(exported)
+def test_the_beams_of_an_export_are_the_live_models(loaded, tiny_run, lines):
     texts = [*lines[:7], "", " ".join(lines[:12]), "日本語"]
     for options in (
         {"beam_size": 1},
@@ -200,8 +209,7 @@ def test_the_beams_of_an_export_are_the_live_models(exported, tiny_run, lines):
             ]
 
 
-def test_what_an_export_cannot_do_is_refused(exported, lines):
-    loaded = Translator.load(exported)
+def test_what_an_export_cannot_do_is_refused(loaded, lines):
     for options in ({"sampling": True}, {"beam_size": 2, "style": "corpus"}, {"beam_size": 0}):
         with pytest.raises(InputError, match=next(iter(options))):
             loaded.translate(lines[:2], **options)
@@ -209,23 +217,23 @@ def test_what_an_export_cannot_do_is_refused(exported, lines):
         loaded.translate(lines[:2], beam_size=2, n_best=3)
 
 
-def test_tokens_are_those_of_the_tokenizer(exported, tiny_run, lines):
-    tokenize = tf.saved_model.load(str(exported)).signatures["tokenize"]
-    answer = tokenize(text=tf.constant(lines[:5]))
+def test_tokens_are_those_of_the_tokenizer(signatures, tiny_run, lines):
+    answer = signatures["tokenize"](text=tf.constant(lines[:5]))
     tokenizer = tiny_run.translator.tokenizers.source
     ids = tokenizer.tokenize(tf.constant(lines[:5]))
     np.testing.assert_array_equal(answer["ids"], ids.to_tensor())
     np.testing.assert_array_equal(answer["tokens"], tokenizer.lookup(ids).to_tensor())
 
 
-def test_half_the_bytes_give_nearly_the_same_scores(exported, tiny_run, lines, tmp_path):
+@pytest.mark.slow
+def test_half_the_bytes_give_nearly_the_same_scores(exported, loaded, tiny_run, lines, tmp_path):
     half = export(tiny_run.translator, tmp_path / "half", weights="float16", compiled=False)
 
     def size(folder):
         return (folder / "variables" / "variables.data-00000-of-00001").stat().st_size
 
     assert size(half) < 0.6 * size(exported)
-    full = ExportedTranslator(exported).translate(lines)
+    full = loaded.translate(lines)
     halved = ExportedTranslator(half).translate(lines)
     same = [(one, two) for one, two in zip(full, halved, strict=True) if one.text == two.text]
     assert len(same) > 0.8 * len(lines)
@@ -257,9 +265,8 @@ def test_the_card_of_a_run_tells_of_its_training_and_scores(tiny_run, tmp_path):
     assert "| the test set, 1,193 sentences | BLEU | 12.35 | `nrefs:1 tok:13a` |" in card
 
 
-def test_the_warm_up_requests_are_ones_the_model_answers(exported):
+def test_the_warm_up_requests_are_ones_the_model_answers(exported, signatures):
     predict_log = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
-    loaded = tf.saved_model.load(str(exported))
     asked = set()
     records = tf.data.TFRecordDataset(str(exported / "assets.extra" / "tf_serving_warmup_requests"))
     for record in records.as_numpy_iterator():
@@ -267,7 +274,7 @@ def test_the_warm_up_requests_are_ones_the_model_answers(exported):
         inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
         asked.add(request.model_spec.signature_name)
         inputs = {name: tf.constant(value) for name, value in inputs.items()}
-        loaded.signatures[request.model_spec.signature_name](**inputs)
+        signatures[request.model_spec.signature_name](**inputs)
     assert asked == {"serving_default", "corpus_style", "attention", "tokenize", "translate_beam"}
 
 

@@ -71,6 +71,7 @@ def test_a_script_that_died_goes_on_and_ends_with_the_same_weights(pairs, tmp_pa
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_a_finished_training_is_not_trained_again(pairs, tmp_path):
     whole, _ = _script(pairs, tmp_path)
     again, epochs = _script(pairs, tmp_path)

@@ -72,7 +72,7 @@ def _log(folder: Path) -> list[dict]:
     return [{k: v for k, v in row.items() if k != "tokens_per_second"} for row in rows]
 
 
-@pytest.mark.parametrize(("deaths", "minutes"), [([5, 17], 1e-9), ([25], 60.0)])
+@pytest.mark.parametrize(("deaths", "minutes"), [([5, 17], 1e-9), pytest.param([25], 60.0, marks=pytest.mark.slow)])
 def test_a_run_that_dies_and_is_resumed_ends_with_the_same_weights(
     deaths, minutes, tiny_corpus, config, whole, tmp_path
 ):
@@ -162,6 +162,7 @@ def test_another_corpus_is_refused(tiny_corpus, config, whole, tmp_path):
         train(corpus, tmp_path / "run", config, resume=True)
 
 
+@pytest.mark.slow
 def test_a_finished_run_can_be_given_more_steps(tiny_corpus, config, whole, tmp_path):
     shutil.copytree(whole, tmp_path / "run")
     more = config.replace({"training": {"max_steps": STEPS + 10}})
