@@ -290,8 +290,8 @@ class CTranslate2(System):
         """What will be the results for each sentence.
 
         Without these options CTranslate2 gives no empty translation, cuts sources at 1,024 tokens
-        and might give padding, which no training text has. It leaves the end out, for otherwise its
-        length penalty would count it. The whole batch is one batch, as its `max_batch_size` is 0.
+        and might give padding, which no training text has. Its length penalty counts the end, as
+        this package's does. The whole batch is one batch, as its `max_batch_size` is 0.
         """
         return self.models[way].translate_batch(
             batch.names,
@@ -662,6 +662,16 @@ def system_names(text: str) -> list[str]:
     return names
 
 
+def batch_sizes(text: str) -> list[int]:
+    try:
+        sizes = [int(size) for size in text.split(",")]
+    except ValueError:
+        sizes = []
+    if not sizes or not set(sizes) <= set(BATCH_SIZES):
+        raise argparse.ArgumentTypeError(f"choose of {','.join(map(str, BATCH_SIZES))}")
+    return sizes
+
+
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[1])
     parser.add_argument("--model", type=Path, required=True, help="a run folder")
@@ -673,6 +683,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--sentences", type=positive, help="the first ones; all if unset")
     parser.add_argument(
         "--slow-sentences", type=positive, default=64, help="for the tutorial and Hugging Face"
+    )
+    parser.add_argument(
+        "--batch-sizes", type=batch_sizes, default=list(BATCH_SIZES), help="of 1,16,64"
     )
     parser.add_argument("--repeats", type=positive, default=3, help="rounds over all systems")
     parser.add_argument("--threads", type=positive, default=cores(), help="of every system")
@@ -707,7 +720,7 @@ def main() -> int:
         with process() as executor:
             settings |= executor.submit(prepare, arguments, Path(folder)).result()
         bench = Bench(arguments, Path(folder), settings["sentences"])
-        for search, size in product(SEARCHES, BATCH_SIZES):
+        for search, size in product(SEARCHES, arguments.batch_sizes):
             rows += bench.run_setting(search, size)
             content = {"machine": host, "versions": software, "settings": settings, "rows": rows}
             path.write_text(json.dumps(content, indent=2, default=str) + "\n")

@@ -181,8 +181,8 @@ def length_penalty(length, kind: str, alpha: float):
     """What the score of a hypothesis is divided by.
 
     Args:
-        length: number of its tokens, the end not counted.
-        kind: ``plain``: ``length ^ alpha``, as CTranslate2 has it unless it returns end tokens;
+        length: number of its tokens, the end counted.
+        kind: ``plain``: ``length ^ alpha``, as CTranslate2 and Fairseq have it;
             ``gnmt``: ``((5 + length) / 6) ^ alpha`` (Wu et al. 2016, equation 14).
         alpha: 0 ranks by probability alone.
 

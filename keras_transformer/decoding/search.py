@@ -25,6 +25,7 @@ import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig
 from keras_transformer.decoding import choosing
+from keras_transformer.decoding.strategies import BeamSearch, OneByOne
 from keras_transformer.special_tokens import PAD
 
 ROWS = (1, 4, 16, 64, 256)
@@ -91,12 +92,14 @@ class Search:
         self.model = model
         self.start_id, self.end_id = start_id, end_id
         self.config = config = config or DecodingConfig()
-        self.with_beams = beam_size is not None or config.beam_size > 1
         self.beams = config.n_best if config.sampling else config.beam_size
         self.n_best = config.n_best
         if beam_size is not None:
             self.beams = self.n_best = beam_size
-        self.length_penalty = config.length_penalty if length_penalty is None else length_penalty
+        penalty = config.length_penalty if length_penalty is None else length_penalty
+        with_beams = beam_size is not None or config.beam_size > 1
+        strategy = BeamSearch if with_beams else OneByOne
+        self.strategy = strategy(config, end_id, self.beams, self.n_best, penalty)
         self.forbidden = (PAD, *forbidden)
         self.jit_compile = jit_compile
         self._begin = tf.function(self._run_first_round, jit_compile=jit_compile)
@@ -236,17 +239,7 @@ class Search:
             "token_scores": no_scores,
             "done": done,
         }
-        if not self.with_beams:
-            state["finished"] = tf.tile(done[:, tf.newaxis], (1, self.beams))
-        else:
-            worst = tf.fill((batch, self.beams - 1), choosing.LOWEST)
-            state["scores"] = tf.concat([tf.zeros((batch, 1)), worst], 1)
-            state["ended"] = {
-                "count": tf.zeros((batch,), tf.int32),
-                "ranks": tf.fill((batch, self.beams), choosing.LOWEST),
-                "tokens": no_tokens,
-                "token_scores": no_scores,
-            }
+        state |= self.strategy.initial_state(done, no_tokens, no_scores)
         position, changed = self._run_round(tf.constant(0), enough, state)
         return position, {**state, **changed}
 
@@ -303,7 +296,6 @@ class Search:
         fixed = {key: state[key] for key in _CONSTANT if key in state}
         moving = {key: part for key, part in state.items() if key not in fixed}
         room = tf.shape(state["tokens"])[2]
-        step = self._beam_step if self.with_beams else self._single_step
 
         def worthwhile(position, moving):
             working = tf.reduce_sum(tf.cast(~moving["done"], tf.int32))
@@ -313,9 +305,20 @@ class Search:
             cache = {"context": fixed["context"], "steps": moving["steps"]}
             logits, cache = self.model.decode_step(moving["last"], position, cache)
             logits = self._allowed(tf.cast(logits, tf.float32), position, fixed, moving)
-            return position + 1, step(position, fixed, moving, logits, cache)
+            changed, parents = self.strategy.step(position, fixed, moving, logits)
+            if parents is not None:
+                cache = self.model.select_beams(cache, parents)
+            return position + 1, {**moving, **changed, "steps": cache["steps"]}
 
         return tf.while_loop(worthwhile, one_step, (position, moving))
+
+    def _best(self, state, longest) -> SearchResult:
+        """What the rows have found so far, best first, `longest` tokens long."""
+        tokens, token_scores, ranks = self.strategy.found(state)
+        tokens, token_scores = (
+            _with_room(part[:, :, :longest], longest) for part in (tokens, token_scores)
+        )
+        return SearchResult(tokens, tf.reduce_sum(token_scores, axis=-1), ranks, token_scores)
 
     def _allowed(self, logits, position, fixed, moving):
         """Logits with LOWEST for what the options rule out, ``(rows, beams, vocab)``."""
@@ -332,159 +335,6 @@ class Search:
             unruled = choosing.forbid(logits, (PAD,), self.end_id, True)
             allowed = tf.where(forced == PAD, allowed, unruled)
         return allowed
-
-    def _single_step(self, position, fixed, moving, logits, cache):
-        """Greedy search and sampling: every beam goes on for itself."""
-        config = self.config
-        normalizer = tf.reduce_logsumexp(logits, axis=-1)
-        if "prefix" in fixed:
-            logits = choosing.force(logits, fixed["prefix"], position)
-        if config.sampling:
-            uniform = tf.gather(fixed["uniform"], position, axis=1)
-            token = choosing.sample(
-                logits,
-                uniform,
-                temperature=config.temperature,
-                top_k=config.top_k,
-                top_p=config.top_p,
-            )
-        else:
-            token = choosing.most_probable(logits)
-        finished = moving["finished"]
-        score = choosing.value_at(logits, token) - normalizer
-        token = tf.where(finished, PAD, token)
-        ends = (token == self.end_id) | (position + 1 >= fixed["limits"])[:, tf.newaxis]
-        finished |= ends
-        return {
-            **moving,
-            "steps": cache["steps"],
-            "last": token,
-            "tokens": _written(moving["tokens"], token, position),
-            "token_scores": _written(
-                moving["token_scores"], tf.where(moving["finished"], 0.0, score), position
-            ),
-            "finished": finished,
-            "done": tf.reduce_all(finished, axis=1),
-        }
-
-    def _beam_step(self, position, fixed, moving, logits, cache):
-        """Beam search: the best continuations of all beams of a row go on.
-
-        Twice as many continuations as beams are looked at, so that enough are left when some end;
-        one that ends counts as a hypothesis if it is among the best `beam_size`.
-        """
-        beams = self.beams
-        normalizer = tf.reduce_logsumexp(logits, axis=-1, keepdims=True)
-        if "prefix" in fixed:
-            logits = choosing.force(logits, fixed["prefix"], position)
-        values, ids = choosing.best_candidates(logits, 2 * beams)
-        token_scores = values - normalizer
-        rows, _, per_beam = tf.unstack(tf.shape(ids))
-
-        def flat(part):
-            return tf.reshape(part, (rows, beams * per_beam))
-
-        totals = flat(moving["scores"][..., tf.newaxis] + token_scores)
-        scores, places = tf.math.top_k(totals, 2 * beams)
-        token = tf.gather(flat(ids), places, batch_dims=1)
-        token_scores = tf.gather(flat(token_scores), places, batch_dims=1)
-        parents = places // per_beam
-        ends = token == self.end_id
-        last = (position + 1 >= fixed["limits"])[:, tf.newaxis]
-
-        ended = self._with_ended(
-            moving,
-            (ends | last)[:, :beams] & (scores[:, :beams] > choosing.LOWEST / 2),
-            scores[:, :beams],
-            position + tf.cast(~ends[:, :beams], tf.int32),
-            *self._histories(
-                position, moving, parents[:, :beams], token[:, :beams], token_scores[:, :beams]
-            ),
-        )
-        live_scores, places = tf.math.top_k(tf.where(ends, 2 * choosing.LOWEST, scores), beams)
-        parents, token, token_scores = (
-            tf.gather(part, places, batch_dims=1) for part in (parents, token, token_scores)
-        )
-        tokens, token_scores = self._histories(position, moving, parents, token, token_scores)
-        return {
-            **moving,
-            "steps": self.model.select_beams(cache, parents)["steps"],
-            "last": token,
-            "tokens": tokens,
-            "token_scores": token_scores,
-            "scores": tf.maximum(live_scores, 2 * choosing.LOWEST),
-            "ended": ended,
-            "done": moving["done"]
-            | last[:, 0]
-            | self._settled(position, fixed["limits"], ended, live_scores[:, 0]),
-        }
-
-    def _histories(self, position, moving, parents, token, token_scores):
-        """Tokens and their scores of some continuations, ``(rows, beams, room)`` each."""
-        return (
-            _written(tf.gather(moving["tokens"], parents, batch_dims=1), token, position),
-            _written(
-                tf.gather(moving["token_scores"], parents, batch_dims=1), token_scores, position
-            ),
-        )
-
-    def _with_ended(self, moving, ending, scores, lengths, tokens, token_scores):
-        """The best hypotheses that have ended, with those of this step among them."""
-        ended = moving["ended"]
-        ending &= ~moving["done"][:, tf.newaxis]
-        ranks = tf.where(ending, scores / self._penalty(lengths), choosing.LOWEST)
-        ranks, places = tf.math.top_k(tf.concat([ended["ranks"], ranks], 1), self.beams)
-
-        def best(old, new):
-            return tf.gather(tf.concat([old, new], 1), places, batch_dims=1)
-
-        return {
-            "count": ended["count"] + tf.reduce_sum(tf.cast(ending, tf.int32), axis=1),
-            "ranks": ranks,
-            "tokens": best(ended["tokens"], tokens),
-            "token_scores": best(ended["token_scores"], token_scores),
-        }
-
-    def _settled(self, position, limits, ended, best_score):
-        """Rows whose best `n_best` hypotheses are found, bool ``(rows,)``."""
-        # Scores only fall. A penalty that grows with the length is at best that of the longest.
-        length = tf.where(self.length_penalty > 0, limits, position + 1)
-        settled = ended["ranks"][:, self.n_best - 1] >= best_score / self._penalty(length)
-        if self.config.early_stopping:
-            enough = tf.round(tf.cast(self.beams, tf.float32) * self.config.patience)
-            settled |= ended["count"] >= tf.cast(enough, tf.int32)
-        return settled
-
-    def _penalty(self, length):
-        return choosing.length_penalty(length, self.config.length_penalty_kind, self.length_penalty)
-
-    def _best(self, state, longest) -> SearchResult:
-        """What the rows have found so far, best first, `longest` tokens long."""
-        n_best = self.n_best
-        if self.with_beams:
-            ended = state["ended"]
-            tokens, token_scores = ended["tokens"][:, :n_best], ended["token_scores"][:, :n_best]
-            ranks = ended["ranks"][:, :n_best]
-        else:
-            tokens, token_scores = state["tokens"], state["token_scores"]
-            counted = (tokens != PAD) & (tokens != self.end_id)
-            lengths = tf.math.count_nonzero(counted, axis=-1, dtype=tf.int32)
-            ranks = tf.reduce_sum(token_scores, axis=-1) / self._penalty(lengths)
-            if n_best > 1:
-                order = tf.argsort(ranks, direction="DESCENDING", stable=True)
-                tokens, token_scores, ranks = (
-                    tf.gather(part, order, batch_dims=1) for part in (tokens, token_scores, ranks)
-                )
-        tokens, token_scores = (
-            _with_room(part[:, :, :longest], longest) for part in (tokens, token_scores)
-        )
-        return SearchResult(tokens, tf.reduce_sum(token_scores, axis=-1), ranks, token_scores)
-
-
-def _written(history, new, position):
-    """`history`, ``(rows, beams, room)``, with `new`, ``(rows, beams)``, at `position`."""
-    here = tf.range(tf.shape(history)[2]) == position
-    return tf.where(here, new[..., tf.newaxis], history)
 
 
 def _with_room(part, room):

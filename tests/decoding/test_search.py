@@ -90,7 +90,7 @@ def reference_beam(model, source_row, limit, config):
     """Beam search in plain Python over the uncached model; ``[(tokens, score, rank)]``."""
 
     def rank(tokens, score):
-        length = max(len([token for token in tokens if token != END]), 1)
+        length = len(tokens)
         base = length if config.length_penalty_kind == "plain" else (5 + length) / 6
         return score / base**config.length_penalty
 
@@ -390,9 +390,7 @@ def test_a_wide_beam_finds_the_best_of_all_sequences(penalty, jit_compile):
             tokens: model.score(tokens)
             / float(
                 choosing.length_penalty(
-                    len([t for t in tokens if t != END]),
-                    config.length_penalty_kind,
-                    config.length_penalty,
+                    len(tokens), config.length_penalty_kind, config.length_penalty
                 )
             )
             for tokens in complete
