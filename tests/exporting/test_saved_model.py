@@ -42,9 +42,8 @@ def loaded(exported):
 
 
 @pytest.fixture(scope="module")
-def signatures(exported):
-    model = tf.saved_model.load(str(exported))
-    yield model.signatures  # which live as long as the model
+def model(exported):
+    return tf.saved_model.load(str(exported))  # its signatures live as long as it does
 
 
 @pytest.fixture(scope="module")
@@ -217,8 +216,8 @@ def test_what_an_export_cannot_do_is_refused(loaded, lines):
         loaded.translate(lines[:2], beam_size=2, n_best=3)
 
 
-def test_tokens_are_those_of_the_tokenizer(signatures, tiny_run, lines):
-    answer = signatures["tokenize"](text=tf.constant(lines[:5]))
+def test_tokens_are_those_of_the_tokenizer(model, tiny_run, lines):
+    answer = model.signatures["tokenize"](text=tf.constant(lines[:5]))
     tokenizer = tiny_run.translator.tokenizers.source
     ids = tokenizer.tokenize(tf.constant(lines[:5]))
     np.testing.assert_array_equal(answer["ids"], ids.to_tensor())
@@ -265,7 +264,7 @@ def test_the_card_of_a_run_tells_of_its_training_and_scores(tiny_run, tmp_path):
     assert "| the test set, 1,193 sentences | BLEU | 12.35 | `nrefs:1 tok:13a` |" in card
 
 
-def test_the_warm_up_requests_are_ones_the_model_answers(exported, signatures):
+def test_the_warm_up_requests_are_ones_the_model_answers(exported, model):
     predict_log = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
     asked = set()
     records = tf.data.TFRecordDataset(str(exported / "assets.extra" / "tf_serving_warmup_requests"))
@@ -274,7 +273,7 @@ def test_the_warm_up_requests_are_ones_the_model_answers(exported, signatures):
         inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
         asked.add(request.model_spec.signature_name)
         inputs = {name: tf.constant(value) for name, value in inputs.items()}
-        signatures[request.model_spec.signature_name](**inputs)
+        model.signatures[request.model_spec.signature_name](**inputs)
     assert asked == {"serving_default", "corpus_style", "attention", "tokenize", "translate_beam"}
 
 

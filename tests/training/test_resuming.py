@@ -72,7 +72,9 @@ def _log(folder: Path) -> list[dict]:
     return [{k: v for k, v in row.items() if k != "tokens_per_second"} for row in rows]
 
 
-@pytest.mark.parametrize(("deaths", "minutes"), [([5, 17], 1e-9), pytest.param([25], 60.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("deaths", "minutes"), [([5, 17], 1e-9), pytest.param([25], 60.0, marks=pytest.mark.slow)]
+)
 def test_a_run_that_dies_and_is_resumed_ends_with_the_same_weights(
     deaths, minutes, tiny_corpus, config, whole, tmp_path
 ):
