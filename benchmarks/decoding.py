@@ -22,6 +22,7 @@ medians count. Padding does not count, the end token does.
     python benchmarks/decoding.py --model runs/pt_en --dataset sample --sentences 32 --repeats 1
 """
 
+import abc
 import argparse
 import importlib.metadata
 import importlib.util
@@ -143,7 +144,7 @@ def names_of(tokenizer: Any) -> list[str]:
 # Systems. Each lives in a process of its own and translates batches when told to.
 
 
-class System:
+class System(abc.ABC):
     """A way to translate.
 
     Args:
@@ -163,12 +164,13 @@ class System:
         self.prepared, self.threads = prepared, threads
         self.load(folder)
 
+    @abc.abstractmethod
     def load(self, folder: Path) -> None:
-        raise NotImplementedError
+        """Prepares to translate."""
 
+    @abc.abstractmethod
     def translate(self, way: str, search: str, batch: Batch) -> Any:
         """Translates one batch."""
-        raise NotImplementedError
 
     def translate_all(self, way: str, search: str, batches: list[Batch]) -> list[Any]:
         return [self.translate(way, search, batch) for batch in batches]
