@@ -182,10 +182,13 @@ class ExportedTranslator(TranslatesLines):
         return {name: value.numpy() for name, value in answer.items()}
 
     def _best(self, text, style, attention) -> list[Translation]:
-        answer = self._call("serving_default" if style == "human" else "corpus_style", text=text)
-        seen = [{} for _ in answer["score"]]
-        if attention:
-            seen = _attention_by_row(self._call("attention", text=text))
+        looked = self._call("attention", text=text) if attention else {}
+        if style == "human" and "translation" in looked:  # there since exports have beam search
+            answer = looked
+        else:
+            name = "serving_default" if style == "human" else "corpus_style"
+            answer = self._call(name, text=text)
+        seen = _attention_by_row(looked) if attention else [{} for _ in answer["score"]]
         return [
             Translation(translation.decode("utf-8"), float(score), **details)
             for translation, score, details in zip(
