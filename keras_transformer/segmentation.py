@@ -6,6 +6,7 @@ Operations of TensorFlow alone, so that an exported model cuts as the live one d
 import warnings
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 _SENTENCE_ENDS = ".!?…。！？؟।"
@@ -15,7 +16,7 @@ _CLAUSE_ENDS = ",;:—–،、"
 def tokenize_in_pieces(
     tokenizer: Any, strings: tf.Tensor, longest: int
 ) -> tuple[tf.RaggedTensor, tf.Tensor]:
-    """Token ids of texts, those of too long ones in pieces; with a warning outside of graphs.
+    """Token ids of texts, those of too long ones in pieces.
 
     Args:
         tokenizer: the source side of what `as_tokenizers` returns.
@@ -28,7 +29,6 @@ def tokenize_in_pieces(
     """
     ids = tokenizer.tokenize(strings)
     lengths = ids.row_lengths()
-    too_long = tf.math.count_nonzero(lengths > longest)
 
     def whole():
         return ids, tf.range(tf.size(lengths))
@@ -39,16 +39,23 @@ def tokenize_in_pieces(
         rows = tf.gather(ids, owners)
         return tf.concat([rows[:, :1], parts, rows[:, -1:]], axis=1), owners
 
-    if not tf.executing_eagerly():
-        return tf.cond(too_long > 0, cut, whole)
-    if not too_long:
-        return whole()
-    warnings.warn(
-        f"{too_long} of {len(lengths)} texts have more than {longest} tokens: they are translated "
-        "in pieces.",
-        stacklevel=3,
-    )
-    return cut()
+    return tf.cond(tf.reduce_any(lengths > longest), cut, whole)
+
+
+def warn_of_pieces(owners: np.ndarray, longest: int) -> None:
+    """Warns if there are texts in pieces.
+
+    Args:
+        owners: the number of the text that each piece belongs to.
+        longest: most tokens of a piece.
+    """
+    pieces = np.bincount(owners)
+    if in_pieces := np.count_nonzero(pieces > 1):
+        warnings.warn(
+            f"{in_pieces} of {len(pieces)} texts have more than {longest} tokens: they are "
+            "translated in pieces.",
+            stacklevel=3,
+        )
 
 
 def pieces_of(

@@ -25,14 +25,16 @@ import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig
 from keras_transformer.decoding import choosing
+from keras_transformer.decoding.buckets import (
+    ROOM,
+    SOURCE_ROOM,
+    bucket_of_rows,
+    buckets_up_to,
+    doubled,
+    doubled_up_to,
+)
 from keras_transformer.decoding.strategies import BeamSearch, OneByOne
 from keras_transformer.special_tokens import PAD
-
-ROWS = (1, 4, 16, 64, 256)
-"""Numbers of rows that rounds are compiled for; above, multiples of the last."""
-
-SOURCE_ROOM, ROOM = 32, 48
-"""Fewest source and target tokens that rounds have room for; the next sizes double them."""
 
 _CONSTANT = ("rows", "limits", "prefix", "uniform", "context")
 """Parts of the state that a round only reads."""
@@ -42,6 +44,8 @@ _CACHE = ("context", "steps")
 
 _TOKENS = ("tokens", "token_scores", "ended")
 """Parts of the state with a place for each token."""
+
+_NUMBER, _NUMBERS, _IDS = (tf.TensorSpec([None] * rank, tf.int32) for rank in range(3))
 
 
 class SearchResult(NamedTuple):
@@ -105,6 +109,7 @@ class Search:
         self._begin = tf.function(self._run_first_round, jit_compile=jit_compile)
         self._round = tf.function(self._run_round, jit_compile=jit_compile)
         self._traced = {}  # whether there is a prefix -> the search as a graph
+        self._compiling = tf.function(self._no_steps, input_signature=[_IDS, _NUMBER, _NUMBER])
         self._tracing = threading.Lock()
 
     def __call__(self, source, limits, *, seed=0, streams=None, prefix=None) -> SearchResult:
@@ -131,14 +136,46 @@ class Search:
             arguments.append(tf.cast(prefix, tf.int32))
         return self._graph(with_prefix=prefix is not None)(*arguments)
 
+    def warm_up(self, rows=64, source_length=SOURCE_ROOM, target_length=ROOM) -> None:
+        """Compiles ahead what batches need that have no prefix; without XLA, only traces it.
+
+        Args:
+            rows: most rows of a batch. A batch runs the programs for fewer rows, too, as rows
+                finish.
+            source_length: most tokens of a source, with start and end.
+            target_length: most tokens that are given.
+        """
+        reach = getattr(self.model, "max_length", None) or source_length
+        for size in buckets_up_to(rows) if self.jit_compile else ():
+            for source_room in doubled_up_to(SOURCE_ROOM, source_length):
+                source = tf.zeros((size, min(source_room, reach)), tf.int32)
+                rooms = doubled_up_to(ROOM, target_length)
+                # There are random numbers for all tokens from the beginning.
+                for longest in rooms if self.config.sampling else rooms[-1:]:
+                    for room in rooms[: rooms.index(longest) + 1]:
+                        self._compiling(source, room - 1, longest)
+        self(tf.zeros((1, 1), tf.int32), [1])  # what is around the programs
+
+    def _no_steps(self, source, position, longest):
+        """Runs the programs of a search of such a source at `position`, taking no step."""
+        batch = tf.shape(source)[0]
+        rows = tf.range(batch)
+        inputs = {"source": source, "limits": tf.fill([batch], longest), "rows": rows}
+        if self.config.sampling:
+            inputs["uniform"] = choosing.uniform_numbers(0, rows, (longest, self.beams))
+        if self.jit_compile:
+            inputs, _ = self._padded(inputs)
+        rows = tf.size(inputs["rows"])
+        _, state = self._begin(rows, _of_any_shape(inputs))
+        state, _ = self._regroup(_of_any_shape(state), batch)
+        state = self._make_room(position, state)
+        return self._round(position, rows, _of_any_shape(state))[0]
+
     def _graph(self, with_prefix):
         """The search, traced once for arguments of any shape."""
         with self._tracing:  # threads that translate batches side by side come here at once
             if with_prefix not in self._traced:
-                ids, numbers, number = (
-                    tf.TensorSpec([None] * rank, tf.int32) for rank in (2, 1, 0)
-                )
-                signature = [ids, numbers, number, numbers] + [ids] * with_prefix
+                signature = [_IDS, _NUMBERS, _NUMBER, _NUMBERS] + [_IDS] * with_prefix
                 function = tf.function(self._search, input_signature=signature)
                 self._traced[with_prefix] = function.get_concrete_function()
             return self._traced[with_prefix]
@@ -201,14 +238,14 @@ class Search:
             the inputs, and at how many rows to stop for regrouping.
         """
         batch, length = tf.unstack(tf.shape(inputs["source"]))
-        rows, enough = _bucket_of_rows(batch)
-        source_room = _doubled(SOURCE_ROOM, length)
+        rows, enough = bucket_of_rows(batch)
+        source_room = doubled(SOURCE_ROOM, length)
         if reach := getattr(self.model, "max_length", None):
             source_room = tf.maximum(length, tf.minimum(source_room, reach))
         more = {"source": [[0, 0], [0, source_room - length]]}
         if "uniform" in inputs:
             numbers = tf.shape(inputs["uniform"])[1]
-            more["uniform"] = [[0, 0], [0, _doubled(ROOM, numbers) - numbers], [0, 0]]
+            more["uniform"] = [[0, 0], [0, doubled(ROOM, numbers) - numbers], [0, 0]]
         padded = {}
         for key, part in inputs.items():
             padding = more.get(key, [[0, 0]] * part.shape.rank)
@@ -253,7 +290,7 @@ class Search:
         count = tf.size(working)
         rows, enough = count, count // 2
         if self.jit_compile:
-            rows, enough = _bucket_of_rows(count)
+            rows, enough = bucket_of_rows(count)
         padding = tf.range(rows) >= count
         index = tf.concat([working, tf.fill((rows - count,), working[0])], 0)
 
@@ -273,7 +310,7 @@ class Search:
     def _make_room(self, position, state):
         """Room for more tokens where there is none left, in one of few sizes."""
         room = tf.shape(state["tokens"])[2]
-        new_room = _doubled(ROOM, position + 1)
+        new_room = doubled(ROOM, position + 1)
 
         def grown():
             cache = {key: state[key] for key in _CACHE}
@@ -344,15 +381,8 @@ def _with_room(part, room):
     return tf.pad(part, [[0, 0], [0, 0], [0, room - tf.shape(part)[2]]])
 
 
-def _doubled(size: int, at_least):
-    """The smallest of `size`, twice `size`, four times `size` ... that is not below `at_least`."""
-    sizes = tf.constant([size * 2**i for i in range(16)])
-    return tf.reduce_min(tf.where(sizes >= at_least, sizes, sizes[-1]))
-
-
-def _bucket_of_rows(count):
-    """How many rows to compile for, and at how many rows at work fewer are worthwhile."""
-    multiple = -(-count // ROWS[-1]) * ROWS[-1]
-    rows = tf.reduce_min(tf.where(count <= ROWS, ROWS, multiple))
-    fewer = tf.reduce_max(tf.where(rows > ROWS, ROWS, 0))
-    return rows, tf.maximum(fewer, rows - ROWS[-1])
+def _of_any_shape(state):
+    """The tensors of a state, of which the graph is to know no more than the rank."""
+    return tf.nest.map_structure(
+        lambda part: tf.compat.v1.placeholder_with_default(part, [None] * part.shape.rank), state
+    )
