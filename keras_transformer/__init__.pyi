@@ -29,8 +29,38 @@ from .layers.decoder import Decoder, DecoderLayer
 from .models.transformer import Transformer
 from .saving import load_model
 
+# Where it came from: recurrent networks and their attention.
+from .layers.recurrent_cells import GRUCell, LSTMCell, OutputRecurrentCell, RNNCell
+from .layers.recurrent import Recurrent
+from .layers.recurrent_stack import RecurrentStack
+from .layers.recurrent_attention import (
+    AdditiveAttention,
+    ConcatAttention,
+    DotAttention,
+    GeneralAttention,
+)
+from .layers.recurrent_encoder import RecurrentEncoder
+from .layers.recurrent_decoder import RecurrentDecoder
+from .models.recurrent_seq2seq import RecurrentSeq2Seq
+from .layers.embeddings import OneHot, set_word_vectors
+from .data.word_vectors import read_word_vectors, word_vector_rows
+from .training.gradients_through_time import (
+    gradient_norms_by_architecture,
+    gradient_norms_through_attention,
+    gradient_norms_through_time,
+)
+from .plotting_gradients import plot_gradients_through_time
+
 # Training.
-from .config import Config, DecodingConfig, ModelConfig, TokenizerConfig, TrainingConfig, preset
+from .config import (
+    Config,
+    DecodingConfig,
+    TokenizerConfig,
+    TrainingConfig,
+    WordVectorsConfig,
+    preset,
+)
+from .model_config import ModelConfig, RecurrentConfig
 from .training.backup import BackupAndRestore
 from .training.schedules import CustomSchedule
 from .training.losses import MaskedLoss, masked_loss
@@ -55,10 +85,12 @@ from .errors import InputError
 from . import edition_2019
 
 __all__ = [
+    "AdditiveAttention",
     "BackupAndRestore",
     "BaseAttention",
     "CTranslate2Translator",
     "CausalSelfAttention",
+    "ConcatAttention",
     "Config",
     "Corpus",
     "CrossAttention",
@@ -66,19 +98,32 @@ __all__ = [
     "Decoder",
     "DecoderLayer",
     "DecodingConfig",
+    "DotAttention",
     "Encoder",
     "EncoderLayer",
     "ExportTranslator",
     "ExportedTranslator",
     "FeedForward",
+    "GRUCell",
+    "GeneralAttention",
     "GlobalSelfAttention",
     "InputError",
+    "LSTMCell",
     "MaskedAccuracy",
     "MaskedCrossentropy",
     "MaskedLoss",
     "ModelConfig",
     "MultiHeadAttention",
+    "OneHot",
+    "OutputRecurrentCell",
     "PositionalEmbedding",
+    "RNNCell",
+    "Recurrent",
+    "RecurrentConfig",
+    "RecurrentDecoder",
+    "RecurrentEncoder",
+    "RecurrentSeq2Seq",
+    "RecurrentStack",
     "Search",
     "TokenizerConfig",
     "Tokenizers",
@@ -86,6 +131,7 @@ __all__ = [
     "Transformer",
     "Translation",
     "Translator",
+    "WordVectorsConfig",
     "as_tokenizers",
     "corpus_scores",
     "create_look_ahead_mask",
@@ -96,6 +142,9 @@ __all__ = [
     "export",
     "export_ctranslate2",
     "get_angles",
+    "gradient_norms_by_architecture",
+    "gradient_norms_through_attention",
+    "gradient_norms_through_time",
     "load_corpus",
     "load_model",
     "make_batches",
@@ -103,12 +152,16 @@ __all__ = [
     "masked_loss",
     "plot_attention_head",
     "plot_attention_weights",
+    "plot_gradients_through_time",
     "point_wise_feed_forward_network",
     "positional_encoding",
     "preset",
     "print_translation",
+    "read_word_vectors",
     "scaled_dot_product_attention",
+    "set_word_vectors",
     "train",
     "train_tokenizers",
     "tutorial_tokenizers",
+    "word_vector_rows",
 ]

@@ -18,6 +18,7 @@ import click
 from keras_transformer.compile_cache import use_compile_cache
 from keras_transformer.errors import InputError
 from keras_transformer.files import file_error
+from keras_transformer.model_config import ATTENTIONS, FAMILIES
 
 _DATASET_HELP = (
     "ted_hrlr_translate/pt_to_en or another translation set of TensorFlow Datasets, sample, "
@@ -91,7 +92,7 @@ class _OneLineErrors(click.Group):
 @click.group(cls=_OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="keras_transformer")
 def main():
-    """Train, use and export Transformers for translation."""
+    """Train, use and export models for translation: Transformers and what came before them."""
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
         # Before that: with the programs of another process TensorFlow logs a warning for each.
@@ -125,6 +126,24 @@ def _import_tensorflow_quietly():
     "preset_name",
     help="tutorial, base, big or quick; quick for sample and tutorial otherwise unless given.",
 )
+@click.option(
+    "--model",
+    "family",
+    type=click.Choice(FAMILIES),
+    help="The kind of model: the Transformer, which it is unless given, or a recurrent one.",
+)
+@click.option(
+    "--attention",
+    type=click.Choice(list(ATTENTIONS)),
+    help="Of a recurrent model: bahdanau is additive; luong, which it is unless given, is general.",
+)
+@click.option("--source-vectors", help="A file of word vectors that those of the source begin as.")
+@click.option("--target-vectors", help="The same for the target.")
+@click.option(
+    "--freeze-vectors",
+    type=click.Choice(["none", "found", "all"]),
+    help="Which token vectors stay as they are: none unless given, those in the files, or all.",
+)
 @click.option("--epochs", type=int, help="Stop after this many epochs.")
 @click.option("--max-steps", type=int, help="Stop after this many steps.")
 @click.option("--max-minutes", type=float, help="Stop after this many minutes of training.")
@@ -148,6 +167,11 @@ def train(
     output,
     config_file,
     preset_name,
+    family,
+    attention,
+    source_vectors,
+    target_vectors,
+    freeze_vectors,
     epochs,
     max_steps,
     max_minutes,
@@ -166,13 +190,20 @@ def train(
     """
     from keras_transformer.config import config_from_json, load_changes, preset
 
+    changes = {} if config_file is None else load_changes(config_file)
+    changes = _with_model_options(changes, family, attention)
     begun = output / "config.json"
     if resume and preset_name is None and begun.exists():
         config = config_from_json(begun)
     else:
-        config = preset(preset_name or ("quick" if dataset == "sample" else "tutorial"))
-    if config_file is not None:
-        config = config.replace(load_changes(config_file), config_file)
+        preset_name = preset_name or ("quick" if dataset == "sample" else "tutorial")
+        config = preset(preset_name, _family_of(changes) or "transformer")
+    if attention is not None and (_family_of(changes) or config.model.family) == "transformer":
+        raise click.UsageError("--attention is of recurrent models: give --model rnn, lstm or gru.")
+    config = config.replace(changes, config_file or "The options of the model")
+    vectors = {"source": source_vectors, "target": target_vectors, "freeze": freeze_vectors}
+    vectors = {name: value for name, value in vectors.items() if value is not None}
+    config = config.replace({"word_vectors": vectors}, "The options of word vectors")
     limits = {"epochs": epochs, "max_steps": max_steps, "max_minutes": max_minutes}
     if any(limit is not None for limit in limits.values()):
         config = config.replace({"training": limits}, "The limits of training")
@@ -208,6 +239,26 @@ def train(
             f"{output}: another host is gone: see what it says, and start all of them again with "
             "--resume."
         ) from error
+
+
+def _with_model_options(changes, family, attention) -> dict:
+    """The changes that a file asks for with those of --model and --attention, which win."""
+    model = changes.get("model") or {}
+    if not isinstance(model, dict):  # whoever applies the changes says what is wrong with it
+        return changes
+    if attention is not None:
+        values = ATTENTIONS[attention]
+        model = {**values, **model, "attention": values["attention"]}
+    if family is not None:
+        model = {**model, "family": family}
+    return {**changes, "model": model}
+
+
+def _family_of(changes) -> str | None:
+    """The family of models that changes ask for, if they ask for one that there is."""
+    model = changes.get("model")
+    family = model.get("family") if isinstance(model, dict) else None
+    return family if family in FAMILIES else None
 
 
 @main.command()
@@ -466,6 +517,11 @@ def plot(model_path, output, text):
         raise InputError("TEXT: is too long for one picture: give a sentence.")
     if len(translation.tokens) < 2:
         raise InputError("TEXT: nothing was translated: there is no attention to draw.")
+    if not translation.attention.any():
+        raise InputError(
+            f"{model_path}: a model without attention has none to draw: train one with --attention "
+            "luong or bahdanau."
+        )
     figure = attention_figure(translation.source_tokens, translation.tokens, translation.attention)
     try:
         figure.savefig(output)

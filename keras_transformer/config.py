@@ -14,96 +14,81 @@ import yaml
 from pydantic.dataclasses import dataclass
 
 from keras_transformer.errors import InputError
-
-_Count = Annotated[int, pydantic.Field(gt=0)]
-_Positive = Annotated[float, pydantic.Field(gt=0)]
-_Rate = Annotated[float, pydantic.Field(ge=0, lt=1)]
-_STRICT = pydantic.ConfigDict(extra="forbid")
-
-
-@dataclass(frozen=True, config=_STRICT)
-class ModelConfig:
-    """Shape of the `Transformer`; the defaults are the tutorial's."""
-
-    num_layers: _Count = 4  # of the encoder, and of the decoder
-    d_model: _Count = 128  # width of the model
-    num_heads: _Count = 8
-    dff: _Count = 512  # width inside the feed-forward networks
-    dropout_rate: _Rate = 0.1  # embeddings, feed-forward outputs, attention weights
-    attention_dropout_rate: _Rate | None = None  # attention weights; None: dropout_rate
-    residual_dropout_rate: _Rate = 0.0  # attention outputs
-    key_dim: _Count | None = None  # size of one head; None: d_model // num_heads
-    activation: str = "relu"  # any of Keras' activations
-    norm_first: bool = False  # pre-norm instead of post-norm
-    layer_norm_epsilon: _Positive = 1e-6
-    positions: Literal["sinusoidal", "interleaved", "learned", "rotary", "none"] = "sinusoidal"
-    max_length: _Count = 2048  # longest sequence there are positions for
-    share_embeddings: bool = False  # one embedding for both sides; needs tokenizer.shared
-    tie_output: bool = False  # logits are products with the target embedding
-
-    def __post_init__(self):
-        if self.key_dim is None and self.d_model % self.num_heads:
-            raise InputError(
-                f"model.d_model ({self.d_model}) is not a multiple of model.num_heads "
-                f"({self.num_heads}): change one of them or set model.key_dim."
-            )
+from keras_transformer.model_config import (
+    STRICT,
+    AnyModelConfig,
+    Count,
+    ModelConfig,
+    Positive,
+    Rate,
+)
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class TokenizerConfig:
     """How text becomes tokens."""
 
     kind: Literal["wordpiece", "sentencepiece"] = "wordpiece"
-    vocab_size: _Count = 8000  # most tokens on each side
+    vocab_size: Count = 8000  # most tokens on each side
     shared: bool = False  # one vocabulary learned from both sides
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
+class WordVectorsConfig:
+    """Files of word vectors that token vectors start from: of word2vec, fastText or GloVe."""
+
+    source: str | None = None
+    target: str | None = None
+    limit: Count | None = None  # most words to read of a file
+    freeze: Literal["none", "found", "all"] = "none"  # which of them training leaves as they are
+
+
+@dataclass(frozen=True, config=STRICT)
 class TrainingConfig:
     """How the model is trained. Training stops at the first limit it reaches."""
 
-    epochs: _Count | None = 20
-    max_steps: _Count | None = None
-    max_minutes: _Positive | None = None
-    batch_tokens: _Count = 4096  # padded tokens of the longer side in one batch
-    accumulate: _Count = 1  # batches whose gradients make one step
+    epochs: Count | None = 20
+    max_steps: Count | None = None
+    max_minutes: Positive | None = None
+    batch_tokens: Count = 4096  # padded tokens of the longer side in one batch
+    accumulate: Count = 1  # batches whose gradients make one step
     max_tokens: Annotated[int, pydantic.Field(ge=8)] = 128  # longer pairs are left out, counted
     schedule: Literal["inverse_sqrt", "linear"] = "inverse_sqrt"  # linear: to 0 at the limit
-    warmup_steps: _Count = 4000  # step with the highest learning rate
-    learning_rate: _Positive | None = None  # highest; None: the paper's for d_model and warm-up
-    learning_rate_scale: _Positive = 1.0  # factor on it
-    beta_2: _Rate = 0.98  # of Adam; beta_1 is 0.9
-    clip_norm: _Positive | None = None  # longest gradient
-    label_smoothing: _Rate = 0.0
-    average_decay: _Rate | None = None  # of a moving average of the weights, which is then used
-    patience: _Count | None = None  # stop after this many epochs without a better score
+    warmup_steps: Count = 4000  # step with the highest learning rate
+    learning_rate: Positive | None = None  # highest; None: the paper's for width and warm-up
+    learning_rate_scale: Positive = 1.0  # factor on it
+    beta_2: Rate = 0.98  # of Adam; beta_1 is 0.9
+    clip_norm: Positive | None = None  # longest gradient
+    label_smoothing: Rate = 0.0
+    average_decay: Rate | None = None  # of a moving average of the weights, which is then used
+    patience: Count | None = None  # stop after this many epochs without a better score
     select_by: Literal["loss", "bleu"] = "loss"  # the validation score that chooses weights
     bleu_sentences: Annotated[int, pydantic.Field(ge=0)] = 200  # translated after each epoch
-    checkpoint_minutes: _Positive = 5.0  # longest time whose work an interruption repeats
+    checkpoint_minutes: Positive = 5.0  # longest time whose work an interruption repeats
     dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    jit_compile: bool | None = None  # XLA for the training step; None: on a GPU only
+    jit_compile: bool | None = None  # XLA for the step; None: of a Transformer on a GPU only
     seed: int = 1  # of initial weights, dropout and the order of batches
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class DecodingConfig:
     """How translations are searched: greedily, with a beam, or by drawing samples."""
 
-    length_ratio: _Positive = 2.0  # most target tokens for each source token ...
+    length_ratio: Positive = 2.0  # most target tokens for each source token ...
     length_offset: Annotated[int, pydantic.Field(ge=0)] = 16  # ... and this many on top
-    max_length: _Count | None = None  # most target tokens, the end included, whatever the source
+    max_length: Count | None = None  # most target tokens, the end included, whatever the source
     min_length: Annotated[int, pydantic.Field(ge=0)] = 0  # fewest, the end not included
-    beam_size: _Count = 1  # hypotheses that are followed side by side; 1 is greedy
-    n_best: _Count = 1  # translations of each text
+    beam_size: Count = 1  # hypotheses that are followed side by side; 1 is greedy
+    n_best: Count = 1  # translations of each text
     length_penalty: float = 1.0  # exponent; 0 ranks by probability alone
     length_penalty_kind: Literal["plain", "gnmt"] = "plain"  # length, or (5 + length) / 6
     early_stopping: bool = True  # done once beam_size * patience hypotheses have ended
-    patience: _Positive = 1.0
+    patience: Positive = 1.0
     no_repeat_ngram: Annotated[int, pydantic.Field(ge=0)] = 0  # no n-gram twice; 0: as they come
     forbid_unknown: bool = False  # never give [UNK]
     sampling: bool = False  # draw each token by its probability
-    temperature: _Positive = 1.0  # logits are divided by it
-    top_k: _Count | None = None  # draw from the most probable tokens ...
+    temperature: Positive = 1.0  # logits are divided by it
+    top_k: Count | None = None  # draw from the most probable tokens ...
     top_p: Annotated[float, pydantic.Field(gt=0, le=1)] | None = None  # ... with this much in sum
     seed: int = 1  # of sampling
 
@@ -121,12 +106,13 @@ class DecodingConfig:
             )
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Config:
     """One run."""
 
-    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    model: AnyModelConfig = dataclasses.field(default_factory=ModelConfig)
     tokenizer: TokenizerConfig = dataclasses.field(default_factory=TokenizerConfig)
+    word_vectors: WordVectorsConfig = dataclasses.field(default_factory=WordVectorsConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     decoding: DecodingConfig = dataclasses.field(default_factory=DecodingConfig)
 
@@ -140,9 +126,24 @@ class Config:
             raise InputError(
                 "model.share_embeddings needs one vocabulary: set tokenizer.shared to true."
             )
+        vectors = self.word_vectors
+        if self.model.share_embeddings and vectors.source and vectors.target:
+            raise InputError(
+                "model.share_embeddings leaves room for one file of word vectors: give "
+                "word_vectors.source or word_vectors.target."
+            )
+        if getattr(self.model, "token_vectors", "learned") != "learned" and (
+            vectors.source or vectors.target
+        ):
+            raise InputError(
+                "word_vectors are what learned token vectors start from: set model.token_vectors "
+                "to learned."
+            )
 
     def replace(self, changes: dict[str, Any], origin="The configuration") -> "Config":
         """This configuration with some values changed.
+
+        Another ``model.family`` begins from the defaults of that family.
 
         Args:
             changes: nested dictionary, such as ``{"model": {"num_layers": 2}}``.
@@ -151,11 +152,10 @@ class Config:
         Raises:
             InputError: for a key or value that does not belong there.
         """
-        return _validated(_merged(dataclasses.asdict(self), changes), origin)
-
-    def model_arguments(self) -> dict[str, Any]:
-        """Arguments for `Transformer`, all but the vocabulary sizes."""
-        return dataclasses.asdict(self.model)
+        values, model = self.to_dict(), changes.get("model")
+        if isinstance(model, dict) and model.get("family", self.model.family) != self.model.family:
+            values["model"] = {}
+        return _validated(_merged(values, changes), origin)
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -207,11 +207,54 @@ PRESETS: dict[str, Config] = {
 }
 
 
-def preset(name: str) -> Config:
-    """The configuration named `name`: ``tutorial``, ``base``, ``big`` or ``quick``."""
+# What becomes of the presets where the model is recurrent: about as many parameters.
+_RECURRENT: dict[str, dict[str, Any]] = {
+    "tutorial": {},
+    "base": {
+        "model": {
+            "units": 512,
+            "num_layers": 4,
+            "embedding_size": None,
+            "skip_connections": True,
+            "share_embeddings": True,
+            "tie_output": True,
+        },
+    },
+    "big": {
+        "model": {
+            "units": 1024,
+            "num_layers": 4,
+            "embedding_size": None,
+            "skip_connections": True,
+            "dropout_rate": 0.3,
+            "share_embeddings": True,
+            "tie_output": True,
+        },
+    },
+    # Twice the steps of the Transformer's, and a lower rate for them.
+    "quick": {
+        "training": {"batch_tokens": 1024, "warmup_steps": 200, "learning_rate": 0.002},
+    },
+}
+_GRADIENTS = {"training": {"clip_norm": 1.0}}  # through time they can explode
+
+
+def preset(name: str, family="transformer") -> Config:
+    """A configuration by its name.
+
+    Args:
+        name: ``tutorial``, ``base``, ``big`` or ``quick``.
+        family: one of `model_config.FAMILIES`.
+
+    Raises:
+        InputError: for another name or family.
+    """
     if name not in PRESETS:
         raise InputError(f"There is no preset {name!r}: choose one of {', '.join(PRESETS)}.")
-    return PRESETS[name]
+    if family == "transformer":
+        return PRESETS[name]
+    changes = _merged(_RECURRENT[name], {"model": {"family": family}, **_GRADIENTS})
+    return PRESETS[name].replace(changes, f"The preset {name}")
 
 
 def load_changes(path) -> dict[str, Any]:
@@ -257,6 +300,9 @@ def _validated(values: dict[str, Any], origin) -> Config:
         return pydantic.TypeAdapter(Config).validate_python(values)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        where = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
+        path = list(first["loc"])
+        if path[:1] == ["model"]:
+            del path[1:2]  # the kind of the model, which stands in no file
+        where = f"{'.'.join(map(str, path))}: " if path else ""
         problem = first["msg"].removeprefix("Value error, ").rstrip(".")
         raise InputError(f"{origin}: {where}{problem}.") from error

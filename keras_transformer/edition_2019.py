@@ -15,6 +15,7 @@ A mask of rank 2 is ``(query, key)`` when it is a number, as `create_look_ahead_
 """
 
 import inspect
+import random
 
 import keras
 import tensorflow as tf
@@ -375,6 +376,8 @@ class Transformer(models.Transformer):
             **shared,
         )
         self.final_layer = keras.layers.Dense(int(target_vocab_size), dtype=self.dtype_policy)
+        self.right_padded = False
+        self.dropout_seed = random.randrange(2**31)  # follows keras.utils.set_random_seed
         self.build(((None, None), (None, None)))
 
     def __call__(self, *args, **kwargs):

@@ -104,12 +104,13 @@ def attention_figure(in_tokens: Any, translated_tokens: Any, attention_heads: An
     # Two rows of four for the tutorial's eight heads; fewer columns where sentences are long.
     columns = min(_GRID_COLUMNS, len(heads), max(2, int(_MAXIMUM_INCHES / width)))
     rows = -(-len(heads) // columns)
-    figure = _figure(columns * width + 0.8, rows * height)
+    figure = new_figure(columns * width + 0.8, rows * height)
     grid = figure.subplots(rows, columns, squeeze=False).flat
     for number, (head, axes) in enumerate(zip(heads, grid, strict=False), start=1):
         # One scale for all heads, so that they compare.
         image = _draw_head(axes, in_tokens, out_tokens, head, maximum=heads.max())
-        axes.set_xlabel(f"Head {number}")
+        if len(heads) > 1:
+            axes.set_xlabel(f"Head {number}")
     for axes in grid:  # those that are left
         axes.remove()
     figure.colorbar(image, ax=figure.axes, label="Attention weight", aspect=20 * rows, pad=0.01)
@@ -157,7 +158,7 @@ def plot_positional_encoding(encoding: Any) -> Figure:
         raise InputError(
             f"positional encoding of shape {values.shape}: give one of shape (length, depth)"
         )
-    figure = _figure(7, 4.5)
+    figure = new_figure(7, 4.5)
     axes = figure.add_subplot()
     # A diverging map, white at zero: sines and cosines have a sign.
     mesh = axes.pcolormesh(values, cmap="RdBu", vmin=-1, vmax=1, rasterized=True)
@@ -186,7 +187,7 @@ def plot_masks(mask: Any) -> Figure:
     if values.ndim != 2:
         raise InputError(f"mask of shape {shape}: give one of shape (query, key)")
     visible = values if values.dtype == bool else values == 0
-    figure = _figure(4.5, 4)
+    figure = new_figure(4.5, 4)
     axes = figure.add_subplot()
     axes.imshow(visible, cmap="Blues", vmin=0, vmax=1.4, interpolation="nearest")
     axes.set(xlabel="Key", ylabel="Query", title="Visible keys (filled)")
@@ -214,7 +215,7 @@ def plot_learning_rate(schedule: Callable[[Any], Any], steps: int = 40_000) -> F
 
     at = np.unique(np.linspace(0, steps, num=2000, dtype=np.int64))
     rates = np.asarray(schedule(tf.constant(at, tf.float32)))
-    figure = _figure(7, 4)
+    figure = new_figure(7, 4)
     axes = figure.add_subplot()
     axes.plot(at, np.broadcast_to(rates, at.shape))
     axes.set(xlabel="Training step", ylabel="Learning rate", xlim=(0, steps))
@@ -245,7 +246,7 @@ def plot_training_curves(history: Any) -> Figure:
             "no quantities to draw: give what fit returned, or the training_log.csv of a run "
             "with at least one finished epoch"
         )
-    figure = _figure(4.5 * len(names), 3.5)
+    figure = new_figure(4.5 * len(names), 3.5)
     for number, name in enumerate(names, start=1):
         axes = figure.add_subplot(1, len(names), number)
         for column, label in ((name, "training"), (f"val_{name}", "validation")):
@@ -301,7 +302,7 @@ class _NotebookFigure(Figure):
         return png.getvalue()
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     return _NotebookFigure(figsize=(width, height), layout="constrained")
 
 

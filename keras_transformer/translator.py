@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import threading
 import time
@@ -19,8 +20,8 @@ from keras_transformer.data.tokenizers import Tokenizers, as_tokenizers, detoken
 from keras_transformer.decoding.choosing import LOWEST
 from keras_transformer.decoding.search import Search
 from keras_transformer.errors import InputError
-from keras_transformer.models.transformer import Transformer
-from keras_transformer.segmentation import tokenize_in_pieces
+from keras_transformer.models.families import make_model
+from keras_transformer.segmentation import tokenize_in_pieces, warn_of_pieces
 from keras_transformer.special_tokens import UNK
 from keras_transformer.translation import (
     ExportedTranslator,
@@ -47,8 +48,8 @@ class Translator(tf.Module, TranslatesLines):
     Args:
         tokenizers: a `Tokenizers`, or an object such as the tutorial's converter with two
             languages as attributes (``.pt`` and ``.en``).
-        transformer: a `Transformer`, or any model with its `encode`, `initial_cache`,
-            `decode_step`, `cross_attention_scores` and `max_length`.
+        transformer: a `Transformer` or `RecurrentSeq2Seq`, or any model with their `encode`,
+            `initial_cache`, `decode_step`, `cross_attention_scores` and `max_length`.
         decoding: a `DecodingConfig`, how translations are searched.
         max_source_length: texts of more tokens are translated in pieces; as many as the model has
             positions for unless given.
@@ -75,7 +76,7 @@ class Translator(tf.Module, TranslatesLines):
         self.start_id, self.end_id = int(start), int(end)
         self.jit_compile = jit_compile
         self.folder: Path | None = None  # of the run that it was loaded from
-        self._searches = _Searches()
+        self._programs = _Programs(self)
 
     def __call__(self, sentence, max_length=MAX_TOKENS):
         """Translates in the tutorial's form, in the corpus' style.
@@ -148,11 +149,9 @@ class Translator(tf.Module, TranslatesLines):
         if not lines:
             return []
         config = self._configured(options)
-        texts = tf.constant([utf8(line) for line in lines], tf.string)
-        source, owners = tokenize_in_pieces(self.tokenizers.source, texts, self.max_source_length)
-        owners = owners.numpy()
+        source, owners, limits = self._sources(lines, config)
+        warn_of_pieces(owners, self.max_source_length)
         prefix = self._prefix_ids(target_prefix, owners, len(lines))
-        limits = self.limits(source, config).numpy()
         if prefix is not None:
             limits = np.where(limits, limits + prefix.row_lengths().numpy(), 0)
             limits = np.minimum(limits, self._longest(config))
@@ -193,6 +192,38 @@ class Translator(tf.Module, TranslatesLines):
             yield from self.translate(batch, first_stream=first, **options)
             first += len(batch)
 
+    def warm_up(self, texts=BATCH_ROWS, *, source_length=32, target_length=48, **options) -> float:
+        """Compiles the search ahead, so that no call of `translate` up to some size waits for it.
+
+        What does not fit the sizes given is compiled when it comes. From here on the search is
+        compiled, unless the translator was made with ``jit_compile=False``.
+
+        Args:
+            texts: most texts in one call; from `BATCH_ROWS` on all calls are alike.
+            source_length: most tokens of a text, with start and end. Programs are compiled for
+                32, 64, 128 and so on.
+            target_length: most tokens of a translation. Programs are compiled for 48, 96, 192 and
+                so on.
+            options: fields of `DecodingConfig` to change, as for `translate`.
+
+        Returns:
+            the seconds that it took.
+
+        Raises:
+            InputError: for an unknown option or a wrong value.
+        """
+        start = time.perf_counter()
+        config = self._configured(options)
+        self.jit_compile = self.jit_compile is not False
+        source, _, _ = self._sources([""], config)
+        self._programs.texts(tf.cast(source.to_tensor(), tf.int64), "human")
+        self._program(config, self.jit_compile).warm_up(
+            min(texts, BATCH_ROWS),
+            min(source_length, self.max_source_length),
+            min(target_length, self._longest(config)),
+        )
+        return time.perf_counter() - start
+
     @classmethod
     def load(cls, path, *, jit_compile=None) -> Translator | TranslatesLines:
         """Loads a run folder, or what `export` or `export_ctranslate2` wrote.
@@ -230,8 +261,8 @@ class Translator(tf.Module, TranslatesLines):
     def _load_run(cls, folder: Path, jit_compile) -> Translator:
         config = config_from_json(folder / "config.json")
         tokenizers = Tokenizers.load(folder / "tokenizers")
-        model = Transformer(
-            **config.model_arguments(),
+        model = make_model(
+            config.model,
             input_vocab_size=tokenizers.source.get_vocab_size(),
             target_vocab_size=tokenizers.target.get_vocab_size(),
         )
@@ -249,6 +280,14 @@ class Translator(tf.Module, TranslatesLines):
     def _configured(self, options) -> DecodingConfig:
         whole = Config(decoding=self.decoding)
         return whole.replace({"decoding": options}, "The options of the search").decoding
+
+    def _sources(self, lines, config):
+        """Pieces of texts as ids, the number of the text of each, and its most target tokens."""
+        texts = tf.constant([utf8(line) for line in lines], tf.string)
+        source, owners, limits = self._programs.sources(
+            texts, config.length_ratio, config.length_offset, self._longest(config)
+        )
+        return source, owners.numpy(), limits.numpy()
 
     def _source_ids(self, strings) -> tf.RaggedTensor:
         """Token ids of texts, of which those of too long ones are left out."""
@@ -281,10 +320,7 @@ class Translator(tf.Module, TranslatesLines):
 
     def limits(self, source: tf.RaggedTensor, config):
         """Most target tokens of each source by a `DecodingConfig`, int32 ``(batch,)``."""
-        lengths = tf.cast(source.row_lengths(), tf.float32)
-        limits = tf.cast(lengths * config.length_ratio, tf.int32) + config.length_offset
-        limits = tf.minimum(limits, self._longest(config))
-        return tf.where(_is_empty(source), 0, limits)
+        return _limits(source, config.length_ratio, config.length_offset, self._longest(config))
 
     def _longest(self, config) -> int:
         """Most target tokens, whatever the source."""
@@ -296,29 +332,32 @@ class Translator(tf.Module, TranslatesLines):
         in_graph = not tf.executing_eagerly()
         compiled = self.jit_compile
         if compiled is None:
-            seconds = self._searches.seconds
+            seconds = self._programs.seconds
             compiled = not in_graph and (
                 seconds > PATIENCE or bool(tf.config.list_physical_devices("GPU"))
             )
-        # What the search itself does not look at needs no program of its own.
-        kind = dataclasses.replace(
-            config, seed=0, max_length=None, length_ratio=1.0, length_offset=0
-        )
-        search = self._searches.get(
-            (kind, compiled), lambda: self.new_search(kind, jit_compile=compiled)
-        )
+        search = self._program(config, compiled)
         start = time.perf_counter()
         found = search(source, limits, seed=config.seed, **arguments)
         if not in_graph:
             found.scores.numpy()  # waits for it
-            self._searches.seconds += time.perf_counter() - start
+            self._programs.seconds += time.perf_counter() - start
         return found
+
+    def _program(self, config, jit_compile) -> Search:
+        # What the search itself does not look at needs no program of its own.
+        kind = dataclasses.replace(
+            config, seed=0, max_length=None, length_ratio=1.0, length_offset=0
+        )
+        return self._programs.search(
+            (kind, jit_compile), lambda: self.new_search(kind, jit_compile=jit_compile)
+        )
 
     def _translations(self, source, found, style, attention, token_scores):
         """The translations of every row of a batch, best first."""
         batch, n_best, length = found.tokens.shape
         flat = tf.reshape(found.tokens, (batch * n_best, length))
-        texts = detokenize(self.tokenizers.target, flat, style).numpy()
+        texts = self._programs.texts(flat, style).numpy()
         scores, ranks = found.scores.numpy(), found.ranks.numpy()
         found_one = ranks > LOWEST / 2
         details = [{} for _ in texts]
@@ -379,19 +418,46 @@ class Translator(tf.Module, TranslatesLines):
         return rows
 
 
-class _Searches:
-    """Programs, in a place that a SavedModel does not look into, and the time spent with them."""
+class _Programs:
+    """Graphs that a translator runs, in a place that a SavedModel does not look into."""
 
-    def __init__(self):
-        self.seconds = 0.0
-        self._by_kind = {}
+    def __init__(self, translator):
+        self.seconds = 0.0  # spent with searching
+        self._searches = {}
         self._lock = threading.Lock()
+        self._translator = translator
 
-    def get(self, kind, make):
+        def sources(texts, length_ratio, length_offset, most):
+            ids, owners = tokenize_in_pieces(
+                translator.tokenizers.source, texts, translator.max_source_length
+            )
+            return ids, owners, _limits(ids, length_ratio, length_offset, most)
+
+        numbers = [tf.TensorSpec([], dtype) for dtype in (tf.float32, tf.int32, tf.int32)]
+        self.sources = tf.function(
+            sources, input_signature=[tf.TensorSpec([None], tf.string), *numbers]
+        )
+        self._texts = {
+            style: tf.function(
+                functools.partial(self._detokenize, style),
+                input_signature=[tf.TensorSpec([None, None], tf.int64)],
+            )
+            for style in ("corpus", "human")
+        }
+
+    def texts(self, ids, style):
+        if style not in self._texts:
+            return self._detokenize(style, ids)  # which says what is wrong
+        return self._texts[style](ids)
+
+    def _detokenize(self, style, ids):
+        return detokenize(self._translator.tokenizers.target, ids, style)
+
+    def search(self, kind, make):
         with self._lock:
-            if kind not in self._by_kind:
-                self._by_kind[kind] = make()
-            return self._by_kind[kind]
+            if kind not in self._searches:
+                self._searches[kind] = make()
+            return self._searches[kind]
 
 
 def print_translation(sentence, tokens, ground_truth) -> None:
@@ -420,6 +486,13 @@ def _batches(lengths) -> list[np.ndarray]:
         batches.append(order[start : start + rows])
         start += rows
     return batches
+
+
+def _limits(source: tf.RaggedTensor, length_ratio, length_offset, most):
+    """Most target tokens of each source, int32 ``(batch,)``; see `DecodingConfig`."""
+    lengths = tf.cast(source.row_lengths(), tf.float32)
+    limits = tf.cast(lengths * length_ratio, tf.int32) + length_offset
+    return tf.where(_is_empty(source), 0, tf.minimum(limits, most))
 
 
 def _is_empty(source: tf.RaggedTensor):

@@ -14,14 +14,17 @@ from keras_transformer.config import (
     preset,
 )
 from keras_transformer.errors import InputError
+from keras_transformer.model_config import FAMILIES, RecurrentConfig
 
 
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_survives_json(name, tmp_path):
-    file = tmp_path / "config.json"
-    file.write_text(json.dumps({"config": preset(name).to_dict()}))
-    assert config_from_json(file) == preset(name)
-    assert config_from_dict(preset(name).to_dict()) == preset(name)
+def test_a_preset_survives_json(name, family, tmp_path):
+    file, config = tmp_path / "config.json", preset(name, family)
+    assert config.model.family == family
+    file.write_text(json.dumps({"config": config.to_dict()}))
+    assert config_from_json(file) == config
+    assert config_from_dict(config.to_dict()) == config
 
 
 def test_the_tutorial_preset_is_the_tutorials_model():
@@ -57,6 +60,20 @@ def test_replace_changes_what_is_named_and_nothing_else():
         ({"training": {"dtype": "float8"}}, "training.dtype"),
         ({"training": {"max_tokens": 2}}, "training.max_tokens"),
         ({"model": {"share_embeddings": True}}, "tokenizer.shared"),
+        ({"model": {"family": "cnn"}}, "transformer, rnn, lstm, gru"),
+        ({"model": {"family": "gru", "d_model": 8}}, "model.d_model"),
+        ({"model": {"units": 8}}, "model.units"),
+        ({"model": {"family": "gru", "units": 0}}, "model.units"),
+        ({"model": {"family": "gru", "scheduled_sampling": 1}}, "model.scheduled_sampling"),
+        ({"model": {"family": "gru", "attention": "bahdanau"}}, "model.attention"),
+        ({"model": {"family": "gru", "attention": "dot"}}, "model.bidirectional to false"),
+        ({"model": {"family": "gru", "context": "every_step"}}, "model.attention to none"),
+        (
+            {"model": {"family": "gru", "input_feeding": True, "attention": "additive"}},
+            "model.input_feeding",
+        ),
+        ({"model": {"family": "gru", "tie_output": True}}, "model.embedding_size to null"),
+        ({"model": {"family": "gru", "share_embeddings": True}}, "tokenizer.shared"),
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_it(changes, named):
@@ -65,6 +82,24 @@ def test_a_wrong_value_is_one_line_that_names_it(changes, named):
     assert str(error.value).startswith("my.yaml: ")
     assert named in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_configuration_without_a_family_is_of_a_transformer():
+    values = Config().replace({"model": {"num_layers": 2}}).to_dict()
+    del values["model"]["family"]
+    assert config_from_dict(values).model == ModelConfig(num_layers=2)
+
+
+def test_another_family_begins_from_its_own_defaults():
+    small = Config().replace({"model": {"num_layers": 2, "d_model": 64}})
+    assert small.replace({"model": {"family": "transformer"}}) == small
+    recurrent = small.replace({"model": {"family": "lstm", "units": 32}})
+    assert recurrent.model == RecurrentConfig(family="lstm", units=32)
+    assert recurrent.training == small.training
+    assert recurrent.replace({"model": {"num_layers": 3}}).model == RecurrentConfig(
+        family="lstm", units=32, num_layers=3
+    )
+    assert recurrent.replace({"model": {"family": "transformer"}}).model == ModelConfig()
 
 
 def test_key_dim_lifts_the_need_for_a_multiple():

@@ -94,7 +94,7 @@ def test_all_heads_in_a_grid(heads, rows, columns):
     assert (grid.nrows, grid.ncols) == (rows, columns)
     for number, (axes, head) in enumerate(zip(panels, weights, strict=True), start=1):
         assert labels(axes) == (IN_TOKENS, OUT_TOKENS[1:])
-        assert axes.get_xlabel() == f"Head {number}"
+        assert axes.get_xlabel() == (f"Head {number}" if heads > 1 else "")
         np.testing.assert_array_equal(axes.images[0].get_array(), head)
         assert axes.images[0].get_clim() == pytest.approx((0, weights.max()))
     assert_nothing_is_cut(figure)

@@ -55,13 +55,16 @@ def export_ctranslate2(
         InputError: when ctranslate2 is missing, cannot express the model or lacks the
             quantization, and when the version exists or cannot be written.
     """
+    model, tokenizers = translator.transformer, translator.tokenizers
+    if not isinstance(model, Transformer):
+        raise InputError(
+            f"a {type(model).__name__} has no CTranslate2 form: give a Transformer, or export a "
+            "SavedModel (--format saved_model)."
+        )
     ctranslate2 = import_ctranslate2()
     offered = ctranslate2.specs.model_spec.ACCEPTED_MODEL_TYPES
     if quantization is not None and quantization not in offered:
         raise InputError(f"quantization {quantization!r}: choose one of {', '.join(offered)}.")
-    model, tokenizers = translator.transformer, translator.tokenizers
-    if not isinstance(model, Transformer):
-        raise InputError(f"a {type(model).__name__} has no CTranslate2 form: give a Transformer.")
     spec = _specification(model, ctranslate2.specs)
     source = _vocabulary("source", tokenizers.source, model.encoder.vocab_size)
     target = _vocabulary("target", tokenizers.target, model.decoder.vocab_size)

@@ -12,7 +12,7 @@ from keras_transformer.data.tokenizers import Tokenizers, detokenize
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.ctranslate2 import LIMITS_FILE, import_ctranslate2
 from keras_transformer.exporting.versions import version_folders
-from keras_transformer.segmentation import tokenize_in_pieces
+from keras_transformer.segmentation import tokenize_in_pieces, warn_of_pieces
 from keras_transformer.special_tokens import PAD, UNK
 from keras_transformer.translation import (
     TranslatesLines,
@@ -106,6 +106,7 @@ class CTranslate2Translator(TranslatesLines):
         lines = list(lines)
         texts = tf.constant([utf8(line) for line in lines], tf.string, shape=(len(lines),))
         source, owners = tokenize_in_pieces(self.tokenizers.source, texts, self._max_source_length)
+        warn_of_pieces(owners.numpy(), self._max_source_length)
         options |= {"beam_size": beam_size, "length_penalty": length_penalty}
         try:
             found = self._search(source, n_best, options)

@@ -7,6 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from keras_transformer.config import config_from_json
+from keras_transformer.models.recurrent_seq2seq import RecurrentSeq2Seq
 
 
 def model_card(translator, folder: Path, scores: Sequence[dict]) -> str:
@@ -21,7 +22,7 @@ def model_card(translator, folder: Path, scores: Sequence[dict]) -> str:
     languages = f"{tokenizers.source_language} to {tokenizers.target_language}"
     sections = [
         f"# Translation from {languages}",
-        "A Transformer exported by keras_transformer as a TensorFlow SavedModel: strings in, "
+        f"{_kind(model)} exported by keras_transformer as a TensorFlow SavedModel: strings in, "
         "strings out.",
         "## Use",
         _USE,
@@ -60,6 +61,16 @@ _LIMITS = """- It translates text like that it was trained on; other subjects an
 - A translation can be fluent and wrong: names, numbers and negations deserve a second look.
 - What is unfair in the training texts can come back in the translations.
 - Several sentences are translated as one text, without regard to what stood before it."""
+
+
+def _kind(model) -> str:
+    """What the model is called in a sentence that begins with it."""
+    if not isinstance(model, RecurrentSeq2Seq):
+        return "A Transformer"
+    shape = model.get_config()
+    return (
+        f"A recurrent model ({shape['kind'].upper()}, {shape['attention'] or 'without'} attention)"
+    )
 
 
 def _training(folder: Path) -> list[str]:

@@ -83,11 +83,14 @@ def export_stablehlo(
         InputError: when jax is missing, the model has no such form, a size is wrong, or the
             version exists or cannot be written.
     """
-    import_jax()
     model = getattr(translator, "transformer", None)
     if not isinstance(model, Transformer):
         kind = type(translator if model is None else model).__name__
-        raise InputError(f"a {kind} has no StableHLO form: give a Translator of a Transformer.")
+        raise InputError(
+            f"a {kind} has no StableHLO form: give a Translator of a Transformer, or export a "
+            "SavedModel (--format saved_model)."
+        )
+    import_jax()
     if source_lengths is None:
         source_lengths = [min(LENGTH, translator.max_source_length)]
     if target_length is None:

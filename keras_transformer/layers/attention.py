@@ -1,273 +1,64 @@
-"""Attention: one formula, split into heads, wrapped into the three sub-layers of the model.
+"""The three attention sub-layers of the model: heads, residual connection and normalisation.
 
-Attention Is All You Need, section 3.2. Every layer here obeys two laws: a hidden key never
-changes a result, and a query with no visible key gives zero output, weights and gradients (where
-the tutorial gives the average of what is hidden).
+Attention Is All You Need, section 3.2.3. Every layer here obeys two laws: a hidden key never
+changes a result, and a query with no visible key gives zero output, weights and gradients of
+attention (where the tutorial gives the average of what is hidden).
+
+What they stand on is found here by name too: the heads, and the formula.
 """
+
+from dataclasses import dataclass
 
 import keras
 import tensorflow as tf
 
-from keras_transformer.layers import masks
-from keras_transformer.layers.cache import write_slots
+from keras_transformer.layers import fused_attention, masks
+from keras_transformer.layers.base import ScoresOnDemand
 from keras_transformer.layers.dropout import Dropout
+from keras_transformer.layers.fused_attention import scaled_dot_product_attention
 from keras_transformer.layers.layer_normalization import LayerNormalization
-from keras_transformer.layers.positional import rotate
+from keras_transformer.layers.multi_head_attention import MultiHeadAttention
+
+__all__ = [
+    "BaseAttention",
+    "CausalSelfAttention",
+    "CrossAttention",
+    "GlobalSelfAttention",
+    "MultiHeadAttention",
+    "scaled_dot_product_attention",
+]
 
 
-def scaled_dot_product_attention(q, k, v, mask=None, *, dropout=None):
-    """Attention Is All You Need, equation 1: ``softmax(q k^T / sqrt(dk)) v``.
+@dataclass(frozen=True)
+class _LastAttention:
+    """What the weights of a call follow from."""
 
-    Leading dimensions are arbitrary and broadcast. In half precision the softmax is computed in
-    float32.
+    queries: tf.Tensor
+    keys: tf.Tensor
+    sight: dict
 
-    Args:
-        q: queries, ``(..., query, depth)``.
-        k: keys, ``(..., key, depth)``.
-        v: values, ``(..., key, depth_v)``.
-        mask: broadcasts to ``(..., query, key)``; bool means keep, float or integer 1 means
-            hidden; ``None`` hides nothing.
-        dropout: a callable that drops some of the weights in training.
-
-    Returns:
-        ``(output, attention_weights)`` of shapes ``(..., query, depth_v)`` and
-        ``(..., query, key)``. The weights are those before dropout. A query with no visible key
-        has zero output and weights.
-    """
-    dk = tf.cast(tf.shape(k)[-1], tf.float32)
-    # Dividing before the product gives the same number and keeps float16 products in range.
-    matmul_qk = tf.matmul(q / tf.cast(tf.math.sqrt(dk), q.dtype), k, transpose_b=True)
-    logits = tf.cast(matmul_qk, tf.float64 if q.dtype == tf.float64 else tf.float32)
-    if q.dtype == tf.float16:  # a product beyond its range came out infinite
-        logits = tf.clip_by_value(logits, tf.float16.min, tf.float16.max)
-
-    any_visible = None
-    if mask is not None:
-        keep = masks.as_keep_mask(mask)
-        logits += tf.cast(~keep, logits.dtype) * -1e9
-        any_visible = tf.cast(tf.reduce_any(keep, axis=-1, keepdims=True), v.dtype)
-
-    attention_weights = tf.cast(tf.nn.softmax(logits, axis=-1), v.dtype)
-    output = tf.matmul(dropout(attention_weights) if dropout else attention_weights, v)
-    if any_visible is not None:
-        output *= any_visible
-        attention_weights *= any_visible
-    return output, attention_weights
-
-
-@keras.saving.register_keras_serializable("keras_transformer")
-class MultiHeadAttention(keras.layers.Layer):
-    """Attention of several heads side by side (Attention Is All You Need, section 3.2.2).
-
-    The weights have the names and shapes of ``keras.layers.MultiHeadAttention``, so the weights
-    of a model that used that layer load here.
-
-    Args:
-        d_model: width of the output; ``None`` takes the width of the query.
-        num_heads: number of heads.
-        key_dim: size of one head; ``d_model // num_heads`` unless given.
-        dropout: rate at which attention weights are dropped in training.
-        rotary: rotate queries and keys by their positions.
-
-    Call arguments:
-        v, k, q: values, keys and queries, ``(batch, seq, d_model)``; the order is the tutorial's,
-            the keyword form reads better.
-        mask: broadcasts to ``(batch, heads, query, key)``; bool means keep, float or integer 1
-            means hidden.
-        causal: hide every key after the query's own position.
-
-    Returns:
-        ``(output, attention_weights)`` of shapes ``(batch, query, d_model)`` and
-        ``(batch, heads, query, key)``.
-
-    Example:
-        >>> attention = MultiHeadAttention(d_model=512, num_heads=8)
-        >>> y = tf.random.uniform((1, 60, 512))
-        >>> output, weights = attention(v=y, k=y, q=y)
-        >>> output.shape, weights.shape
-        (TensorShape([1, 60, 512]), TensorShape([1, 8, 60, 60]))
-    """
-
-    def __init__(self, d_model, num_heads, *, key_dim=None, dropout=0.0, rotary=False, **kwargs):
-        super().__init__(**kwargs)
-        if key_dim is None and d_model is not None and d_model % num_heads:
-            raise ValueError(
-                f"d_model ({d_model}) is not a multiple of num_heads ({num_heads}). "
-                "Change one of them or give key_dim."
+    def weights(self) -> tf.Tensor:
+        if not _is_reachable(self.queries):
+            raise RuntimeError(
+                "The attention weights of the last call can be read only within the tf.function "
+                "that made it (fit, predict and others make one): call the layer or the model "
+                "once more outside of it, or return the weights from it."
             )
-        self.d_model = d_model
-        self.num_heads = num_heads
-        self.key_dim = key_dim
-        self.dropout = dropout
-        self.rotary = rotary
-        self._dropout_layer = Dropout(dropout, dtype=self.dtype_policy)
-
-    def build(self, v_shape, k_shape=None, q_shape=None):
-        k_shape, q_shape = k_shape or v_shape, q_shape or v_shape
-        d_model = self.d_model or q_shape[-1]
-        key_dim = self.key_dim or d_model // self.num_heads
-        if self.rotary and key_dim % 2:
-            raise ValueError(f"Rotary positions need heads of an even size; got {key_dim}.")
-        self.query_dense = self._heads_projection(q_shape, key_dim, "query")
-        self.key_dense = self._heads_projection(k_shape, key_dim, "key")
-        self.value_dense = self._heads_projection(v_shape, key_dim, "value")
-        self.output_dense = keras.layers.EinsumDense(
-            "abcd,cde->abe",
-            output_shape=(None, d_model),
-            bias_axes="e",
-            kernel_initializer=_glorot(self.num_heads * key_dim, d_model),
-            dtype=self.dtype_policy,
-            name="attention_output",
-        )
-        self.output_dense.build((None, None, self.num_heads, key_dim))
-        for layer in (self.query_dense, self.key_dense, self.value_dense, self.output_dense):
-            layer.supports_masking = True  # works position by position, whatever the mask
-
-    def _heads_projection(self, shape, key_dim, name):
-        """A dense layer from ``(batch, seq, width)`` to ``(batch, seq, heads, key_dim)``."""
-        layer = keras.layers.EinsumDense(
-            "abc,cde->abde",
-            output_shape=(None, self.num_heads, key_dim),
-            bias_axes="de",
-            kernel_initializer=_glorot(shape[-1], self.num_heads * key_dim),
-            dtype=self.dtype_policy,
-            name=name,
-        )
-        layer.build(shape)
-        return layer
-
-    def compute_mask(self, inputs, mask=None):
-        return None
-
-    def call(self, v, k, q, mask=None, causal=False, training=None):
-        if q is k and k is v:  # self-attention: one product instead of three
-            queries, keys, values = _project(q, self.query_dense, self.key_dense, self.value_dense)
-            if self.rotary:
-                queries, keys = rotate(queries), rotate(keys)
-        else:
-            keys, values = self.project_keys_values(k, v)
-            queries = self._project_queries(q)
-        return self._attend(queries, keys, values, mask, causal, training)
-
-    def project_keys_values(self, k, v):
-        """Keys and values of all heads.
-
-        Args:
-            k, v: ``(batch, key, width)``.
-
-        Returns:
-            two tensors ``(batch, heads, key, key_dim)``.
-        """
-        if k is v:
-            keys, values = _project(k, self.key_dense, self.value_dense)
-        else:
-            (keys,), (values,) = _project(k, self.key_dense), _project(v, self.value_dense)
-        return (rotate(keys) if self.rotary else keys), values
-
-    def _project_queries(self, q):
-        (queries,) = _project(q, self.query_dense)  # (batch, heads, query, key_dim)
-        return rotate(queries) if self.rotary else queries
-
-    def attend(self, q, keys, values, mask=None, *, causal=False, training=None):
-        """Attention of queries over keys and values that are already projected.
-
-        Args:
-            q: ``(batch, query, width)``.
-            keys, values: ``(batch, heads, key, key_dim)``.
-            mask: as in the call.
-            causal: as in the call.
-
-        Returns:
-            ``(output, attention_weights)`` as the call does.
-        """
-        queries = self._project_queries(q)
-        return self._attend(queries, keys, values, mask, causal, training)
-
-    def step(self, x, cache, position, visible):
-        """Self-attention of one position; see `CausalSelfAttention.step`.
-
-        Returns:
-            ``((output, attention_weights), cache)``, the former as the call gives them.
-        """
-        projected = _project(x, self.query_dense, self.key_dense, self.value_dense)
-        batch, heads, beams, key_dim = tf.unstack(tf.shape(projected[0]))
-        if self.rotary:
-            projected[:2] = (rotate(part, position) for part in projected[:2])
-        queries, *new = (tf.reshape(part, (-1, beams, key_dim)) for part in projected)
-        cache = tuple(
-            write_slots(old, part, position * beams) for old, part in zip(cache, new, strict=True)
-        )
-        if visible.shape.rank > 1:
-            visible = tf.repeat(visible, heads, axis=0)
-        output, weights = scaled_dot_product_attention(queries, *cache, visible)
-        output = tf.reshape(output, (batch, heads, beams, key_dim))
-        weights = tf.reshape(weights, (batch, heads, beams, -1))
-        return (_merge_heads(output, self.output_dense), weights), cache
-
-    def _attend(self, queries, keys, values, mask, causal, training):
-        if causal:
-            future_hidden = masks.causal_keep_mask(tf.shape(queries)[2], tf.shape(keys)[2])
-            mask = future_hidden if mask is None else masks.as_keep_mask(mask) & future_hidden
-        drop = None
-        if self.dropout:
-            drop = lambda weights: self._dropout_layer(weights, training=training)  # noqa: E731
-        output, weights = scaled_dot_product_attention(queries, keys, values, mask, dropout=drop)
-        return _merge_heads(output, self.output_dense), weights
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "d_model": self.d_model,
-            "num_heads": self.num_heads,
-            "key_dim": self.key_dim,
-            "dropout": self.dropout,
-            "rotary": self.rotary,
-        }
+        return fused_attention.attention_weights_of_heads(self.queries, self.keys, **self.sight)
 
 
-def _project(x, *layers):
-    """The heads of several projections of one tensor, computed as one matrix product.
-
-    Args:
-        x: ``(batch, seq, width)``.
-        layers: built dense layers to ``(heads, key_dim)``.
-
-    Returns:
-        for each layer ``(batch, heads, seq, key_dim)``.
-    """
-    width, heads, key_dim = layers[0].kernel.shape
-    kernels = [tf.reshape(layer.kernel, (width, heads * key_dim)) for layer in layers]
-    biases = [tf.reshape(layer.bias, (heads * key_dim,)) for layer in layers]
-    x = tf.cast(x, layers[0].compute_dtype)
-    batch, length = tf.shape(x)[0], tf.shape(x)[1]
-    y = tf.matmul(tf.reshape(x, (-1, width)), tf.cast(tf.concat(kernels, 1), x.dtype))
-    y = tf.nn.bias_add(y, tf.cast(tf.concat(biases, 0), x.dtype))
-    y = tf.reshape(y, (batch, length, len(layers), heads, key_dim))
-    return tf.unstack(tf.transpose(y, (2, 0, 3, 1, 4)))
-
-
-def _merge_heads(x, layer):
-    """The output projection of ``(batch, heads, seq, key_dim)``: ``(batch, seq, d_model)``."""
-    heads, key_dim, width = layer.kernel.shape
-    batch, length = tf.shape(x)[0], tf.shape(x)[2]
-    x = tf.reshape(tf.transpose(x, (0, 2, 1, 3)), (-1, heads * key_dim))
-    kernel = tf.reshape(layer.kernel, (heads * key_dim, width))
-    y = tf.nn.bias_add(tf.matmul(x, tf.cast(kernel, x.dtype)), tf.cast(layer.bias, x.dtype))
-    return tf.reshape(y, (batch, length, width))
-
-
-def _glorot(fan_in: int, fan_out: int) -> keras.initializers.Initializer:
-    """Glorot's uniform initializer for a projection seen as one matrix.
-
-    Keras' own would take the axis of heads in the kernel for the window of a convolution and
-    start several times too small.
-    """
-    limit = (6 / (fan_in + fan_out)) ** 0.5
-    return keras.initializers.RandomUniform(-limit, limit)
+def _is_reachable(tensor) -> bool:
+    """Whether operations made here and now can take the tensor as their input."""
+    if isinstance(tensor, tf.__internal__.EagerTensor):
+        return True
+    graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+    while graph is not None and graph is not tensor.graph:
+        graph = getattr(graph, "outer_graph", None)
+    return graph is not None
 
 
 @keras.saving.register_keras_serializable("keras_transformer")
-class BaseAttention(keras.layers.Layer):
+class BaseAttention(ScoresOnDemand, keras.layers.Layer):
     """What the attention sub-layers share: heads, residual connection and layer normalisation.
 
     Args:
@@ -278,8 +69,9 @@ class BaseAttention(keras.layers.Layer):
         norm_first: normalise the input of attention (pre-norm) instead of the sum (post-norm).
         layer_norm_epsilon: added to the variance.
         rotary: rotate queries and keys by their positions.
+        attention_implementation: as `implementation` of `MultiHeadAttention`.
 
-    After a call, `last_attn_scores` holds the attention weights, ``(batch, heads, query, key)``.
+    After a call, `last_attn_scores` gives the attention weights, ``(batch, heads, query, key)``.
     """
 
     def __init__(
@@ -292,6 +84,7 @@ class BaseAttention(keras.layers.Layer):
         norm_first=False,
         layer_norm_epsilon=1e-6,
         rotary=False,
+        attention_implementation="auto",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -302,18 +95,20 @@ class BaseAttention(keras.layers.Layer):
         self.norm_first = norm_first
         self.layer_norm_epsilon = layer_norm_epsilon
         self.rotary = rotary
+        self.attention_implementation = attention_implementation
         self.mha = MultiHeadAttention(
             None,
             num_heads,
             key_dim=key_dim,
             dropout=dropout,
             rotary=rotary,
+            implementation=attention_implementation,
             dtype=self.dtype_policy,
         )
         self.layernorm = LayerNormalization(epsilon=layer_norm_epsilon, dtype=self.dtype_policy)
         self.add = keras.layers.Add(dtype=self.dtype_policy)
         self.dropout_layer = Dropout(residual_dropout, dtype=self.dtype_policy)
-        self.last_attn_scores = None
+        self._last_attention = None
         self.supports_masking = True
 
     def build(self, x_shape, context_shape=None):
@@ -321,20 +116,60 @@ class BaseAttention(keras.layers.Layer):
         self.mha.build(context_shape, context_shape, x_shape)
         self.layernorm.build(x_shape)
 
-    def _residual(self, x, attend, training=None):
-        """Adds `attend` of `x` to `x`, normalising before or after, and keeps the weights."""
-        output, self.last_attn_scores = attend(self.layernorm(x) if self.norm_first else x)
+    @property
+    def last_attn_scores(self):
+        """Attention weights of the last call, ``(batch, heads, query, key)``; ``None`` before.
+
+        They are computed when they are read. Those of a call inside a ``tf.function`` can be read
+        inside of it only.
+        """
+        last = self._last_attention
+        return last.weights() if isinstance(last, _LastAttention) else last
+
+    @last_attn_scores.setter
+    def last_attn_scores(self, weights):
+        self._last_attention = weights
+
+    def _attend(self, x, project, mask, *, causal=False, training=None, implementation=None):
+        """The whole sub-layer.
+
+        Args:
+            x: ``(batch, query, d_model)``.
+            project: a function from `x`, normalised if that comes first, to queries, keys and
+                values.
+            mask: a mask or lengths, as for `masks.mask_and_lengths`.
+            causal, training: as in the call.
+            implementation: in place of this layer's.
+        """
+        mask, key_lengths = masks.mask_and_lengths(mask)
+        sight = {"mask": mask, "key_lengths": key_lengths, "causal": causal}
+        queries, keys, values = project(self._attention_input(x))
+        output = self.mha.attend(
+            queries,
+            keys,
+            values,
+            **sight,
+            training=training,
+            return_attention_scores=False,
+            implementation=implementation,
+        )
+        self._last_attention = _LastAttention(queries, keys, sight)
+        return self._add_to(x, output, training)
+
+    def _attention_input(self, x):
+        return self.layernorm(x) if self.norm_first else x
+
+    def _add_to(self, x, output, training=None):
+        """The residual connection, and the normalisation where that comes last."""
         x = self.add([x, self.dropout_layer(output, training=training)])
         return x if self.norm_first else self.layernorm(x)
 
     def _self_attention(self, x, x_mask, causal, training):
         """The whole sub-layer where queries, keys and values are one sequence."""
-        mask = masks.over_heads_and_queries(masks.keras_mask(x) if x_mask is None else x_mask)
-
-        def attend(q):
-            return self.mha(v=q, k=q, q=q, mask=mask, causal=causal, training=training)
-
-        return self._residual(x, attend, training)
+        mask = masks.keras_mask(x) if x_mask is None else x_mask
+        return self._attend(
+            x, lambda x: self.mha.project(x, x, x), mask, causal=causal, training=training
+        )
 
     def get_config(self):
         return {
@@ -346,6 +181,7 @@ class BaseAttention(keras.layers.Layer):
             "norm_first": self.norm_first,
             "layer_norm_epsilon": self.layer_norm_epsilon,
             "rotary": self.rotary,
+            "attention_implementation": self.attention_implementation,
         }
 
 
@@ -356,22 +192,32 @@ class CrossAttention(BaseAttention):
     Call arguments:
         x: ``(batch, target, d_model)``.
         context: output of the encoder, ``(batch, source, d_model)``.
-        context_mask: which positions of `context` are real, ``(batch, source)`` bool, or any mask
-            of `masks.over_heads_and_queries`; Keras fills it in when `context` carries a mask.
+        context_mask: which positions of `context` are real, ``(batch, source)`` bool, or how many
+            are, ``(batch,)`` integers, or any mask of `masks.over_heads_and_queries`; Keras fills
+            it in when `context` carries a mask.
 
     Returns:
         ``(batch, target, d_model)``.
     """
 
     def call(self, x, context, context_mask=None, training=None):
-        keys_values = self.mha.project_keys_values(context, context)
-        return self.attend(x, keys_values, context_mask, training=training)
+        return self._attend(
+            x, lambda x: self.mha.project(context, context, x), context_mask, training=training
+        )
 
-    def attend(self, x, keys_values, context_mask=None, training=None):
-        """The call, with the keys and values of the context already projected."""
-        mask = masks.over_heads_and_queries(context_mask)
-        return self._residual(
-            x, lambda q: self.mha.attend(q, *keys_values, mask, training=training), training
+    def step(self, x, keys_values, context_mask=None):
+        """The call for one position of every beam, with the context already projected.
+
+        Args:
+            x: ``(batch, beams, d_model)``.
+            keys_values: from `MultiHeadAttention.project_keys_values`.
+            context_mask: as in the call.
+        """
+        return self._attend(
+            x,
+            lambda x: (self.mha.project_queries(x), *keys_values),
+            context_mask,
+            implementation="reference",  # a few queries have few weights
         )
 
 
@@ -381,8 +227,9 @@ class GlobalSelfAttention(BaseAttention):
 
     Call arguments:
         x: ``(batch, seq, d_model)``.
-        x_mask: which positions are real, ``(batch, seq)`` bool, or any mask of
-            `masks.over_heads_and_queries`; the Keras mask of `x` unless given.
+        x_mask: which positions are real, ``(batch, seq)`` bool, or how many are, ``(batch,)``
+            integers, or any mask of `masks.over_heads_and_queries`; the Keras mask of `x` unless
+            given.
 
     Returns:
         ``(batch, seq, d_model)``.
@@ -429,10 +276,6 @@ class CausalSelfAttention(BaseAttention):
         Returns:
             ``(output, cache)``: ``(batch, beams, d_model)`` and the cache with `x` in it.
         """
-
-        def attend(q):
-            nonlocal cache
-            output, cache = self.mha.step(q, cache, position, visible)
-            return output
-
-        return self._residual(x, attend), cache
+        (output, weights), cache = self.mha.step(self._attention_input(x), cache, position, visible)
+        self._last_attention = weights
+        return self._add_to(x, output), cache

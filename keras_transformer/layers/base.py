@@ -1,4 +1,4 @@
-"""The arguments that encoder and decoder share, kept and passed on in one place."""
+"""What encoder and decoder share: arguments, kept and passed on in one place, and stacks."""
 
 import keras
 
@@ -7,7 +7,15 @@ from keras_transformer.layers.layer_normalization import LayerNormalization
 from keras_transformer.layers.positional import PositionalEmbedding
 
 
-class TransformerLayer(keras.layers.Layer):
+class ScoresOnDemand:
+    """A layer with a property `last_attn_scores` that costs time and memory when it is read."""
+
+    def __dir__(self):
+        # Keras and TensorFlow read every attribute that is listed here when they save a layer.
+        return [name for name in super().__dir__() if name != "last_attn_scores"]
+
+
+class TransformerLayer(ScoresOnDemand, keras.layers.Layer):
     """What shapes one layer of an encoder or a decoder.
 
     Args:
@@ -26,6 +34,8 @@ class TransformerLayer(keras.layers.Layer):
         norm_first: pre-norm instead of post-norm.
         layer_norm_epsilon: added to the variance in layer normalisation.
         rotary: rotate queries and keys of self-attention by their positions.
+        attention_implementation: what computes attention, one of
+            `fused_attention.IMPLEMENTATIONS`; see `MultiHeadAttention`.
     """
 
     def __init__(
@@ -42,6 +52,7 @@ class TransformerLayer(keras.layers.Layer):
         norm_first=False,
         layer_norm_epsilon=1e-6,
         rotary=False,
+        attention_implementation="auto",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -61,6 +72,7 @@ class TransformerLayer(keras.layers.Layer):
         self.norm_first = norm_first
         self.layer_norm_epsilon = layer_norm_epsilon
         self.rotary = rotary
+        self.attention_implementation = attention_implementation
         self.supports_masking = True
 
     def layer_arguments(self) -> dict:
@@ -77,6 +89,7 @@ class TransformerLayer(keras.layers.Layer):
             "norm_first": self.norm_first,
             "layer_norm_epsilon": self.layer_norm_epsilon,
             "rotary": self.rotary,
+            "attention_implementation": self.attention_implementation,
         }
 
     def attention(self, kind, *, rotary=False):
@@ -90,6 +103,7 @@ class TransformerLayer(keras.layers.Layer):
             norm_first=self.norm_first,
             layer_norm_epsilon=self.layer_norm_epsilon,
             rotary=rotary,
+            attention_implementation=self.attention_implementation,
             dtype=self.dtype_policy,
         )
 
@@ -109,6 +123,7 @@ class TransformerStack(TransformerLayer):
         vocab_size: number of tokens; NumPy and TensorFlow integers are accepted.
         positions: one of ``positional.POSITION_KINDS``.
         max_length: longest sequence there are positions for.
+        token_vectors: ``learned`` or ``one_hot``; see `PositionalEmbedding`.
         embedding: a token embedding to share; see `PositionalEmbedding`.
         embeddings_initializer: initial token vectors.
 
@@ -124,6 +139,7 @@ class TransformerStack(TransformerLayer):
         vocab_size,
         positions="sinusoidal",
         max_length=2048,
+        token_vectors="learned",
         embedding=None,
         embeddings_initializer="uniform",
         **kwargs,
@@ -138,6 +154,7 @@ class TransformerStack(TransformerLayer):
             self.d_model,
             positions=positions,
             max_length=max_length,
+            token_vectors=token_vectors,
             embedding=embedding,
             embeddings_initializer=embeddings_initializer,
             dtype=self.dtype_policy,
@@ -175,6 +192,7 @@ class TransformerStack(TransformerLayer):
             "vocab_size": self.vocab_size,
             "positions": self.positions,
             "max_length": self.max_length,
+            "token_vectors": self.pos_embedding.token_vectors,
             "embeddings_initializer": keras.initializers.serialize(
                 self.pos_embedding.embeddings_initializer
             ),

@@ -23,13 +23,14 @@ class DecoderLayer(TransformerLayer):
     Call arguments:
         x: ``(batch, target, d_model)``.
         context: output of the encoder, ``(batch, source, d_model)``.
-        x_mask: which positions of `x` are real, ``(batch, target)`` bool, or any mask of
-            `masks.over_heads_and_queries`; the Keras mask of `x` unless given.
-        context_mask: the same for `context`, ``(batch, source)``.
+        x_mask: which positions of `x` are real, ``(batch, target)`` bool, or how many are,
+            ``(batch,)`` integers, or any mask of `masks.over_heads_and_queries`; the Keras mask of
+            `x` unless given.
+        context_mask: the same for `context`.
         causal: hide the future; ``False`` leaves that to `x_mask`.
 
     Returns:
-        ``(batch, target, d_model)``; the cross-attention weights are kept in `last_attn_scores`.
+        ``(batch, target, d_model)``; `last_attn_scores` gives the cross-attention weights.
     """
 
     def __init__(self, **kwargs):
@@ -68,7 +69,7 @@ class DecoderLayer(TransformerLayer):
             ``(output, self_cache)`` with an output of ``(batch, beams, d_model)``.
         """
         x, self_cache = self.causal_self_attention.step(x, self_cache, position, visible)
-        x = self.cross_attention.attend(x, context_cache, context_mask)
+        x = self.cross_attention.step(x, context_cache, context_mask)
         return self.ffn(x), self_cache
 
 
@@ -81,10 +82,10 @@ class Decoder(TransformerStack):
     Call arguments:
         x: token ids, ``(batch, target)``.
         context: output of the encoder, ``(batch, source, d_model)``.
-        x_mask: which positions of `x` are real, ``(batch, target)`` bool, or any mask of
-            `masks.over_heads_and_queries`; ``x != 0`` unless given.
-        context_mask: the same for `context`, ``(batch, source)``; Keras fills it in when
-            `context` carries a mask.
+        x_mask: which positions of `x` are real, ``(batch, target)`` bool, or how many are,
+            ``(batch,)`` integers, or any mask of `masks.over_heads_and_queries`; ``x != 0`` unless
+            given.
+        context_mask: the same for `context`; Keras fills it in when `context` carries a mask.
         causal: hide the future; ``False`` leaves that to `x_mask`.
 
     Returns:

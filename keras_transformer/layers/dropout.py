@@ -66,6 +66,19 @@ def keep_mask(shape, rate, seed) -> tf.Tensor:
     return tf.reshape(halves[:size] >= threshold, shape)
 
 
+def drop(x, rate, seed) -> tf.Tensor:
+    """Drops elements of `x`, and makes the others larger by what that takes from the sum.
+
+    Args:
+        x: floating-point tensor.
+        rate: share of elements that are dropped.
+        seed: integers, ``(2,)``.
+    """
+    shape = x.shape if x.shape.is_fully_defined() else tf.shape(x)
+    keep = tf.cast(keep_mask(shape, rate, seed), x.dtype)
+    return x * (keep * tf.cast(1 / (1 - rate), x.dtype))
+
+
 @keras.saving.register_keras_serializable("keras_transformer")
 class Dropout(keras.layers.Dropout):
     """Keras' dropout with masks that cost half as much and can be repeated; see `dropout_seed`.
@@ -82,7 +95,8 @@ class Dropout(keras.layers.Dropout):
     def call(self, inputs, training=False):
         if not training or not self.rate:
             return inputs
-        seed = self.seed_generator.next() if _scope.get() is None else _seed_in_scope()
-        shape = inputs.shape if inputs.shape.is_fully_defined() else tf.shape(inputs)
-        keep = tf.cast(keep_mask(shape, self.rate, seed), inputs.dtype)
-        return inputs * (keep * tf.cast(1 / (1 - self.rate), inputs.dtype))
+        return drop(inputs, self.rate, self.next_seed())
+
+    def next_seed(self) -> tf.Tensor:
+        """Integers ``(2,)`` in place of a call, for who drops by other means: its seed."""
+        return self.seed_generator.next() if _scope.get() is None else _seed_in_scope()

@@ -19,11 +19,12 @@ class EncoderLayer(TransformerLayer):
 
     Call arguments:
         x: ``(batch, seq, d_model)``.
-        x_mask: which positions are real, ``(batch, seq)`` bool, or any mask of
-            `masks.over_heads_and_queries`; the Keras mask of `x` unless given.
+        x_mask: which positions are real, ``(batch, seq)`` bool, or how many are, ``(batch,)``
+            integers, or any mask of `masks.over_heads_and_queries`; the Keras mask of `x` unless
+            given.
 
     Returns:
-        ``(batch, seq, d_model)``; the attention weights are kept in `last_attn_scores`.
+        ``(batch, seq, d_model)``; `last_attn_scores` gives the attention weights.
 
     Example:
         >>> layer = EncoderLayer(d_model=512, num_heads=8, dff=2048)
@@ -66,8 +67,8 @@ class Encoder(TransformerStack):
 
     Call arguments:
         x: token ids, ``(batch, seq)``.
-        x_mask: which positions are real, ``(batch, seq)`` bool, or any mask of
-            `masks.over_heads_and_queries`; ``x != 0`` unless given.
+        x_mask: which positions are real, ``(batch, seq)`` bool, or how many are, ``(batch,)``
+            integers, or any mask of `masks.over_heads_and_queries`; ``x != 0`` unless given.
 
     Returns:
         ``(batch, seq, d_model)``, carrying the Keras mask ``x != 0``.

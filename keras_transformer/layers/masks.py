@@ -9,6 +9,9 @@ Two polarities meet in this package, told apart by dtype alone:
   and ``create_masks`` return it.
 
 `as_keep_mask` converts, and nothing else does.
+
+Where padding stands at the end only, layers take **lengths** in place of a mask, integers
+``(batch,)``; `mask_and_lengths` tells them apart.
 """
 
 import keras
@@ -79,9 +82,20 @@ def padding_keep_mask(ids) -> tf.Tensor:
     return keras.ops.not_equal(ids, PAD)  # works on the symbols of functional models too
 
 
-def causal_keep_mask(query_length, key_length) -> tf.Tensor:
-    """bool ``(query, key)``, ``True`` where the key is not in the query's future."""
-    return tf.range(query_length)[:, tf.newaxis] >= tf.range(key_length)[tf.newaxis, :]
+def padding_lengths(ids) -> tf.Tensor:
+    """int32 ``(batch,)``, how many tokens of each row of `ids`, ``(batch, seq)``, are real."""
+    return keras.ops.sum(keras.ops.cast(padding_keep_mask(ids), "int32"), axis=-1)
+
+
+def causal_keep_mask(query_length, key_length, offset=0) -> tf.Tensor:
+    """bool ``(query, key)``, ``True`` where the key is not in the query's future.
+
+    Args:
+        query_length, key_length: integers or scalar tensors.
+        offset: the position of the first query; likewise.
+    """
+    positions = tf.range(offset, offset + query_length)
+    return positions[:, tf.newaxis] >= tf.range(key_length)[tf.newaxis, :]
 
 
 def over_heads_and_queries(mask) -> tf.Tensor | None:
@@ -110,6 +124,24 @@ def over_heads_and_queries(mask) -> tf.Tensor | None:
         "A mask of a sequence has the shape (batch, key), (batch, query, key) or "
         f"(batch, heads, query, key); got {keep.shape}."
     )
+
+
+def mask_and_lengths(mask) -> tuple:
+    """What a layer was given as the mask of a sequence, told apart.
+
+    Args:
+        mask: integers ``(batch,)``, how many positions of each row are real, the others being
+            padding at the end; or a mask, or ``None``, as for `over_heads_and_queries`.
+
+    Returns:
+        ``(mask, lengths)``, one of them ``None``: a bool keep mask as `over_heads_and_queries`
+        returns it, or int32 ``(batch,)``.
+    """
+    if mask is not None:
+        mask = tf.convert_to_tensor(mask)
+        if mask.shape.rank == 1 and mask.dtype.is_integer:
+            return None, tf.cast(mask, tf.int32)
+    return over_heads_and_queries(mask), None
 
 
 def keras_mask(tensor) -> tf.Tensor | None:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.layers.embeddings import make_embedding
 from keras_transformer.layers.masks import padding_keep_mask
 
 POSITION_KINDS = ("sinusoidal", "interleaved", "learned", "rotary", "none")
@@ -102,6 +103,7 @@ class PositionalEmbedding(keras.layers.Layer):
         d_model: width of the model.
         positions: one of `POSITION_KINDS`. ``rotary`` and ``none`` add nothing here.
         max_length: number of positions there are vectors for.
+        token_vectors: ``learned``, or ``one_hot``, which needs a `d_model` of `vocab_size`.
         embedding: a token embedding to share with another layer, instead of an own one. It is not
             part of the configuration: the model that shares it restores it.
         embeddings_initializer: initial token vectors.
@@ -130,6 +132,7 @@ class PositionalEmbedding(keras.layers.Layer):
         *,
         positions="sinusoidal",
         max_length=2048,
+        token_vectors="learned",
         embedding=None,
         embeddings_initializer="uniform",
         **kwargs,
@@ -142,7 +145,9 @@ class PositionalEmbedding(keras.layers.Layer):
         self.positions = positions
         self.max_length = int(max_length)
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
-        self.embedding = embedding or keras.layers.Embedding(
+        self.token_vectors = token_vectors
+        self.embedding = embedding or make_embedding(
+            token_vectors,
             self.vocab_size,
             self.d_model,
             embeddings_initializer=self.embeddings_initializer,
@@ -193,5 +198,6 @@ class PositionalEmbedding(keras.layers.Layer):
             "d_model": self.d_model,
             "positions": self.positions,
             "max_length": self.max_length,
+            "token_vectors": self.token_vectors,
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
         }

@@ -8,15 +8,14 @@ model does; one decoding step with an explicit cache stands beside the call for 
 import random
 
 import keras
-import tensorflow as tf
 
 from keras_transformer.layers import Decoder, Encoder
-from keras_transformer.layers.dropout import dropout_seed
-from keras_transformer.layers.masks import drop_keras_mask, padding_keep_mask
+from keras_transformer.layers.masks import padding_keep_mask, padding_lengths
+from keras_transformer.models.base import TranslationModel
 
 
 @keras.saving.register_keras_serializable("keras_transformer")
-class Transformer(keras.Model):
+class Transformer(TranslationModel):
     """Sequence-to-sequence Transformer (Attention Is All You Need, figure 1).
 
     Args:
@@ -37,8 +36,15 @@ class Transformer(keras.Model):
         layer_norm_epsilon: added to the variance in layer normalisation.
         positions: one of ``sinusoidal``, ``interleaved``, ``learned``, ``rotary``, ``none``.
         max_length: longest sequence there are positions for.
+        token_vectors: ``learned``, or ``one_hot``, which needs a `d_model` of either vocabulary's
+            size.
         share_embeddings: source and target use one embedding; needs equal vocabulary sizes.
         tie_output: logits are products with the target embedding, instead of an own layer.
+        attention_implementation: what computes attention, one of
+            `fused_attention.IMPLEMENTATIONS`; see `MultiHeadAttention`.
+        right_padded: padding stands at the end of rows only, as in the batches of this package:
+            attention is then told lengths, which costs less than masks and is what cuDNN wants. A
+            0 between tokens hides the wrong ones.
 
     Call arguments:
         inputs: ``(context, x)``, source token ids ``(batch, source)`` and target token ids
@@ -81,21 +87,21 @@ class Transformer(keras.Model):
         layer_norm_epsilon=1e-6,
         positions="sinusoidal",
         max_length=2048,
+        token_vectors="learned",
         share_embeddings=False,
         tie_output=False,
+        attention_implementation="auto",
+        right_padded=False,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        self.input_vocab_size = int(input_vocab_size)
-        self.target_vocab_size = int(target_vocab_size)
-        self.share_embeddings = share_embeddings
-        self.tie_output = tie_output
-        if share_embeddings and self.input_vocab_size != self.target_vocab_size:
-            raise ValueError(
-                "share_embeddings needs one vocabulary for both sides; got "
-                f"input_vocab_size={self.input_vocab_size} and "
-                f"target_vocab_size={self.target_vocab_size}."
-            )
+        super().__init__(
+            input_vocab_size=input_vocab_size,
+            target_vocab_size=target_vocab_size,
+            share_embeddings=share_embeddings,
+            tie_output=tie_output,
+            **kwargs,
+        )
+        self.right_padded = right_padded
         stack_arguments = {
             "num_layers": num_layers,
             "d_model": d_model,
@@ -110,10 +116,9 @@ class Transformer(keras.Model):
             "layer_norm_epsilon": layer_norm_epsilon,
             "positions": positions,
             "max_length": max_length,
-            # A tied embedding also makes logits: vectors of length one keep them of size one.
-            "embeddings_initializer": (
-                keras.initializers.RandomNormal(stddev=d_model**-0.5) if tie_output else "uniform"
-            ),
+            "token_vectors": token_vectors,
+            "attention_implementation": attention_implementation,
+            "embeddings_initializer": self.embeddings_initializer(d_model),
             "dtype": self.dtype_policy,
         }
         self.encoder = self.encoder_class(vocab_size=self.input_vocab_size, **stack_arguments)
@@ -122,11 +127,7 @@ class Transformer(keras.Model):
             embedding=self.encoder.pos_embedding.embedding if share_embeddings else None,
             **stack_arguments,
         )
-        self.final_layer = (
-            None
-            if tie_output
-            else keras.layers.Dense(self.target_vocab_size, dtype=self.dtype_policy)
-        )
+        self.final_layer = self.make_final_layer()
         self.build(((None, None), (None, None)))
         self.dropout_seed = random.randrange(2**31)  # follows keras.utils.set_random_seed
 
@@ -141,96 +142,25 @@ class Transformer(keras.Model):
             self.final_layer.build(vectors_shape)
         self.built = True
 
-    def compile(self, *args, jit_compile="auto", **kwargs):
-        """As Keras' own, except that ``"auto"`` means no XLA.
-
-        Batches of ever new shapes, such as the tutorial's, would compile anew in almost every
-        step. Ask for ``jit_compile=True`` where batches have few shapes, as those of
-        `make_batches` do.
-        """
-        super().compile(
-            *args, jit_compile=False if jit_compile == "auto" else jit_compile, **kwargs
-        )
-
-    def compile_from_config(self, config):
-        """Compiles a loaded model as the saved one was.
-
-        Keras leaves that to the model where `compile` is overridden.
-        """
-        import keras_transformer.training  # noqa: F401  registers the losses by their names
-
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
-
-    def call(self, inputs, training=None, return_attention_scores=False):
-        logits = drop_keras_mask(self._logits(self.decoder_output(inputs, training)))
-        if return_attention_scores:
-            return logits, self.last_attention_scores()
-        return logits
-
     def decoder_output(self, inputs, training=None):
-        """The call, short of the last layer.
-
-        Returns:
-            ``(batch, target, d_model)``; its product with `output_projection` gives the logits.
-        """
         context_ids, x = inputs
-        context_mask = padding_keep_mask(context_ids)
+        context_mask = self._padding(context_ids)
         context = self.encoder(context_ids, x_mask=context_mask, training=training)
         return self.decoder(
             x,
             context,
-            x_mask=padding_keep_mask(x),
+            x_mask=self._padding(x),
             context_mask=context_mask,
             training=training,
         )
 
-    def output_projection(self) -> tuple:
-        """Weights of the last layer.
+    def _padding(self, ids):
+        """Which tokens are real, for the layers: lengths, or a mask."""
+        return padding_lengths(ids) if self.right_padded else padding_keep_mask(ids)
 
-        Returns:
-            ``(kernel, bias, transposed)``: a kernel of ``(d_model, vocab)`` and a bias of
-            ``(vocab,)``; or, with a tied output, the embedding of ``(vocab, d_model)``, ``None``
-            and ``True``.
-        """
-        if self.final_layer is not None:
-            return self.final_layer.kernel, self.final_layer.bias, False
-        return self.decoder.pos_embedding.embedding.embeddings, None, True
-
-    def train_step(self, data):
-        """As Keras' own, with dropout that follows from the step; see `dropout_seed`."""
-        with dropout_seed(self.dropout_seed, self.optimizer.iterations):
-            return super().train_step(data)
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """As Keras' own, except on several replicas, whose losses are added up.
-
-        Keras makes each of them a share of the whole where it averages the loss itself. A loss of
-        one number, such as `masked_loss`, it adds up as it is. That number is taken for a mean
-        over the real tokens here, so that the sum is the mean over those of all replicas.
-        """
-        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
-        context = tf.distribute.get_replica_context()
-        if context is None or context.num_replicas_in_sync == 1:
-            return loss
-        function = self.loss.call if isinstance(self.loss, keras.losses.Loss) else self.loss
-        if not callable(function) or function(y, y_pred).shape.rank:
-            return loss
-        tokens = tf.reduce_sum(tf.cast(padding_keep_mask(y), loss.dtype))
-        of_all = context.all_reduce(tf.distribute.ReduceOp.SUM, tokens)
-        return loss * tf.math.divide_no_nan(tokens, of_all)
-
-    def _logits(self, x):
-        if self.final_layer is not None:
-            return self.final_layer(x)
-        embeddings = self.decoder.pos_embedding.embedding.embeddings
-        vocab, width = embeddings.shape
-        shape = tf.shape(x)
-        # One large product; of three dimensions TensorFlow makes one for each row of the batch.
-        logits = tf.matmul(
-            tf.reshape(x, (-1, width)), tf.cast(embeddings, x.dtype), transpose_b=True
-        )
-        return tf.reshape(logits, (shape[0], shape[1], vocab))
+    @property
+    def target_embedding(self):
+        return self.decoder.pos_embedding.embedding
 
     def last_attention_scores(self) -> dict:
         """Attention weights of the last call, keyed as described above."""
@@ -271,8 +201,8 @@ class Transformer(keras.Model):
             ``(context, context_mask)``: ``(batch, source, d_model)`` and bool
             ``(batch, source)``.
         """
-        context_mask = padding_keep_mask(source)
-        return self.encoder(source, x_mask=context_mask, training=False), context_mask
+        context = self.encoder(source, x_mask=self._padding(source), training=False)
+        return context, padding_keep_mask(source)
 
     def initial_cache(self, encoded, beam_size=1) -> dict:
         """What `decode_step` carries from one position to the next, with room for none yet.
@@ -314,13 +244,7 @@ class Transformer(keras.Model):
         return self.decoder.select_rows(cache, rows)
 
     def get_config(self):
-        config = {**super().get_config(), **self.decoder.get_config(), "name": self.name}
+        config = {**self.decoder.get_config(), **super().get_config()}
         for key in ("vocab_size", "embeddings_initializer"):
             del config[key]
-        return {
-            **config,
-            "input_vocab_size": self.input_vocab_size,
-            "target_vocab_size": self.target_vocab_size,
-            "share_embeddings": self.share_embeddings,
-            "tie_output": self.tie_output,
-        }
+        return {**config, "right_padded": self.right_padded}

@@ -135,7 +135,7 @@ class TensorBoard(keras.callbacks.Callback):
                 if name != "step":
                     self._summary.scalar(f"epoch/{name}", value)
             self._summary.text("translations", "\n".join(table))
-            if found[0].attention is not None and len(found[0].tokens) > 1:
+            if found[0].attention is not None and found[0].attention.any():
                 self._summary.image("attention", _picture(found[0])[np.newaxis])
         self._writer.flush()
 

@@ -117,10 +117,13 @@ class TrainingStep:
         """
         if step is None:
             step = int(self.optimizer.iterations.value.numpy())
-        trace = self._traces.get(len(batches))
-        if trace is None:
-            trace = self._traces[len(batches)] = self._trace(len(batches))
         batches = tf.nest.map_structure(self._checked, tuple(batches))
+        # XLA compiles each shape anyway; layers that know it choose better.
+        specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, batches)
+        key = specs if self.jit_compile else (_BATCH,) * len(batches)
+        if key not in self._traces:
+            self._traces[key] = self._trace(key)
+        trace = self._traces[key]
         values = trace(
             batches,
             tf.constant(learning_rate, tf.float32),
@@ -145,10 +148,10 @@ class TrainingStep:
             for weight, value in zip(self.weights, kept, strict=True):
                 weight.assign(value)
 
-    def _trace(self, number):
-        """The step for `number` micro-batches as a TensorFlow function."""
+    def _trace(self, batches):
+        """The step for micro-batches of some specifications as a TensorFlow function."""
         scalars = [tf.TensorSpec((), tf.float32), tf.TensorSpec((), tf.int64)]
-        signature = [(_BATCH,) * number, *scalars, tf.TensorSpec((2,), tf.float32)]
+        signature = [batches, *scalars, tf.TensorSpec((2,), tf.float32)]
         if not self.distributed:
             return tf.function(
                 self._on_replica,
@@ -178,7 +181,10 @@ class TrainingStep:
             return ids
         rows = tf.shape(ids)[0] // self.replicas
         start = rows * tf.cast(context.replica_id_in_sync_group, tf.int32)
-        return ids[start : start + rows]
+        share = ids[start : start + rows]
+        if ids.shape[0] is not None:
+            share.set_shape((ids.shape[0] // self.replicas, ids.shape[1]))
+        return share
 
     def _on_replica(self, batches, learning_rate, step, requests):
         context = tf.distribute.get_replica_context()

@@ -18,12 +18,14 @@ from keras_transformer.data.corpora import Corpus, list_pairs
 from keras_transformer.data.token_cache import cached_pairs, corpus_key
 from keras_transformer.data.tokenizers import FILE as TOKENIZERS_FILE
 from keras_transformer.data.tokenizers import Tokenizers, train_tokenizers
+from keras_transformer.data.word_vectors import WordVectorRows
 from keras_transformer.errors import InputError
 from keras_transformer.evaluation import evaluate
 from keras_transformer.files import delete_unfinished, write_atomically, write_json, write_text
-from keras_transformer.models.transformer import Transformer
+from keras_transformer.models import families
 from keras_transformer.training.callbacks import ProgressBar, SampleTranslations, TensorBoard
 from keras_transformer.training.checkpoints import Checkpoints, FolderLock, arrays_of, put_back
+from keras_transformer.training.initial_vectors import initial_vectors, start_from
 from keras_transformer.training.loop import Progress, TrainingLoop
 from keras_transformer.training.losses import MaskedLoss
 from keras_transformer.training.metrics import MaskedAccuracy, MaskedCrossentropy
@@ -61,7 +63,7 @@ def train(
     strategy: tf.distribute.Strategy | None = None,
     callbacks=(),
 ) -> Run:
-    """Trains a Transformer and writes a run folder.
+    """Trains a model and writes a run folder.
 
     The folder holds ``config.json``, ``tokenizers/``, ``tokens/`` (the corpus as ids),
     ``checkpoints/``, ``training_log.csv`` (a line for each epoch), ``logs/`` for TensorBoard,
@@ -104,15 +106,24 @@ def train(
         return trainer.run(started, callbacks)
 
 
-def make_model(config: Config, tokenizers: Tokenizers) -> Transformer:
-    """The configured model with its optimizer; `TrainingLoop` sets the rate of each step."""
+def make_model(
+    config: Config, tokenizers: Tokenizers, vectors: dict[str, WordVectorRows] | None = None
+) -> keras.Model:
+    """The configured model with its optimizer; `TrainingLoop` sets the rate of each step.
+
+    Args:
+        config: shape and recipe.
+        tokenizers: its vocabularies.
+        vectors: what its token vectors start from, from `initial_vectors`.
+    """
     recipe = config.training
-    model = Transformer(
-        **config.model_arguments(),
+    model = families.make_model(
+        config.model,
         input_vocab_size=tokenizers.source.get_vocab_size(),
         target_vocab_size=tokenizers.target.get_vocab_size(),
         dtype=recipe.dtype,
     )
+    start_from(model, vectors or {}, config.word_vectors.freeze)
     model.compile(
         loss=MaskedLoss(recipe.label_smoothing),
         optimizer=Adam(beta_1=0.9, beta_2=recipe.beta_2, epsilon=1e-9),
@@ -127,7 +138,10 @@ def make_model(config: Config, tokenizers: Tokenizers) -> Transformer:
 
 def _jit_compile(config: Config) -> bool:
     wanted = config.training.jit_compile
-    return bool(tf.config.list_logical_devices("GPU")) if wanted is None else wanted
+    if wanted is not None:
+        return wanted
+    # XLA unrolls no recurrence: each step of its loops is a kernel's start, as without it.
+    return config.model.family == "transformer" and bool(tf.config.list_logical_devices("GPU"))
 
 
 class _Trainer:
@@ -146,8 +160,11 @@ class _Trainer:
         self.tokenizers = self._tokenizers(tokenizers, init_from)
         self.train_pairs = self._token_ids("train")
         self.validation_pairs = self._token_ids("validation")
+        vectors = initial_vectors(self.folder, self.config, self.tokenizers, write=self.chief)
+        for side, rows in vectors.items():
+            _say(f"word vectors for {rows.coverage:.0%} of the {side} tokens")
         with self.strategy.scope():
-            self.model = make_model(self.config, self.tokenizers)
+            self.model = make_model(self.config, self.tokenizers, vectors)
         if init_from is not None:
             with _without_optimizer(self.model):
                 load_weights(self.model, init_from / "model.weights.h5")
@@ -382,7 +399,7 @@ def _refuse_changes(folder: Path, begun: Config, given: Config):
     """A run goes on as it began; XLA or not was settled then."""
     given = given.replace({"training": {"jit_compile": begun.training.jit_compile}})
     for section, values in begun.to_dict().items():
-        for name, value in values.items():
+        for name, value in values.items():  # the family first, which settles what else there is
             wanted = given.to_dict()[section][name]
             if wanted != value:
                 raise InputError(

@@ -14,7 +14,7 @@ from keras_transformer.layers import (
     PositionalEmbedding,
     scaled_dot_product_attention,
 )
-from keras_transformer.layers import attention as attention_module
+from keras_transformer.layers import multi_head_attention as heads_module
 
 WIDTH, HEADS = 8, 2
 DTYPES = [tf.float32, tf.float16, tf.bfloat16]
@@ -276,7 +276,7 @@ def test_one_tensor_for_all_equals_equal_copies(rotary, heads, tolerance, rng, m
     x = tf.cast(vectors(rng), layer.compute_dtype)
     a, b, c = (tf.identity(x) for _ in range(3))
     products = []
-    project = attention_module._project
+    project = heads_module._project
 
     def count(x, *layers):
         products[-1].append(len(layers))
@@ -293,7 +293,7 @@ def test_one_tensor_for_all_equals_equal_copies(rotary, heads, tolerance, rng, m
         of_inputs, of_weights = gradients[: len(inputs)], gradients[len(inputs) :]
         return output, weights, tf.add_n(of_inputs), *of_weights
 
-    monkeypatch.setattr(attention_module, "_project", count)
+    monkeypatch.setattr(heads_module, "_project", count)
     expected = results(x, x, x)
     for copies in ((a, b, c), (a, a, c), (a, b, a), (a, b, b)):
         for actual, wanted in zip(results(*copies), expected, strict=True):
@@ -347,7 +347,15 @@ def test_dropout_of_weights_acts_in_training_alone(rng):
 
 
 def test_config_of_heads_round_trips(rng):
-    layer = MultiHeadAttention(WIDTH, HEADS, key_dim=6, dropout=0.3, rotary=True, name="heads")
+    layer = MultiHeadAttention(
+        WIDTH,
+        HEADS,
+        key_dim=6,
+        dropout=0.3,
+        rotary=True,
+        implementation="blockwise",
+        name="heads",
+    )
     copy = keras.layers.deserialize(keras.layers.serialize(layer))
     assert copy.get_config() == layer.get_config()
     x = vectors(rng)
@@ -532,6 +540,7 @@ def test_config_of_sub_layers_round_trips(kind, rng):
         residual_dropout=0.125,
         norm_first=True,
         layer_norm_epsilon=1e-4,
+        attention_implementation="blockwise",
         name="attention",
         dtype="mixed_bfloat16",
     )
@@ -541,6 +550,7 @@ def test_config_of_sub_layers_round_trips(kind, rng):
     layer(*inputs), copy(*inputs)
     copy.set_weights(layer.get_weights())
     close(copy(*inputs), layer(*inputs), 0)
+    assert copy.mha.implementation == "blockwise"
 
 
 # Layers alone, chained by the mask of Keras

@@ -1,12 +1,14 @@
 """Dropout drops its share, keeps the mean, and repeats its masks where a seed and a step say so."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_transformer.layers import dropout as module
-from keras_transformer.layers.dropout import Dropout, dropout_seed, keep_mask
+from keras_transformer.layers.dropout import Dropout, drop, dropout_seed, keep_mask
 
 RATES = [0.1, 1 / 3, 0.5, 0.9]
 SHAPE = (7, 11, 13)  # 1,001 elements: an odd number
@@ -159,6 +161,20 @@ def test_a_scope_does_not_depend_on_what_was_drawn_before():
     with dropout_seed(1, 2):
         y = layer(tf.ones(SHAPE), training=True)
     np.testing.assert_array_equal(y.numpy() == 0, expected[0])
+
+
+@pytest.mark.parametrize("scope", [True, False])
+def test_who_asks_for_the_seed_drops_what_a_call_would(scope):
+    def two_rounds(act):
+        keras.utils.set_random_seed(11)
+        layer = Dropout(0.5)
+        with dropout_seed(1, 2) if scope else contextlib.nullcontext():
+            return [act(layer).numpy() for _ in range(2)]
+
+    x = tf.ones(SHAPE)
+    called = two_rounds(lambda layer: layer(x, training=True))
+    asked = two_rounds(lambda layer: drop(x, 0.5, layer.next_seed()))
+    np.testing.assert_array_equal(called, asked)
 
 
 def test_scopes_nest_and_end():

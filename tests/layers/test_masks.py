@@ -45,12 +45,37 @@ def test_causal_keep_mask_is_the_opposite_of_the_look_ahead_mask():
     keep = masks.causal_keep_mask(5, 5)
     np.testing.assert_array_equal(keep, masks.create_look_ahead_mask(5).numpy() == 0)
     np.testing.assert_array_equal(masks.causal_keep_mask(2, 3), [[1, 0, 0], [1, 1, 0]])
+    for offset in (1, tf.constant(1)):
+        later = masks.causal_keep_mask(2, 4, offset)
+        np.testing.assert_array_equal(later, [[1, 1, 0, 0], [1, 1, 1, 0]])
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float32])
 def test_padding_keep_mask_is_true_for_tokens(dtype):
     ids = np.array([[3, 1, 0]], dtype)
     np.testing.assert_array_equal(masks.padding_keep_mask(ids), [[True, True, False]])
+
+
+def test_padding_lengths_count_tokens():
+    ids = np.array([[3, 1, 0, 0], [0, 0, 0, 0], [5, 6, 7, 8]])
+    lengths = masks.padding_lengths(ids)
+    assert lengths.dtype == tf.int32
+    np.testing.assert_array_equal(lengths, [2, 0, 4])
+
+
+def test_lengths_are_told_from_masks():
+    for lengths in ([2, 0], np.array([2, 0]), tf.constant([2, 0], tf.int64)):
+        mask, found = masks.mask_and_lengths(lengths)
+        assert mask is None
+        assert found.dtype == tf.int32
+        np.testing.assert_array_equal(found, [2, 0])
+    mask, lengths = masks.mask_and_lengths(np.array([[True, False]]))
+    assert lengths is None
+    np.testing.assert_array_equal(mask, [[[[True, False]]]])
+    assert masks.mask_and_lengths(None) == (None, None)
+    for dtype in (bool, "float32"):
+        with pytest.raises(ValueError, match="A mask of a sequence has the shape"):
+            masks.mask_and_lengths(np.ones(2, dtype))
 
 
 def test_sequence_masks_get_the_shape_of_attention_weights():

@@ -192,6 +192,67 @@ def test_a_compiled_step_equals_the_call():
         np.testing.assert_allclose(logits[0, 0], expected[0, position], rtol=0, atol=1e-4)
 
 
+# Implementations of attention
+
+
+@pytest.fixture(
+    params=[
+        {"attention_implementation": "reference", "right_padded": True},
+        {"attention_implementation": "blockwise"},
+        {"attention_implementation": "blockwise", "right_padded": True},
+    ],
+    ids=["reference-lengths", "blockwise-masks", "blockwise-lengths"],
+)
+def twins(request):
+    """A model of the reference with masks, and one that computes attention in another way."""
+    options = {"num_layers": 1, "positions": "rotary", "norm_first": True}
+    model = randomise(make(**options))
+    twin = make(**options, **request.param)
+    twin.set_weights(model.get_weights())
+    return model, twin
+
+
+def logits_and_gradients(model, source, target, jit_compile=False):
+    @tf.function(jit_compile=jit_compile)
+    def call(source, target):
+        with tf.GradientTape() as tape:
+            logits, scores = model((source, target), return_attention_scores=True)
+            loss = kt.masked_loss(target, logits)
+        return logits, *tape.gradient(loss, model.trainable_weights), *scores.values()
+
+    return call(tf.constant(source), tf.constant(target))
+
+
+def test_every_implementation_gives_the_same_logits_weights_and_gradients(twins):
+    source, target = np.pad(SOURCE, ((0, 1), (0, 0))), np.pad(TARGET, ((0, 1), (0, 0)))
+    target[2, :2] = 2, 5  # a target without a source
+    model, twin = twins
+    expected = logits_and_gradients(model, source, target)
+    for jit_compile in (False, True):
+        actual = logits_and_gradients(twin, source, target, jit_compile)
+        for a, b in zip(actual, expected, strict=True):
+            np.testing.assert_allclose(numbers(a), numbers(b), rtol=0, atol=1e-5)
+
+
+def test_every_implementation_obeys_the_laws_and_decodes_as_it_was_trained(twins):
+    _, model = twins
+    expected = numbers(model((SOURCE, TARGET)))
+    padded = numbers(model((appended(SOURCE, 3), appended(TARGET, 2))))
+    np.testing.assert_allclose(padded[:, :4][REAL], expected[REAL], rtol=0, atol=1e-5)
+    changed = numbers(model((SOURCE, np.array([[2, 5, 10, 10], [2, 9, 10, 10]]))))
+    np.testing.assert_allclose(changed[:, :2], expected[:, :2], rtol=0, atol=1e-5)
+    cache = model.grow_cache(model.initial_cache(model.encode(tf.constant(SOURCE))), 4)
+    logits, _ = model.decode_step(tf.constant(TARGET[:, :1]), tf.constant(0), cache)
+    np.testing.assert_allclose(logits[:, 0], expected[:, 0], rtol=0, atol=1e-4)
+
+
+def test_every_implementation_trains_with_dropout(twins):
+    _, model = twins
+    model.compile(optimizer=keras.optimizers.Adam(0.01), loss=kt.masked_loss)
+    losses = trained(model)["loss"]
+    assert losses[-1] < 0.95 * losses[0]
+
+
 # Positions
 
 
@@ -227,6 +288,8 @@ def test_config_round_trips():
         input_vocab_size=11,
         share_embeddings=True,
         tie_output=True,
+        attention_implementation="blockwise",
+        right_padded=True,
         dtype="mixed_bfloat16",
         name="translator",
     )
@@ -250,12 +313,20 @@ def test_config_round_trips():
         "max_length": 20,
         "share_embeddings": True,
         "tie_output": True,
+        "attention_implementation": "blockwise",
+        "right_padded": True,
     }.items():
         assert config[name] == value
 
 
 def test_arguments_reach_the_layers():
-    model = make(dropout_rate=0.3, attention_dropout_rate=0.2, residual_dropout_rate=0.1, key_dim=6)
+    model = make(
+        dropout_rate=0.3,
+        attention_dropout_rate=0.2,
+        residual_dropout_rate=0.1,
+        key_dim=6,
+        attention_implementation="blockwise",
+    )
     for layer in (*model.encoder.enc_layers, *model.decoder.dec_layers):
         assert layer.ffn.dropout_rate == 0.3
     sub_layers = [layer.self_attention for layer in model.encoder.enc_layers]
@@ -265,6 +336,7 @@ def test_arguments_reach_the_layers():
         assert attention.dropout == 0.2
         assert attention.residual_dropout == 0.1
         assert attention.mha.query_dense.kernel.shape == (8, 2, 6)
+        assert attention.mha.implementation == "blockwise"
 
 
 @pytest.mark.parametrize("integer", [np.int64, np.array, tf.constant])

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from dying import Killed
 
 from keras_transformer.data.batching import Batches, tokenize_pairs
 from keras_transformer.data.tokenizers import train_tokenizers
@@ -12,10 +13,6 @@ from keras_transformer.training.backup import BackupAndRestore
 from keras_transformer.training.losses import masked_loss
 
 EPOCHS = 3
-
-
-class Killed(Exception):
-    """Stands in for a process that dies."""
 
 
 class DiesIn(keras.callbacks.Callback):

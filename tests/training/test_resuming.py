@@ -11,6 +11,7 @@ from pathlib import Path
 
 import keras
 import pytest
+from dying import DiesAt, Killed
 from kill_and_resume import differences
 
 from keras_transformer.config import Config
@@ -20,22 +21,6 @@ from keras_transformer.training.checkpoints import FolderLock
 from keras_transformer.training.trainer import train
 
 STEPS = 30  # of 17 an epoch
-
-
-class Killed(Exception):
-    """Stands in for a process that dies: nothing of the package handles it."""
-
-
-class DiesAt(keras.callbacks.Callback):
-    """Ends the training right after a step, as a kill would."""
-
-    def __init__(self, step):
-        super().__init__()
-        self.step = step
-
-    def on_train_batch_end(self, batch, logs=None):
-        if logs["step"] == self.step:
-            raise Killed
 
 
 @pytest.fixture(scope="module")

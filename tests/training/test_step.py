@@ -1,6 +1,7 @@
 """The step equals the plain one by hand, however its batch is divided, compiled and rounded."""
 
 import functools
+import logging
 
 import keras
 import numpy as np
@@ -277,11 +278,16 @@ def test_half_precision_trains_nearly_alike(dtype):
 # XLA
 
 
-def test_xla_equals_eager():
+def test_xla_equals_eager(caplog):
     shared = shared_step(**RECIPE)
     expected, weights = train(shared)
     step = make_step(jit_compile=True, **RECIPE)
-    results, found = train(step)
+    with caplog.at_level(logging.DEBUG, "keras_transformer.layers.fused_attention"):
+        results, found = train(step)
+    # One trace for each of the shapes, which the layers know then.
+    assert [trace.experimental_get_tracing_count() for trace in step._traces.values()] == [1, 1]
+    assert caplog.messages
+    assert not any("not known when tracing" in message for message in caplog.messages)
     assert_close(found, weights)
     assert_close(values_of(step), values_of(shared))
     for result, wanted in zip(results, expected, strict=True):

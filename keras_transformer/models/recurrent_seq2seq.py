@@ -1,0 +1,269 @@
+"""Recurrent sequence to sequence models: what translated before the Transformer did.
+
+One encoder, one decoder, and what the lectures vary between them:
+
+- the encoder's last state as the decoder's first (Sutskever et al. 2014);
+- beside that, as an input of every step and of the output (Cho et al. 2014);
+- attention before the recurrence, whose context goes into state and output (Bahdanau et al. 2015);
+- attention after the recurrence, and the attentional vector (Luong et al. 2015), which the next
+  step may be fed with.
+
+The model is called, searched and exported as the `Transformer` is: the same arguments of the call,
+the same explicit cache for one step. The cache holds states alone and never grows.
+"""
+
+import random
+
+import keras
+import tensorflow as tf
+
+from keras_transformer.layers.dropout import Dropout
+from keras_transformer.layers.masks import padding_keep_mask
+from keras_transformer.layers.recurrent_decoder import RecurrentDecoder
+from keras_transformer.layers.recurrent_encoder import RecurrentEncoder
+from keras_transformer.models.base import TranslationModel
+from keras_transformer.special_tokens import PAD
+
+
+@keras.saving.register_keras_serializable("keras_transformer")
+class RecurrentSeq2Seq(TranslationModel):
+    """Recurrent encoder and decoder, with or without attention.
+
+    Args:
+        units: width of the states of each direction.
+        input_vocab_size: number of source tokens; NumPy and TensorFlow integers are accepted.
+        target_vocab_size: number of target tokens; likewise.
+        kind: cell, one of ``rnn``, ``lstm``, ``gru``.
+        num_layers: number of encoder layers, and of decoder layers.
+        token_vectors: ``learned`` or ``one_hot``.
+        embedding_size: width of learned token vectors; `units` unless given.
+        bidirectional: the encoder reads the source in both directions.
+        attention: one of ``additive`` (Bahdanau), ``dot``, ``general``, ``concat``,
+            ``scaled_dot`` (Luong), or ``None``; the dot products need a memory as wide as the
+            state, that is ``bidirectional=False``.
+        attention_units: width inside additive and concat attention; `units` unless given.
+        context: without attention, where the encoder's last state goes: ``initial_state``
+            (Sutskever) or ``every_step`` and the output too (Cho).
+        input_feeding: feed each step with the attentional vector before it (Luong).
+        skip_connections: add the input of a layer to its output where both are equally wide.
+        dropout_rate: dropout of embeddings, between layers and of the decoder's output.
+        scheduled_sampling: share of the target tokens that are replaced in training by what the
+            model would have said itself (Bengio et al. 2015); 0 is teacher forcing. The choices
+            are made by one decoding of the batch without dropout and gradients.
+        max_length: longest source and longest target of a search; training has no limit.
+        share_embeddings: source and target use one embedding; needs equal vocabulary sizes.
+        tie_output: logits are products with the target embedding, which must be `units` wide.
+
+    Call arguments:
+        inputs: ``(source, target)``, token ids ``(batch, source)`` and ``(batch, target)``, both
+            padded with 0.
+        training: whether dropout and scheduled sampling are active.
+        return_attention_scores: return the attention weights too.
+
+    Returns:
+        logits, ``(batch, target, target_vocab_size)``; or ``(logits, scores)`` where `scores` is a
+        dictionary with the key ``decoder``, ``(batch, 1, target, source)``, empty without
+        attention.
+
+    Example:
+        >>> model = RecurrentSeq2Seq(units=64, input_vocab_size=8500, target_vocab_size=8000)
+        >>> source, target = tf.constant([[2, 7, 9, 3, 0]]), tf.constant([[2, 5, 6]])
+        >>> model((source, target)).shape
+        TensorShape([1, 3, 8000])
+    """
+
+    def __init__(
+        self,
+        *,
+        units,
+        input_vocab_size,
+        target_vocab_size,
+        kind="gru",
+        num_layers=1,
+        token_vectors="learned",
+        embedding_size=None,
+        bidirectional=True,
+        attention="additive",
+        attention_units=None,
+        context="initial_state",
+        input_feeding=False,
+        skip_connections=False,
+        dropout_rate=0.1,
+        scheduled_sampling=0.0,
+        max_length=2048,
+        share_embeddings=False,
+        tie_output=False,
+        **kwargs,
+    ):
+        super().__init__(
+            input_vocab_size=input_vocab_size,
+            target_vocab_size=target_vocab_size,
+            share_embeddings=share_embeddings,
+            tie_output=tie_output,
+            **kwargs,
+        )
+        self.scheduled_sampling = scheduled_sampling
+        self.max_length = int(max_length)
+        if tie_output and embedding_size not in (None, units):
+            raise ValueError(
+                "tie_output needs token vectors as wide as the states; got "
+                f"embedding_size={embedding_size} and units={units}."
+            )
+        arguments = {
+            "kind": kind,
+            "units": units,
+            "num_layers": num_layers,
+            "token_vectors": token_vectors,
+            "embedding_size": embedding_size,
+            "skip_connections": skip_connections,
+            "dropout_rate": dropout_rate,
+            "embeddings_initializer": self.embeddings_initializer(units),
+            "dtype": self.dtype_policy,
+        }
+        self.encoder = RecurrentEncoder(
+            vocab_size=self.input_vocab_size, bidirectional=bidirectional, **arguments
+        )
+        self.decoder = RecurrentDecoder(
+            vocab_size=self.target_vocab_size,
+            attention=attention,
+            attention_units=attention_units,
+            context=context,
+            input_feeding=input_feeding,
+            embedding=self.encoder.embedding if share_embeddings else None,
+            **arguments,
+        )
+        self.final_layer = self.make_final_layer()
+        self.sampler = Dropout(scheduled_sampling, dtype="float32")
+        self.build(((None, None), (None, None)))
+        self.dropout_seed = random.randrange(2**31)  # follows keras.utils.set_random_seed
+
+    def build(self, input_shape):
+        if self.built:
+            return
+        source_shape, target_shape = input_shape
+        self.encoder.build(source_shape)
+        self.decoder.build(target_shape, (None, None, self.encoder.stack.width))
+        if self.final_layer is not None:
+            self.final_layer.build((None, None, self.decoder.units))
+        self.built = True
+
+    def decoder_output(self, inputs, training=None):
+        source, target = inputs
+        memory, states = self.encoder(source, training=training)
+        mask = padding_keep_mask(source)
+        if training and self.scheduled_sampling:
+            target = self._with_own_tokens(target, self.encode(source))
+        return self.decoder(target, memory, states, memory_mask=mask, training=training)
+
+    def _with_own_tokens(self, target, encoded):
+        """The target with some of its tokens replaced by the model's own; see `Args`."""
+        target = tf.cast(target, tf.int32)
+        teacher = self.sampler(tf.ones(tf.shape(target)), training=True) > 0
+        teacher |= target == PAD
+        cache = self.initial_cache(encoded)
+        context = cache["context"]
+
+        def step(carried, now):
+            _, own, steps = carried
+            token = tf.where(now[1], now[0], own)
+            cache = {"context": context, "steps": steps}
+            logits, cache = self.decode_step(token[:, tf.newaxis], 0, cache)
+            own = tf.argmax(logits[:, 0], axis=-1, output_type=tf.int32)
+            return token, own, cache["steps"]
+
+        first = target[:, 0]  # the start token, which has nothing before it
+        carried = (first, first, cache["steps"])
+        tokens, _, _ = tf.scan(step, (tf.transpose(target), tf.transpose(teacher)), carried)
+        return tf.stop_gradient(tf.transpose(tokens))
+
+    @property
+    def target_embedding(self):
+        return self.decoder.embedding
+
+    def last_attention_scores(self) -> dict:
+        """Attention weights of the last call, keyed as described above."""
+        return {"decoder": self.decoder.last_attn_scores}
+
+    def cross_attention_scores(self, source, target):
+        """Where the decoder looks in `source` as it predicts what follows each token of `target`.
+
+        Args:
+            source: token ids, ``(batch, source)``.
+            target: token ids, ``(batch, target)``.
+
+        Returns:
+            ``(batch, 1, target, source)``; zeros without attention, which looks nowhere.
+        """
+        self((source, target), training=False)
+        scores = self.decoder.last_attn_scores
+        if self.decoder.attend is not None:
+            return scores
+        return tf.pad(scores, [[0, 0], [0, 0], [0, 0], [0, tf.shape(source)[1]]])
+
+    def encode(self, source):
+        """Runs the encoder once for a whole translation.
+
+        Args:
+            source: token ids, ``(batch, source)``.
+
+        Returns:
+            ``(memory, states, mask)``; see `RecurrentEncoder`; the mask is bool
+            ``(batch, source)``.
+        """
+        memory, states = self.encoder(source, training=False)
+        return memory, states, padding_keep_mask(source)
+
+    def initial_cache(self, encoded, beam_size=1) -> dict:
+        """What `decode_step` carries from one position to the next.
+
+        Args:
+            encoded: result of `encode`.
+            beam_size: number of hypotheses of each row that are decoded side by side; a tensor
+                stands for several.
+
+        Returns:
+            nested tensors: ``context``, constant, what the decoder knows of the source; and
+            ``steps``, the states of every layer, ``(batch, beams, units)``, with input feeding
+            also the attentional ``vector``.
+        """
+        return self.decoder.initial_cache(*encoded, beam_size)
+
+    def grow_cache(self, cache, room) -> dict:
+        """The cache as it is: a state takes no more room however long the target grows."""
+        return cache
+
+    def decode_step(self, tokens, position, cache):
+        """Logits of the next token after `tokens`, which stand at `position`.
+
+        Args:
+            tokens: token ids, ``(batch, beams)``.
+            position: scalar int32; a recurrence does not ask for it.
+            cache: from `initial_cache` or the step before.
+
+        Returns:
+            ``(logits, cache)``: ``(batch, beams, target_vocab_size)`` and the cache after
+            `tokens`.
+        """
+        x, cache = self.decoder.step(tokens, cache)
+        return self._logits(x), cache
+
+    def select_beams(self, cache, parents) -> dict:
+        """The cache whose beam ``i`` continues beam ``parents[:, i]``, ``(batch, beams)``."""
+        steps = tf.nest.map_structure(
+            lambda part: tf.gather(part, parents, batch_dims=1), cache["steps"]
+        )
+        return {"context": cache["context"], "steps": steps}
+
+    def select_rows(self, cache, rows) -> dict:
+        """The cache of some rows of the batch, ``(some rows,)``."""
+        return tf.nest.map_structure(lambda part: tf.gather(part, rows), cache)
+
+    def get_config(self):
+        config = {**self.encoder.get_config(), **self.decoder.get_config(), **super().get_config()}
+        for key in ("vocab_size", "embeddings_initializer"):
+            del config[key]
+        return {
+            **config,
+            "scheduled_sampling": self.scheduled_sampling,
+            "max_length": self.max_length,
+        }

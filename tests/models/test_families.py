@@ -1,0 +1,81 @@
+"""The model of a configuration is the model that its constructor makes."""
+
+import numpy as np
+import pytest
+
+from keras_transformer.config import Config, preset
+from keras_transformer.model_config import ATTENTIONS, FAMILIES, ModelConfig, RecurrentConfig
+from keras_transformer.models.families import make_model
+from keras_transformer.models.recurrent_seq2seq import RecurrentSeq2Seq
+from keras_transformer.models.transformer import Transformer
+
+VOCABULARIES = {"input_vocab_size": 13, "target_vocab_size": 11}
+SOURCE, TARGET = np.array([[2, 5, 6, 3]]), np.array([[2, 5, 6]])
+
+
+def test_a_transformer_is_made_as_its_constructor_makes_it():
+    shape = ModelConfig(num_layers=1, d_model=8, num_heads=2, dff=16, positions="rotary")
+    model = make_model(shape, **VOCABULARIES, dtype="mixed_bfloat16")
+    assert type(model) is Transformer
+    assert model.dtype_policy.name == "mixed_bfloat16"
+    assert model.get_config()["positions"] == "rotary"
+
+
+@pytest.mark.parametrize("family", FAMILIES[1:])
+def test_every_value_reaches_a_recurrent_model(family):
+    values = {
+        "units": 6,
+        "num_layers": 2,
+        "embedding_size": 5,
+        "bidirectional": False,
+        "attention": "concat",
+        "attention_units": 7,
+        "input_feeding": True,
+        "skip_connections": True,
+        "dropout_rate": 0.3,
+        "scheduled_sampling": 0.2,
+        "max_length": 99,
+    }
+    model = make_model(RecurrentConfig(family=family, **values), **VOCABULARIES)
+    assert type(model) is RecurrentSeq2Seq
+    assert model.get_config().items() >= {"kind": family, **values}.items()
+    assert model((SOURCE, TARGET)).shape == (1, 3, 11)
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_every_attention_of_the_command_line_makes_a_model(name):
+    shape = RecurrentConfig(units=6, embedding_size=4, **ATTENTIONS[name])
+    model = make_model(shape, **VOCABULARIES)
+    assert model((SOURCE, TARGET)).shape == (1, 3, 11)
+    assert (model.get_config()["attention"] is None) == (name == "none")
+
+
+def test_a_context_for_every_step_reaches_the_model():
+    shape = RecurrentConfig(units=6, attention="none", context="every_step")
+    assert make_model(shape, **VOCABULARIES).get_config()["context"] == "every_step"
+
+
+def test_shared_and_tied_embeddings_reach_the_model():
+    changes = {
+        "model": {
+            "family": "gru",
+            "units": 6,
+            "embedding_size": None,
+            "share_embeddings": True,
+            "tie_output": True,
+        },
+        "tokenizer": {"shared": True},
+    }
+    shape = Config().replace(changes).model
+    model = make_model(shape, input_vocab_size=11, target_vocab_size=11)
+    assert model.encoder.embedding is model.decoder.embedding
+    assert model.final_layer is None
+
+
+@pytest.mark.parametrize("family", FAMILIES[1:])
+def test_the_quick_models_are_about_as_large(family):
+    """Within a half of the Transformer's parameters, whatever the cell."""
+    sizes = {"input_vocab_size": 1700, "target_vocab_size": 1100}
+    transformer = make_model(preset("quick").model, **sizes).count_params()
+    recurrent = make_model(preset("quick", family).model, **sizes).count_params()
+    assert 0.5 * transformer < recurrent < 1.5 * transformer
