@@ -93,6 +93,8 @@ class _OneLineErrors(click.Group):
 @click.version_option(package_name="keras_transformer")
 def main():
     """Train, use and export models for translation: Transformers and what came before them."""
+    # TensorFlow would take all of a GPU's memory at once.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
         # Before that: with the programs of another process TensorFlow logs a warning for each.
