@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
-import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +19,7 @@ from keras_transformer.decoding.choosing import LOWEST
 from keras_transformer.decoding.search import Search
 from keras_transformer.errors import InputError
 from keras_transformer.models.families import make_model
-from keras_transformer.segmentation import tokenize_in_pieces, warn_of_pieces
+from keras_transformer.segmentation import warn_of_pieces
 from keras_transformer.special_tokens import UNK
 from keras_transformer.translation import (
     ExportedTranslator,
@@ -31,6 +29,7 @@ from keras_transformer.translation import (
     utf8,
     with_alternatives,
 )
+from keras_transformer.translator_programs import Programs, is_empty, most_tokens
 
 MAX_TOKENS = 128
 """Most target tokens that calling a `Translator` gives, as in the tutorial."""
@@ -76,7 +75,7 @@ class Translator(tf.Module, TranslatesLines):
         self.start_id, self.end_id = int(start), int(end)
         self.jit_compile = jit_compile
         self.folder: Path | None = None  # of the run that it was loaded from
-        self._programs = _Programs(self)
+        self._programs = Programs(self)
 
     def __call__(self, sentence, max_length=MAX_TOKENS):
         """Translates in the tutorial's form, in the corpus' style.
@@ -102,7 +101,7 @@ class Translator(tf.Module, TranslatesLines):
             raise ValueError(f"Expected a string or a vector of strings; got {sentence.shape}.")
         source = self._source_ids(tf.reshape(sentence, [-1]))
         limits = tf.minimum(max_length, self.transformer.max_length)
-        limits = tf.where(_is_empty(source), 0, limits)
+        limits = tf.where(is_empty(source), 0, limits)
         source = source.to_tensor()
         target = self._search(source, limits).tokens[:, 0]
         text = detokenize(self.tokenizers.target, target, "corpus")
@@ -320,7 +319,7 @@ class Translator(tf.Module, TranslatesLines):
 
     def limits(self, source: tf.RaggedTensor, config):
         """Most target tokens of each source by a `DecodingConfig`, int32 ``(batch,)``."""
-        return _limits(source, config.length_ratio, config.length_offset, self._longest(config))
+        return most_tokens(source, config.length_ratio, config.length_offset, self._longest(config))
 
     def _longest(self, config) -> int:
         """Most target tokens, whatever the source."""
@@ -418,48 +417,6 @@ class Translator(tf.Module, TranslatesLines):
         return rows
 
 
-class _Programs:
-    """Graphs that a translator runs, in a place that a SavedModel does not look into."""
-
-    def __init__(self, translator):
-        self.seconds = 0.0  # spent with searching
-        self._searches = {}
-        self._lock = threading.Lock()
-        self._translator = translator
-
-        def sources(texts, length_ratio, length_offset, most):
-            ids, owners = tokenize_in_pieces(
-                translator.tokenizers.source, texts, translator.max_source_length
-            )
-            return ids, owners, _limits(ids, length_ratio, length_offset, most)
-
-        numbers = [tf.TensorSpec([], dtype) for dtype in (tf.float32, tf.int32, tf.int32)]
-        self.sources = tf.function(
-            sources, input_signature=[tf.TensorSpec([None], tf.string), *numbers]
-        )
-        self._texts = {
-            style: tf.function(
-                functools.partial(self._detokenize, style),
-                input_signature=[tf.TensorSpec([None, None], tf.int64)],
-            )
-            for style in ("corpus", "human")
-        }
-
-    def texts(self, ids, style):
-        if style not in self._texts:
-            return self._detokenize(style, ids)  # which says what is wrong
-        return self._texts[style](ids)
-
-    def _detokenize(self, style, ids):
-        return detokenize(self._translator.tokenizers.target, ids, style)
-
-    def search(self, kind, make):
-        with self._lock:
-            if kind not in self._searches:
-                self._searches[kind] = make()
-            return self._searches[kind]
-
-
 def print_translation(sentence, tokens, ground_truth) -> None:
     """Prints a source, its translation and the reference, as the tutorial does.
 
@@ -486,18 +443,6 @@ def _batches(lengths) -> list[np.ndarray]:
         batches.append(order[start : start + rows])
         start += rows
     return batches
-
-
-def _limits(source: tf.RaggedTensor, length_ratio, length_offset, most):
-    """Most target tokens of each source, int32 ``(batch,)``; see `DecodingConfig`."""
-    lengths = tf.cast(source.row_lengths(), tf.float32)
-    limits = tf.cast(lengths * length_ratio, tf.int32) + length_offset
-    return tf.where(_is_empty(source), 0, tf.minimum(limits, most))
-
-
-def _is_empty(source: tf.RaggedTensor):
-    """Rows with nothing between start and end."""
-    return source.row_lengths() <= 2
 
 
 def load_weights(model, path: Path) -> None:

@@ -69,7 +69,10 @@ def exported(attentive, tmp_path_factory):
     return export(attentive.translator, tmp_path_factory.mktemp("m") / "gru", compiled=False)
 
 
-@pytest.mark.parametrize(("name", "options"), [("attentive", {"beam_size": 3}), ("plain", {})])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("attentive", {"beam_size": 3}), pytest.param("plain", {}, marks=pytest.mark.slow)],
+)
 def test_a_run_loads_as_the_translator_that_was_trained(name, options, request):
     run = request.getfixturevalue(name)
     loaded = Translator.load(run.folder)

@@ -16,7 +16,6 @@ import logging
 
 import tensorflow as tf
 
-from keras_transformer.errors import InputError
 from keras_transformer.layers import cudnn_attention, masks
 from keras_transformer.layers.blockwise_attention import blockwise_attention
 from keras_transformer.layers.dropout import drop
@@ -270,7 +269,7 @@ def _choose(implementation, return_weights, q, k, v, arguments) -> tuple[str, st
     obstacle = cudnn_attention.obstacle(q, k, v, **{name: arguments[name] for name in names})
     if implementation == "cudnn":
         if obstacle:
-            raise InputError(
+            raise ValueError(
                 f"cuDNN's attention does not work here: {obstacle}: take the implementation "
                 "'auto', which uses it where it works."
             )

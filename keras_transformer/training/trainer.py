@@ -156,6 +156,12 @@ class _Trainer:
     def prepare(self, tokenizers, init_from):
         """Everything before the first step."""
         recipe = self.config.training
+        wanted = getattr(self.config.model, "attention_implementation", "auto")
+        if wanted == "cudnn" and not recipe.jit_compile:
+            raise InputError(
+                "model.attention_implementation: cudnn needs a step that XLA compiles for a GPU: "
+                "set training.jit_compile to true there, or take auto."
+            )
         keras.utils.set_random_seed(recipe.seed)
         self.tokenizers = self._tokenizers(tokenizers, init_from)
         self.train_pairs = self._token_ids("train")

@@ -368,8 +368,8 @@ class TableModel:
     [
         ({"length_penalty": 1.0}, False),
         pytest.param({"length_penalty": 1.0}, True, marks=pytest.mark.slow),
-        ({"length_penalty": 0.0}, False),
-        ({"length_penalty": -0.5}, False),
+        pytest.param({"length_penalty": 0.0}, False, marks=pytest.mark.slow),
+        pytest.param({"length_penalty": -0.5}, False, marks=pytest.mark.slow),
         ({"length_penalty": 0.8, "length_penalty_kind": "gnmt"}, False),
     ],
     ids=str,

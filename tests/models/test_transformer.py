@@ -600,3 +600,27 @@ def test_predict_and_cross_attention_scores():
     _, every = model(inputs, return_attention_scores=True)
     np.testing.assert_array_equal(scores, every["decoder_layer2_block2"])
     np.testing.assert_array_equal(scores, model.decoder.dec_layers[-1].last_attn_scores)
+
+
+@pytest.mark.slow
+def test_a_compiled_fit_traces_nothing_after_its_first_epoch():
+    """Two shapes of batches, three epochs."""
+    traced = []
+
+    def loss(y, y_pred):
+        traced.append(y_pred.shape)
+        return kt.masked_loss(y, y_pred)
+
+    def batches():
+        for columns in (0, 4, 0, 4):
+            source, target = appended(SOURCE, columns), appended(TARGET, columns)
+            yield (source, target), target
+
+    ids = tf.TensorSpec((2, None), tf.int64)
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=((ids, ids), ids))
+    model = make(dropout_rate=0.1, right_padded=True)
+    model.compile("adam", loss=loss, jit_compile=True)
+    model.fit(dataset, epochs=1, verbose=0)
+    first = len(traced)
+    model.fit(dataset, epochs=2, verbose=0)
+    assert 0 < len(traced) == first

@@ -70,7 +70,10 @@ def row_of(run, side, word):
     return token_embedding(run.translator.transformer, side).embeddings[number].numpy()
 
 
-@pytest.mark.parametrize("freeze", ["none", "found", "all"])
+SLOW = {name: pytest.param(name, marks=pytest.mark.slow) for name in ("none", "all")}
+
+
+@pytest.mark.parametrize("freeze", [SLOW["none"], "found", SLOW["all"]])
 def test_training_changes_what_is_not_frozen(freeze, files, tiny_corpus, tokenizers, tmp_path):
     paths, vectors = files
     run = train(tiny_corpus, tmp_path / "run", recipe(paths, freeze), tokenizers=tokenizers)
@@ -88,7 +91,7 @@ def test_training_changes_what_is_not_frozen(freeze, files, tiny_corpus, tokeniz
     assert loaded.translate(line)[0].text == run.translator.translate(line)[0].text
 
 
-@pytest.mark.parametrize("freeze", ["found", "all"])
+@pytest.mark.parametrize("freeze", ["found", SLOW["all"]])
 def test_an_interrupted_run_ends_alike_without_the_files(
     freeze, files, tiny_corpus, tokenizers, tmp_path
 ):
@@ -117,6 +120,7 @@ def test_what_does_not_fit_is_named(files, tiny_corpus, tokenizers, tmp_path):
         recipe(paths, "none", token_vectors="one_hot")
 
 
+@pytest.mark.slow
 def test_one_hot_vectors_train(tiny_corpus, tokenizers, tmp_path):
     config = recipe({}, "none", token_vectors="one_hot")
     run = train(tiny_corpus, tmp_path / "run", config, tokenizers=tokenizers)

@@ -147,3 +147,9 @@ def test_weights_of_another_shape_are_refused(tiny_corpus, tiny_config, tiny_run
     config = tiny_config.replace({"model": {"dff": 48}})
     with pytest.raises(InputError, match="does not fit"):
         train(tiny_corpus, tmp_path / "run", config, init_from=tiny_run.folder)
+
+
+def test_cudnn_is_refused_where_xla_compiles_nothing(tiny_corpus, tiny_config, tmp_path):
+    config = tiny_config.replace({"model": {"attention_implementation": "cudnn"}})
+    with pytest.raises(InputError, match="needs a step that XLA compiles"):
+        train(tiny_corpus, tmp_path / "run", config)
