@@ -15,7 +15,6 @@ A mask of rank 2 is ``(query, key)`` when it is a number, as `create_look_ahead_
 """
 
 import inspect
-import random
 
 import keras
 import tensorflow as tf
@@ -34,6 +33,7 @@ from keras_transformer.layers import (
 from keras_transformer.layers.base import TransformerLayer
 from keras_transformer.layers.masks import drop_keras_mask, padding_keep_mask
 from keras_transformer.layers.positional import interleaved_positional_encoding
+from keras_transformer.models.base import TrainedModel
 from keras_transformer.plotting import plot_attention_head, plot_attention_weights
 from keras_transformer.training.schedules import CustomSchedule
 from keras_transformer.translator import MAX_TOKENS, print_translation
@@ -364,7 +364,7 @@ class Transformer(models.Transformer):
         **kwargs,
     ):
         # The parent would make the stacks of the other edition.
-        keras.Model.__init__(self, **kwargs)
+        TrainedModel.__init__(self, **kwargs)
         shape = {"num_layers": num_layers, "d_model": d_model, "num_heads": num_heads, "dff": dff}
         shared = {**shape, "rate": rate, "dtype": self.dtype_policy}
         self.encoder = Encoder(
@@ -377,7 +377,6 @@ class Transformer(models.Transformer):
         )
         self.final_layer = keras.layers.Dense(int(target_vocab_size), dtype=self.dtype_policy)
         self.right_padded = False
-        self.dropout_seed = random.randrange(2**31)  # follows keras.utils.set_random_seed
         self.build(((None, None), (None, None)))
 
     def __call__(self, *args, **kwargs):

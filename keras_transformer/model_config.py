@@ -52,6 +52,7 @@ class ModelConfig:
     token_vectors: Literal["learned", "one_hot"] = "learned"  # one_hot: d_model wide
     share_embeddings: bool = False  # one embedding for both sides; needs tokenizer.shared
     tie_output: bool = False  # logits are products with the target embedding
+    output_bias: bool = False  # with tie_output: logits have a bias all the same
     # How attention is computed; auto: by device, dtype and length.
     attention_implementation: Literal["auto", "reference", "blockwise", "cudnn"] = "auto"
     right_padded: bool = True  # attention is told lengths, not masks; so are all batches of `train`
@@ -61,6 +62,11 @@ class ModelConfig:
             raise InputError(
                 f"model.d_model ({self.d_model}) is not a multiple of model.num_heads "
                 f"({self.num_heads}): change one of them or set model.key_dim."
+            )
+        if self.output_bias and not self.tie_output:
+            raise InputError(
+                "model.output_bias is for a tied output, an own layer has a bias anyway: set "
+                "model.tie_output to true, or model.output_bias to false."
             )
         _refuse_tied_one_hot(self)
 

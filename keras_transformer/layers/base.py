@@ -1,7 +1,8 @@
-"""What encoder and decoder share: arguments, kept and passed on in one place, and stacks."""
+"""What stacks of layers share: arguments, kept and passed on in one place, and the way through."""
 
 import keras
 
+from keras_transformer.layers.activations import get_activation
 from keras_transformer.layers.dropout import Dropout
 from keras_transformer.layers.layer_normalization import LayerNormalization
 from keras_transformer.layers.positional import PositionalEmbedding
@@ -68,7 +69,7 @@ class TransformerLayer(ScoresOnDemand, keras.layers.Layer):
         self.attention_dropout_rate = attention_dropout_rate
         self.residual_dropout_rate = residual_dropout_rate
         self.key_dim = key_dim
-        self.activation = keras.activations.get(activation)
+        self.activation = get_activation(activation)
         self.norm_first = norm_first
         self.layer_norm_epsilon = layer_norm_epsilon
         self.rotary = rotary
@@ -116,10 +117,73 @@ class TransformerLayer(ScoresOnDemand, keras.layers.Layer):
 
 
 class TransformerStack(TransformerLayer):
-    """What `Encoder` and `Decoder` share: the embedding before the layers and the norm after.
+    """Layers in a row: dropout before them, and with pre-norm a norm after them.
 
     Args:
         num_layers: number of layers.
+
+    The other arguments are those of `TransformerLayer`.
+    """
+
+    layer_class: type[TransformerLayer]
+
+    def __init__(self, *, num_layers, **kwargs):
+        super().__init__(**kwargs)
+        self.num_layers = num_layers
+        self.dropout = Dropout(self.dropout_rate, dtype=self.dtype_policy)
+        # Pre-norm leaves the sum of all sub-layers unnormalised; one norm at the end mends that.
+        self.final_norm = (
+            LayerNormalization(epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy)
+            if self.norm_first
+            else None
+        )
+
+    def make_layers(self, count=None) -> list:
+        """`num_layers` layers of this stack's `layer_class`, or as many as are asked for."""
+        return [
+            self.layer_class(**self.layer_arguments(), dtype=self.dtype_policy)
+            for _ in range(self.num_layers if count is None else count)
+        ]
+
+    def build_layers(self, layers, *shapes):
+        """Builds `layers` and final norm for the given shapes of ``x`` and context."""
+        for layer in layers:
+            layer.build(*shapes)
+        if self.final_norm is not None:
+            self.final_norm.build(shapes[0])
+
+    def run_layers(self, layers, x, *context, training=None, scores=None, **sight):
+        """The way from the embedding to the last vectors.
+
+        Args:
+            layers: in their order.
+            x: ``(batch, seq, d_model)``.
+            context: what each of them takes besides.
+            training: whether dropout is active.
+            scores: a list that the attention weights of every layer are added to.
+            sight: masks, for every layer.
+
+        Returns:
+            ``(batch, seq, d_model)``.
+        """
+        x = self.dropout(x, training=training)
+        for layer in layers:
+            x = layer(x, *context, training=training, **sight)
+            if scores is not None:
+                scores.append(layer.last_attn_scores)
+        return self.finish(x)
+
+    def finish(self, x):
+        return x if self.final_norm is None else self.final_norm(x)
+
+    def get_config(self):
+        return {**super().get_config(), "num_layers": self.num_layers}
+
+
+class TokenStack(TransformerStack):
+    """What `Encoder` and `Decoder` share: a stack with the embedding of its tokens before it.
+
+    Args:
         vocab_size: number of tokens; NumPy and TensorFlow integers are accepted.
         positions: one of ``positional.POSITION_KINDS``.
         max_length: longest sequence there are positions for.
@@ -127,15 +191,12 @@ class TransformerStack(TransformerLayer):
         embedding: a token embedding to share; see `PositionalEmbedding`.
         embeddings_initializer: initial token vectors.
 
-    The other arguments are those of `TransformerLayer`, without `rotary`, which `positions` sets.
+    The other arguments are those of `TransformerStack`, without `rotary`, which `positions` sets.
     """
-
-    layer_class: type[TransformerLayer]
 
     def __init__(
         self,
         *,
-        num_layers,
         vocab_size,
         positions="sinusoidal",
         max_length=2048,
@@ -145,7 +206,6 @@ class TransformerStack(TransformerLayer):
         **kwargs,
     ):
         super().__init__(rotary=positions == "rotary", **kwargs)
-        self.num_layers = num_layers
         self.vocab_size = int(vocab_size)
         self.positions = positions
         self.max_length = max_length
@@ -159,36 +219,14 @@ class TransformerStack(TransformerLayer):
             embeddings_initializer=embeddings_initializer,
             dtype=self.dtype_policy,
         )
-        self.dropout = Dropout(self.dropout_rate, dtype=self.dtype_policy)
-        # Pre-norm leaves the sum of all sub-layers unnormalised; one norm at the end mends that.
-        self.final_norm = (
-            LayerNormalization(epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy)
-            if self.norm_first
-            else None
-        )
 
-    def make_layers(self) -> list:
-        """`num_layers` layers of this stack's `layer_class`."""
-        return [
-            self.layer_class(**self.layer_arguments(), dtype=self.dtype_policy)
-            for _ in range(self.num_layers)
-        ]
-
-    def build_stack(self, layers, *shapes):
-        """Builds embedding, `layers` and final norm for the given shapes of ``x`` and context."""
+    def build_layers(self, layers, *shapes):
         self.pos_embedding.build()
-        for layer in layers:
-            layer.build(*shapes)
-        if self.final_norm is not None:
-            self.final_norm.build(shapes[0])
-
-    def finish(self, x):
-        return x if self.final_norm is None else self.final_norm(x)
+        super().build_layers(layers, *shapes)
 
     def get_config(self):
         config = {
             **super().get_config(),
-            "num_layers": self.num_layers,
             "vocab_size": self.vocab_size,
             "positions": self.positions,
             "max_length": self.max_length,

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_transformer.layers.attention import CausalSelfAttention, CrossAttention
-from keras_transformer.layers.base import TransformerLayer, TransformerStack
+from keras_transformer.layers.base import TokenStack, TransformerLayer
 from keras_transformer.layers.cache import with_slots
 from keras_transformer.layers.feed_forward import FeedForward
 from keras_transformer.layers.masks import padding_keep_mask
@@ -74,10 +74,10 @@ class DecoderLayer(TransformerLayer):
 
 
 @keras.saving.register_keras_serializable("keras_transformer")
-class Decoder(TransformerStack):
+class Decoder(TokenStack):
     """Embedding and a stack of decoder layers.
 
-    Arguments are those of `TransformerStack`.
+    Arguments are those of `TokenStack`.
 
     Call arguments:
         x: token ids, ``(batch, target)``.
@@ -105,7 +105,7 @@ class Decoder(TransformerStack):
 
     def build(self, x_shape, context_shape=None):
         shape = (*x_shape, self.d_model)
-        self.build_stack(self.dec_layers, shape, context_shape or shape)
+        self.build_layers(self.dec_layers, shape, context_shape or shape)
 
     @property
     def last_attn_scores(self):
@@ -118,17 +118,15 @@ class Decoder(TransformerStack):
     def call(self, x, context, x_mask=None, context_mask=None, causal=True, training=None):
         if x_mask is None:
             x_mask = padding_keep_mask(x)
-        x = self.dropout(self.pos_embedding(x), training=training)
-        for layer in self.dec_layers:
-            x = layer(
-                x,
-                context,
-                x_mask=x_mask,
-                context_mask=context_mask,
-                causal=causal,
-                training=training,
-            )
-        return self.finish(x)
+        return self.run_layers(
+            self.dec_layers,
+            self.pos_embedding(x),
+            context,
+            x_mask=x_mask,
+            context_mask=context_mask,
+            causal=causal,
+            training=training,
+        )
 
     def initial_cache(self, context, context_mask, beam_size=1) -> dict:
         """Cache for decoding one batch, with room for no position yet.

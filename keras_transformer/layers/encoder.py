@@ -1,12 +1,13 @@
 """The encoder: token ids of the source in, one context vector for each of them out.
 
-Attention Is All You Need, section 3.1.
+Attention Is All You Need, section 3.1. Without the embedding of tokens it is a stack over whatever
+vectors there are, such as those of BERT's segments or of the patches of an image.
 """
 
 import keras
 
-from keras_transformer.layers.attention import GlobalSelfAttention
-from keras_transformer.layers.base import TransformerLayer, TransformerStack
+from keras_transformer.layers.attention import BaseAttention, GlobalSelfAttention
+from keras_transformer.layers.base import TokenStack, TransformerLayer, TransformerStack
 from keras_transformer.layers.feed_forward import FeedForward
 from keras_transformer.layers.masks import padding_keep_mask
 
@@ -15,7 +16,7 @@ from keras_transformer.layers.masks import padding_keep_mask
 class EncoderLayer(TransformerLayer):
     """Self-attention over the whole source, then the feed-forward network.
 
-    Arguments are those of `TransformerLayer`.
+    Arguments are those of `TransformerLayer`. A subclass may look at less: `attention_class`.
 
     Call arguments:
         x: ``(batch, seq, d_model)``.
@@ -32,9 +33,11 @@ class EncoderLayer(TransformerLayer):
         TensorShape([64, 43, 512])
     """
 
+    attention_class: type[BaseAttention] = GlobalSelfAttention
+
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self.self_attention = self.attention(GlobalSelfAttention, rotary=self.rotary)
+        self.self_attention = self.attention(self.attention_class, rotary=self.rotary)
         self.ffn = FeedForward(
             self.d_model,
             self.dff,
@@ -60,10 +63,55 @@ class EncoderLayer(TransformerLayer):
 
 
 @keras.saving.register_keras_serializable("keras_transformer")
-class Encoder(TransformerStack):
+class EncoderStack(TransformerStack):
+    """A stack of encoder layers over vectors, however they were made.
+
+    Args:
+        share_layers: one layer, with one set of weights, is run `num_layers` times (ALBERT, arXiv
+            1909.11942, section 3.1).
+
+    The other arguments are those of `TransformerStack`.
+
+    Call arguments:
+        x: ``(batch, seq, d_model)``.
+        x_mask: as for `EncoderLayer`.
+        return_attention_scores: return the attention weights too.
+
+    Returns:
+        ``(batch, seq, d_model)``; or that and a list of the weights of every layer, each
+        ``(batch, heads, seq, seq)``.
+
+    Example:
+        >>> stack = EncoderStack(num_layers=4, d_model=512, num_heads=8, dff=2048)
+        >>> stack(tf.random.uniform((64, 43, 512))).shape
+        TensorShape([64, 43, 512])
+    """
+
+    layer_class = EncoderLayer
+
+    def __init__(self, *, share_layers=False, **kwargs):
+        super().__init__(**kwargs)
+        self.share_layers = share_layers
+        self.enc_layers = self.make_layers(1 if share_layers else None)
+
+    def build(self, x_shape):
+        self.build_layers(self.enc_layers, x_shape)
+
+    def call(self, x, x_mask=None, training=None, return_attention_scores=False):
+        layers = self.enc_layers * self.num_layers if self.share_layers else self.enc_layers
+        scores = [] if return_attention_scores else None
+        x = self.run_layers(layers, x, x_mask=x_mask, training=training, scores=scores)
+        return (x, scores) if return_attention_scores else x
+
+    def get_config(self):
+        return {**super().get_config(), "share_layers": self.share_layers}
+
+
+@keras.saving.register_keras_serializable("keras_transformer")
+class Encoder(TokenStack):
     """Embedding and a stack of encoder layers.
 
-    Arguments are those of `TransformerStack`.
+    Arguments are those of `TokenStack`.
 
     Call arguments:
         x: token ids, ``(batch, seq)``.
@@ -86,7 +134,7 @@ class Encoder(TransformerStack):
         self.enc_layers = self.make_layers()
 
     def build(self, x_shape):
-        self.build_stack(self.enc_layers, (*x_shape, self.d_model))
+        self.build_layers(self.enc_layers, (*x_shape, self.d_model))
 
     def compute_mask(self, x, mask=None):
         return padding_keep_mask(x)
@@ -94,7 +142,5 @@ class Encoder(TransformerStack):
     def call(self, x, x_mask=None, training=None):
         if x_mask is None:
             x_mask = padding_keep_mask(x)
-        x = self.dropout(self.pos_embedding(x), training=training)
-        for layer in self.enc_layers:
-            x = layer(x, x_mask=x_mask, training=training)
-        return self.finish(x)
+        x = self.pos_embedding(x)
+        return self.run_layers(self.enc_layers, x, x_mask=x_mask, training=training)

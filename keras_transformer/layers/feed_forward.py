@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_transformer.layers.activations import get_activation
 from keras_transformer.layers.dropout import Dropout
 from keras_transformer.layers.layer_normalization import LayerNormalization
 
@@ -65,7 +66,7 @@ class FeedForward(keras.layers.Layer):
         self.d_model = d_model
         self.dff = dff
         self.dropout_rate = dropout_rate
-        self.activation = keras.activations.get(activation)
+        self.activation = get_activation(activation)
         self.norm_first = norm_first
         self.layer_norm_epsilon = layer_norm_epsilon
         self.seq = point_wise_feed_forward_network(

@@ -76,17 +76,19 @@ def rotate(x, position=None) -> tf.Tensor:
 
     Args:
         x: ``(batch, heads, seq, depth)``, `depth` even.
-        position: the position of all of `seq`, a number or a scalar tensor; 0, 1, 2 ... unless
-            given.
+        position: the position of all of `seq`, a number or a scalar tensor, or that of each,
+            ``(batch, seq)``; 0, 1, 2 ... unless given.
 
     Returns:
         tensor of the shape and dtype of `x`.
     """
     depth = x.shape[-1]
     rates = get_angles(1, np.arange(0, depth, 2), depth).astype(np.float32)  # (depth / 2,)
-    positions = tf.range(tf.shape(x)[-2]) if position is None else tf.reshape(position, [1])
+    positions = tf.range(tf.shape(x)[-2]) if position is None else position
     positions = tf.cast(positions, tf.float32)
-    angles = positions[:, tf.newaxis] * rates  # (seq, depth / 2)
+    if positions.shape.rank == 2:
+        positions = positions[:, tf.newaxis]  # the same for all heads
+    angles = positions[..., tf.newaxis] * rates  # (seq, depth / 2), of one position (depth / 2,)
     sines, cosines = tf.cast(tf.sin(angles), x.dtype), tf.cast(tf.cos(angles), x.dtype)
     first, second = tf.split(x, 2, axis=-1)
     return tf.concat([first * cosines - second * sines, second * cosines + first * sines], axis=-1)
@@ -94,7 +96,7 @@ def rotate(x, position=None) -> tf.Tensor:
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class PositionalEmbedding(keras.layers.Layer):
-    """Token embedding, scaled by ``sqrt(d_model)``, plus the position.
+    """Token embedding, scaled by ``sqrt(d_model)`` unless told otherwise, plus the position.
 
     Attention Is All You Need, sections 3.4 and 3.5.
 
@@ -104,14 +106,15 @@ class PositionalEmbedding(keras.layers.Layer):
         positions: one of `POSITION_KINDS`. ``rotary`` and ``none`` add nothing here.
         max_length: number of positions there are vectors for.
         token_vectors: ``learned``, or ``one_hot``, which needs a `d_model` of `vocab_size`.
+        scale: multiply the embedding by ``sqrt(d_model)``; BERT and GPT do not.
         embedding: a token embedding to share with another layer, instead of an own one. It is not
             part of the configuration: the model that shares it restores it.
         embeddings_initializer: initial token vectors.
 
     Call arguments:
         x: token ids, ``(batch, seq)``.
-        position: the position of all tokens, a number or a scalar tensor; 0, 1, 2 ... unless
-            given.
+        position: the position of all tokens, a number or a scalar tensor, or that of each,
+            ``(batch, seq)``; 0, 1, 2 ... unless given.
 
     Returns:
         ``(batch, seq, d_model)``, carrying the Keras mask ``x != 0``.
@@ -133,6 +136,7 @@ class PositionalEmbedding(keras.layers.Layer):
         positions="sinusoidal",
         max_length=2048,
         token_vectors="learned",
+        scale=True,
         embedding=None,
         embeddings_initializer="uniform",
         **kwargs,
@@ -146,6 +150,7 @@ class PositionalEmbedding(keras.layers.Layer):
         self.max_length = int(max_length)
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
         self.token_vectors = token_vectors
+        self.scale = scale
         self.embedding = embedding or make_embedding(
             token_vectors,
             self.vocab_size,
@@ -181,14 +186,17 @@ class PositionalEmbedding(keras.layers.Layer):
             self._encoding(0, tf.shape(x)[1]) if position is None else self._encoding(position, 1)
         )
         x = self.embedding(x)
-        # This factor sets the relative scale of the embedding and the positional encoding.
-        x *= tf.cast(tf.math.sqrt(tf.cast(self.d_model, tf.float32)), x.dtype)
+        if self.scale:
+            # This factor sets the relative scale of the embedding and the positional encoding.
+            x *= tf.cast(tf.math.sqrt(tf.cast(self.d_model, tf.float32)), x.dtype)
         return x if encoding is None else x + tf.cast(encoding, x.dtype)
 
     def _encoding(self, position, length):
         if self.positions in ("rotary", "none"):
             return None
         table = tf.convert_to_tensor(self.pos_encoding)
+        if tf.is_tensor(position) and position.shape.rank:
+            return tf.gather(table, position)  # (batch, seq, d_model)
         return tf.slice(table, [position, 0], [length, self.d_model])  # (seq, d_model)
 
     def get_config(self):
@@ -199,5 +207,6 @@ class PositionalEmbedding(keras.layers.Layer):
             "positions": self.positions,
             "max_length": self.max_length,
             "token_vectors": self.token_vectors,
+            "scale": self.scale,
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
         }

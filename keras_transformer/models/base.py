@@ -1,4 +1,6 @@
-"""What the translating models share: the layer that gives logits, and how `fit` trains them."""
+"""What models of tokens share: how `fit` trains them, and the layer that gives logits."""
+
+import random
 
 import keras
 import tensorflow as tf
@@ -8,70 +10,13 @@ from keras_transformer.layers.embeddings import OneHot
 from keras_transformer.layers.masks import drop_keras_mask, padding_keep_mask
 
 
-class TranslationModel(keras.Model):
-    """A model of token ids of two languages.
+class TrainedModel(keras.Model):
+    """A model whose dropout in `fit` follows from a seed and the step, and that adds up losses
+    over tokens; see `train_step` and `compute_loss`."""
 
-    A subclass makes the layers, `final_layer` among them, which is ``None`` where the output is
-    tied; says what the decoder gives (`decoder_output`) and whose embedding a tied output takes
-    (`target_embedding`); and sets `dropout_seed`, of its dropout in `fit`.
-
-    Args:
-        input_vocab_size: number of source tokens; NumPy and TensorFlow integers are accepted.
-        target_vocab_size: number of target tokens; likewise.
-        share_embeddings: source and target use one embedding; needs equal vocabulary sizes.
-        tie_output: logits are products with the target embedding, instead of an own layer.
-    """
-
-    def __init__(
-        self,
-        *,
-        input_vocab_size,
-        target_vocab_size,
-        share_embeddings=False,
-        tie_output=False,
-        **kwargs,
-    ):
+    def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self.input_vocab_size = int(input_vocab_size)
-        self.target_vocab_size = int(target_vocab_size)
-        self.share_embeddings = share_embeddings
-        self.tie_output = tie_output
-        if share_embeddings and self.input_vocab_size != self.target_vocab_size:
-            raise ValueError(
-                "share_embeddings needs one vocabulary for both sides; got "
-                f"input_vocab_size={self.input_vocab_size} and "
-                f"target_vocab_size={self.target_vocab_size}."
-            )
-
-    def make_final_layer(self):
-        """The layer that gives logits; ``None`` with a tied output."""
-        if self.tie_output:
-            if isinstance(self.target_embedding, OneHot):
-                raise ValueError("tie_output needs learned token vectors; got one-hot ones.")
-            return None
-        return keras.layers.Dense(self.target_vocab_size, dtype=self.dtype_policy)
-
-    def embeddings_initializer(self, width):
-        """Initial token vectors, of a width."""
-        # A tied embedding also makes logits: vectors of length one keep them of size one.
-        return keras.initializers.RandomNormal(stddev=width**-0.5) if self.tie_output else "uniform"
-
-    @property
-    def target_embedding(self):
-        """The `keras.layers.Embedding` of the target."""
-        raise NotImplementedError
-
-    def decoder_output(self, inputs, training=None):
-        """The call, short of the last layer.
-
-        Returns:
-            ``(batch, target, width)``; its product with `output_projection` gives the logits.
-        """
-        raise NotImplementedError
-
-    def last_attention_scores(self) -> dict:
-        """Attention weights of the last call, by the names of their layers."""
-        raise NotImplementedError
+        self.dropout_seed = random.randrange(2**31)  # follows keras.utils.set_random_seed
 
     def compile(self, *args, jit_compile="auto", **kwargs):
         """As Keras' own, except that ``"auto"`` means no XLA.
@@ -93,36 +38,6 @@ class TranslationModel(keras.Model):
 
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
-
-    def call(self, inputs, training=None, return_attention_scores=False):
-        logits = drop_keras_mask(self._logits(self.decoder_output(inputs, training)))
-        if return_attention_scores:
-            return logits, self.last_attention_scores()
-        return logits
-
-    def output_projection(self) -> tuple:
-        """Weights of the last layer.
-
-        Returns:
-            ``(kernel, bias, transposed)``: a kernel of ``(width, vocab)`` and a bias of
-            ``(vocab,)``; or, with a tied output, the embedding of ``(vocab, width)``, ``None``
-            and ``True``.
-        """
-        if self.final_layer is not None:
-            return self.final_layer.kernel, self.final_layer.bias, False
-        return self.target_embedding.embeddings, None, True
-
-    def _logits(self, x):
-        if self.final_layer is not None:
-            return self.final_layer(x)
-        embeddings = self.target_embedding.embeddings
-        vocab, width = embeddings.shape
-        shape = tf.shape(x)
-        # One large product; of three dimensions TensorFlow makes one for each row of the batch.
-        logits = tf.matmul(
-            tf.reshape(x, (-1, width)), tf.cast(embeddings, x.dtype), transpose_b=True
-        )
-        return tf.reshape(logits, (shape[0], shape[1], vocab))
 
     def train_step(self, data):
         """As Keras' own, with dropout that follows from the step; see `dropout_seed`."""
@@ -147,12 +62,130 @@ class TranslationModel(keras.Model):
         of_all = context.all_reduce(tf.distribute.ReduceOp.SUM, tokens)
         return loss * tf.math.divide_no_nan(tokens, of_all)
 
+
+class TokenModel(TrainedModel):
+    """A model that gives logits of tokens at every position.
+
+    A subclass makes the layers, `final_layer` among them, which is ``None`` where the output is
+    tied; and says what comes before it (`decoder_output`) and whose embedding a tied output takes
+    (`target_embedding`).
+
+    Args:
+        tie_output: logits are products with the target embedding, instead of an own layer.
+        output_bias: a tied output has a bias, as in BERT and Marian; an own layer always has one.
+    """
+
+    def __init__(self, *, tie_output=False, output_bias=False, **kwargs):
+        super().__init__(**kwargs)
+        self.tie_output = tie_output
+        self.output_bias = output_bias
+        self.tied_bias = None
+        if output_bias and not tie_output:
+            raise ValueError("output_bias is for a tied output; an own layer has one anyway.")
+
+    def make_final_layer(self, vocab_size):
+        """The layer that gives logits; ``None`` with a tied output."""
+        if not self.tie_output:
+            return keras.layers.Dense(vocab_size, dtype=self.dtype_policy)
+        if isinstance(self.target_embedding, OneHot):
+            raise ValueError("tie_output needs learned token vectors; got one-hot ones.")
+        if self.output_bias:
+            self.tied_bias = self.add_weight(
+                shape=(vocab_size,), initializer="zeros", name="output_bias", autocast=False
+            )
+        return None
+
+    def embeddings_initializer(self, width):
+        """Initial token vectors, of a width."""
+        # A tied embedding also makes logits: vectors of length one keep them of size one.
+        return keras.initializers.RandomNormal(stddev=width**-0.5) if self.tie_output else "uniform"
+
+    @property
+    def target_embedding(self):
+        """The `keras.layers.Embedding` that a tied output takes."""
+        raise NotImplementedError
+
+    def decoder_output(self, inputs, training=None):
+        """The call, short of the last layer.
+
+        Returns:
+            ``(batch, seq, width)``; its product with `output_projection` gives the logits.
+        """
+        raise NotImplementedError
+
+    def output_projection(self) -> tuple:
+        """Weights of the last layer.
+
+        Returns:
+            ``(kernel, bias, transposed)``: a kernel of ``(width, vocab)`` and a bias of
+            ``(vocab,)``; or, with a tied output, the embedding of ``(vocab, width)``, a bias or
+            ``None``, and ``True``.
+        """
+        if self.final_layer is not None:
+            return self.final_layer.kernel, self.final_layer.bias, False
+        return self.target_embedding.embeddings, self.tied_bias, True
+
+    def _logits(self, x):
+        """Logits of vectors, ``(batch, seq, width)``."""
+        if self.final_layer is not None:
+            return self.final_layer(x)
+        embeddings, bias, _ = self.output_projection()
+        vocab, width = embeddings.shape
+        shape = tf.shape(x)
+        # One large product; of three dimensions TensorFlow makes one for each row of the batch.
+        logits = tf.matmul(
+            tf.reshape(x, (-1, width)), tf.cast(embeddings, x.dtype), transpose_b=True
+        )
+        if bias is not None:
+            logits += tf.cast(bias, x.dtype)
+        return tf.reshape(logits, (shape[0], shape[1], vocab))
+
     def get_config(self):
         return {
             **super().get_config(),
             "name": self.name,
+            "tie_output": self.tie_output,
+            "output_bias": self.output_bias,
+        }
+
+
+class TranslationModel(TokenModel):
+    """A model of token ids of two languages; see `TokenModel`.
+
+    Args:
+        input_vocab_size: number of source tokens; NumPy and TensorFlow integers are accepted.
+        target_vocab_size: number of target tokens; likewise.
+        share_embeddings: source and target use one embedding; needs equal vocabulary sizes.
+
+    The other arguments are those of `TokenModel`.
+    """
+
+    def __init__(self, *, input_vocab_size, target_vocab_size, share_embeddings=False, **kwargs):
+        super().__init__(**kwargs)
+        self.input_vocab_size = int(input_vocab_size)
+        self.target_vocab_size = int(target_vocab_size)
+        self.share_embeddings = share_embeddings
+        if share_embeddings and self.input_vocab_size != self.target_vocab_size:
+            raise ValueError(
+                "share_embeddings needs one vocabulary for both sides; got "
+                f"input_vocab_size={self.input_vocab_size} and "
+                f"target_vocab_size={self.target_vocab_size}."
+            )
+
+    def last_attention_scores(self) -> dict:
+        """Attention weights of the last call, by the names of their layers."""
+        raise NotImplementedError
+
+    def call(self, inputs, training=None, return_attention_scores=False):
+        logits = drop_keras_mask(self._logits(self.decoder_output(inputs, training)))
+        if return_attention_scores:
+            return logits, self.last_attention_scores()
+        return logits
+
+    def get_config(self):
+        return {
+            **super().get_config(),
             "input_vocab_size": self.input_vocab_size,
             "target_vocab_size": self.target_vocab_size,
             "share_embeddings": self.share_embeddings,
-            "tie_output": self.tie_output,
         }

@@ -12,8 +12,6 @@ The model is called, searched and exported as the `Transformer` is: the same arg
 the same explicit cache for one step. The cache holds states alone and never grows.
 """
 
-import random
-
 import keras
 import tensorflow as tf
 
@@ -132,10 +130,9 @@ class RecurrentSeq2Seq(TranslationModel):
             embedding=self.encoder.embedding if share_embeddings else None,
             **arguments,
         )
-        self.final_layer = self.make_final_layer()
+        self.final_layer = self.make_final_layer(self.target_vocab_size)
         self.sampler = Dropout(scheduled_sampling, dtype="float32")
         self.build(((None, None), (None, None)))
-        self.dropout_seed = random.randrange(2**31)  # follows keras.utils.set_random_seed
 
     def build(self, input_shape):
         if self.built:

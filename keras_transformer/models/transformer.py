@@ -5,8 +5,6 @@ Keras 3 the implicit ones do not survive the first attention; every weight exist
 model does; one decoding step with an explicit cache stands beside the call for training.
 """
 
-import random
-
 import keras
 
 from keras_transformer.layers import Decoder, Encoder
@@ -40,6 +38,7 @@ class Transformer(TranslationModel):
             size.
         share_embeddings: source and target use one embedding; needs equal vocabulary sizes.
         tie_output: logits are products with the target embedding, instead of an own layer.
+        output_bias: a tied output has a bias.
         attention_implementation: what computes attention, one of
             `fused_attention.IMPLEMENTATIONS`; see `MultiHeadAttention`.
         right_padded: padding stands at the end of rows only, as in the batches of this package:
@@ -90,6 +89,7 @@ class Transformer(TranslationModel):
         token_vectors="learned",
         share_embeddings=False,
         tie_output=False,
+        output_bias=False,
         attention_implementation="auto",
         right_padded=False,
         **kwargs,
@@ -99,6 +99,7 @@ class Transformer(TranslationModel):
             target_vocab_size=target_vocab_size,
             share_embeddings=share_embeddings,
             tie_output=tie_output,
+            output_bias=output_bias,
             **kwargs,
         )
         self.right_padded = right_padded
@@ -127,9 +128,8 @@ class Transformer(TranslationModel):
             embedding=self.encoder.pos_embedding.embedding if share_embeddings else None,
             **stack_arguments,
         )
-        self.final_layer = self.make_final_layer()
+        self.final_layer = self.make_final_layer(self.target_vocab_size)
         self.build(((None, None), (None, None)))
-        self.dropout_seed = random.randrange(2**31)  # follows keras.utils.set_random_seed
 
     def build(self, input_shape):
         if self.built:
