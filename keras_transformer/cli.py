@@ -126,7 +126,7 @@ def _import_tensorflow_quietly():
 @click.option(
     "--preset",
     "preset_name",
-    help="tutorial, base, big or quick; quick for sample and tutorial otherwise unless given.",
+    help="small, tutorial, base, big or quick; quick for sample and small otherwise unless given.",
 )
 @click.option(
     "--model",
@@ -198,7 +198,7 @@ def train(
     if resume and preset_name is None and begun.exists():
         config = config_from_json(begun)
     else:
-        preset_name = preset_name or ("quick" if dataset == "sample" else "tutorial")
+        preset_name = preset_name or ("quick" if dataset == "sample" else "small")
         config = preset(preset_name, _family_of(changes) or "transformer")
     if attention is not None and (_family_of(changes) or config.model.family) == "transformer":
         raise click.UsageError("--attention is of recurrent models: give --model rnn, lstm or gru.")

@@ -65,7 +65,8 @@ class TrainingConfig:
     select_by: Literal["loss", "bleu"] = "loss"  # the validation score that chooses weights
     bleu_sentences: Annotated[int, pydantic.Field(ge=0)] = 200  # translated after each epoch
     checkpoint_minutes: Positive = 5.0  # longest time whose work an interruption repeats
-    dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    # auto: mixed_bfloat16 where the device has instructions for it, else float32
+    dtype: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     jit_compile: bool | None = None  # XLA for the step; None: of a Transformer on a GPU only
     seed: int = 1  # of initial weights, dropout and the order of batches
 
@@ -164,6 +165,20 @@ class Config:
 PRESETS: dict[str, Config] = {
     # The tutorial's: 4 layers of width 128, post-norm, the paper's schedule.
     "tutorial": Config(),
+    # The tutorial's size for some ten thousand to a million pairs; how it was chosen is in
+    # benchmarks/README.md.
+    "small": Config(
+        model=ModelConfig(norm_first=True, share_embeddings=True, tie_output=True),
+        tokenizer=TokenizerConfig(shared=True),
+        training=TrainingConfig(
+            batch_tokens=2048,
+            warmup_steps=500,
+            learning_rate=0.005,
+            schedule="linear",
+            label_smoothing=0.1,
+            dtype="auto",
+        ),
+    ),
     # The models of Attention Is All You Need, table 3.
     "base": Config(
         model=ModelConfig(
@@ -210,6 +225,10 @@ PRESETS: dict[str, Config] = {
 # What becomes of the presets where the model is recurrent: about as many parameters.
 _RECURRENT: dict[str, dict[str, Any]] = {
     "tutorial": {},
+    "small": {
+        "model": {"share_embeddings": True},
+        "training": {"learning_rate": 0.002},
+    },
     "base": {
         "model": {
             "units": 512,
@@ -243,7 +262,7 @@ def preset(name: str, family="transformer") -> Config:
     """A configuration by its name.
 
     Args:
-        name: ``tutorial``, ``base``, ``big`` or ``quick``.
+        name: ``tutorial``, ``small``, ``base``, ``big`` or ``quick``.
         family: one of `model_config.FAMILIES`.
 
     Raises:

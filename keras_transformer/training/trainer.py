@@ -30,6 +30,7 @@ from keras_transformer.training.loop import Progress, TrainingLoop
 from keras_transformer.training.losses import MaskedLoss
 from keras_transformer.training.metrics import MaskedAccuracy, MaskedCrossentropy
 from keras_transformer.training.optimizers import Adam
+from keras_transformer.training.precision import fastest_dtype
 from keras_transformer.training.step import TrainingStep, ValidationStep
 from keras_transformer.translator import Translator, load_weights
 
@@ -134,6 +135,15 @@ def make_model(
     model.optimizer.build(model.trainable_variables)
     _say(f"a model of {model.count_params():,} parameters, computing in {recipe.dtype}")
     return model
+
+
+def _settled(config: Config) -> dict:
+    """What the training of a configuration leaves to the machine, as this one has it."""
+    dtype = config.training.dtype
+    return {
+        "jit_compile": _jit_compile(config),
+        "dtype": fastest_dtype() if dtype == "auto" else dtype,
+    }
 
 
 def _jit_compile(config: Config) -> bool:
@@ -395,15 +405,17 @@ def _settle(folder: Path, corpus: Corpus, config: Config | None, resume: bool, c
         config = wanted
     else:
         config = config or Config()
-        config = config.replace({"training": {"jit_compile": _jit_compile(config)}})
+        config = config.replace({"training": _settled(config)})
     if chief:
         write_json(path, _description(corpus, config))
     return config
 
 
 def _refuse_changes(folder: Path, begun: Config, given: Config):
-    """A run goes on as it began; XLA or not was settled then."""
+    """A run goes on as it began; what depends on the machine was settled then."""
     given = given.replace({"training": {"jit_compile": begun.training.jit_compile}})
+    if given.training.dtype == "auto":
+        given = given.replace({"training": {"dtype": begun.training.dtype}})
     for section, values in begun.to_dict().items():
         for name, value in values.items():  # the family first, which settles what else there is
             wanted = given.to_dict()[section][name]
