@@ -24,7 +24,7 @@ from .layers.attention import (
 from .layers.feed_forward import FeedForward, point_wise_feed_forward_network
 
 # Encoder, decoder, model.
-from .layers.encoder import Encoder, EncoderLayer
+from .layers.encoder import Encoder, EncoderLayer, EncoderStack
 from .layers.decoder import Decoder, DecoderLayer
 from .models.transformer import Transformer
 from .saving import load_model
@@ -51,6 +51,40 @@ from .training.gradients_through_time import (
 )
 from .plotting_gradients import plot_gradients_through_time
 
+# What came after: models of one language, and of images.
+from .models.elmo import ELMo, ElmoClassifier
+from .layers.scalar_mix import ScalarMix
+from .models.bert import Bert, BertOutput
+from .models.bert_pretraining import BertPretraining
+from .models.bert_heads import SequenceClassifier, SpanPredictor, TokenClassifier, best_spans
+from .data.documents import (
+    bible_documents,
+    next_sentence_pairs,
+    sentence_order_pairs,
+    split_documents,
+    text_documents,
+)
+from .data.masked_language import (
+    mask_tokens,
+    masked_language_batches,
+    pack_pairs,
+    tokenize_sentence_pairs,
+)
+from .layers.causal import CausalStack
+from .models.gpt import GPT
+from .data.language_modelling import block_batches, line_batches
+from .generation import Generation, Generator, Perplexity, perplexity
+from .models.vit import ViT
+from .layers.patches import PatchEmbedding
+from .plotting_rollout import attention_rollout, plot_attention_rollout
+from .interop.huggingface import (
+    load_huggingface,
+    load_huggingface_tokenizer,
+    save_huggingface,
+    save_huggingface_tokenizer,
+    sentence_embeddings,
+)
+
 # Training.
 from .config import (
     Config,
@@ -60,7 +94,7 @@ from .config import (
     WordVectorsConfig,
     preset,
 )
-from .model_config import ModelConfig, RecurrentConfig
+from .model_config import BertConfig, GPTConfig, ModelConfig, RecurrentConfig
 from .training.backup import BackupAndRestore
 from .training.schedules import CustomSchedule
 from .training.losses import MaskedLoss, masked_loss
@@ -85,11 +119,17 @@ from .errors import InputError
 from . import edition_2019
 
 __all__ = [
+    "GPT",
     "AdditiveAttention",
     "BackupAndRestore",
     "BaseAttention",
+    "Bert",
+    "BertConfig",
+    "BertOutput",
+    "BertPretraining",
     "CTranslate2Translator",
     "CausalSelfAttention",
+    "CausalStack",
     "ConcatAttention",
     "Config",
     "Corpus",
@@ -99,13 +139,19 @@ __all__ = [
     "DecoderLayer",
     "DecodingConfig",
     "DotAttention",
+    "ELMo",
+    "ElmoClassifier",
     "Encoder",
     "EncoderLayer",
+    "EncoderStack",
     "ExportTranslator",
     "ExportedTranslator",
     "FeedForward",
+    "GPTConfig",
     "GRUCell",
     "GeneralAttention",
+    "Generation",
+    "Generator",
     "GlobalSelfAttention",
     "InputError",
     "LSTMCell",
@@ -116,6 +162,8 @@ __all__ = [
     "MultiHeadAttention",
     "OneHot",
     "OutputRecurrentCell",
+    "PatchEmbedding",
+    "Perplexity",
     "PositionalEmbedding",
     "RNNCell",
     "Recurrent",
@@ -124,15 +172,24 @@ __all__ = [
     "RecurrentEncoder",
     "RecurrentSeq2Seq",
     "RecurrentStack",
+    "ScalarMix",
     "Search",
+    "SequenceClassifier",
+    "SpanPredictor",
+    "TokenClassifier",
     "TokenizerConfig",
     "Tokenizers",
     "TrainingConfig",
     "Transformer",
     "Translation",
     "Translator",
+    "ViT",
     "WordVectorsConfig",
     "as_tokenizers",
+    "attention_rollout",
+    "best_spans",
+    "bible_documents",
+    "block_batches",
     "corpus_scores",
     "create_look_ahead_mask",
     "create_masks",
@@ -145,12 +202,21 @@ __all__ = [
     "gradient_norms_by_architecture",
     "gradient_norms_through_attention",
     "gradient_norms_through_time",
+    "line_batches",
     "load_corpus",
+    "load_huggingface",
+    "load_huggingface_tokenizer",
     "load_model",
     "make_batches",
+    "mask_tokens",
     "masked_accuracy",
+    "masked_language_batches",
     "masked_loss",
+    "next_sentence_pairs",
+    "pack_pairs",
+    "perplexity",
     "plot_attention_head",
+    "plot_attention_rollout",
     "plot_attention_weights",
     "plot_gradients_through_time",
     "point_wise_feed_forward_network",
@@ -158,8 +224,15 @@ __all__ = [
     "preset",
     "print_translation",
     "read_word_vectors",
+    "save_huggingface",
+    "save_huggingface_tokenizer",
     "scaled_dot_product_attention",
+    "sentence_embeddings",
+    "sentence_order_pairs",
     "set_word_vectors",
+    "split_documents",
+    "text_documents",
+    "tokenize_sentence_pairs",
     "train",
     "train_tokenizers",
     "tutorial_tokenizers",

@@ -7,7 +7,6 @@ Results go to standard output, progress and logs to standard error. Exit codes: 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import os
 import sys
@@ -15,68 +14,17 @@ from pathlib import Path
 
 import click
 
+from keras_transformer.cli_options import (
+    DATASET_HELP,
+    compile_option,
+    model_option,
+    search_options,
+    serving_options,
+)
 from keras_transformer.compile_cache import use_compile_cache
 from keras_transformer.errors import InputError
 from keras_transformer.files import file_error
-from keras_transformer.model_config import ATTENTIONS, FAMILIES
-
-_DATASET_HELP = (
-    "ted_hrlr_translate/pt_to_en or another translation set of TensorFlow Datasets, sample, "
-    "bible, pairs:SRC,TGT or pairs:FILE.tsv."
-)
-_MODEL_OPTION = click.option(
-    "--model",
-    "model_path",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="A run folder or an exported model.",
-)
-
-
-_COMPILE_OPTION = click.option(
-    "--compile/--no-compile",
-    "jit_compile",
-    default=None,
-    help="Search with XLA from the start, or never; unless given, once it pays off.",
-)
-
-
-_SEARCH = {
-    "beam_size": {"type": int, "help": "Hypotheses side by side; 1 is greedy."},
-    "length_penalty": {"type": float, "help": "Exponent; 0 ranks by probability."},
-    "length_penalty_kind": {
-        "type": click.Choice(["plain", "gnmt"]),
-        "help": "Scores are divided by a power of the length, or of (5 + length) / 6.",
-    },
-    "max_length": {"type": int, "help": "Most target tokens, the end included."},
-    "min_length": {"type": int, "help": "Fewest target tokens."},
-    "no_repeat_ngram": {"type": int, "help": "Give no n-gram of this size twice."},
-    "forbid_unknown": {"is_flag": True, "help": "Never give [UNK]."},
-    "sampling": {"is_flag": True, "help": "Draw tokens by their probability."},
-    "temperature": {"type": float, "help": "Of sampling; 1 unless given."},
-    "top_k": {"type": int, "help": "Draw from so many tokens."},
-    "top_p": {"type": float, "help": "Draw from tokens that have this probability in sum."},
-    "seed": {"type": int, "help": "Of sampling."},
-}
-
-
-def _search_options(command):
-    """Adds the options of a search; those that are given arrive as the dictionary ``search``."""
-
-    @functools.wraps(command)
-    def with_search(**arguments):
-        values = {name: arguments.pop(name) for name in _SEARCH}
-        given = {
-            name: value
-            for name, value in values.items()
-            if value is not None and value is not False
-        }
-        return command(search=given, **arguments)
-
-    for name, settings in reversed(_SEARCH.items()):
-        flag = f"--{name.replace('_', '-')}"
-        with_search = click.option(flag, name, **settings)(with_search)
-    return with_search
+from keras_transformer.model_config import ATTENTIONS, FAMILIES, LANGUAGE_MODELS, RECURRENT
 
 
 class _OneLineErrors(click.Group):
@@ -92,7 +40,7 @@ class _OneLineErrors(click.Group):
 @click.group(cls=_OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="keras_transformer")
 def main():
-    """Train, use and export models for translation: Transformers and what came before them."""
+    """Train, use and export models for translation: Transformers, what came before and after."""
     # TensorFlow would take all of a GPU's memory at once.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
@@ -116,7 +64,7 @@ def _import_tensorflow_quietly():
 
 
 @main.command()
-@click.option("--dataset", required=True, help=_DATASET_HELP)
+@click.option("--dataset", required=True, help=DATASET_HELP)
 @click.option(
     "--output", required=True, type=click.Path(path_type=Path), help="The run folder to write."
 )
@@ -132,7 +80,8 @@ def _import_tensorflow_quietly():
     "--model",
     "family",
     type=click.Choice(FAMILIES),
-    help="The kind of model: the Transformer, which it is unless given, or a recurrent one.",
+    help="The kind of model: the Transformer, which it is unless given, a recurrent one, or one "
+    "that learns the text of one language, the target's of the dataset: gpt, bert.",
 )
 @click.option(
     "--attention",
@@ -200,7 +149,7 @@ def train(
     else:
         preset_name = preset_name or ("quick" if dataset == "sample" else "small")
         config = preset(preset_name, _family_of(changes) or "transformer")
-    if attention is not None and (_family_of(changes) or config.model.family) == "transformer":
+    if attention is not None and (_family_of(changes) or config.model.family) not in RECURRENT:
         raise click.UsageError("--attention is of recurrent models: give --model rnn, lstm or gru.")
     config = config.replace(changes, config_file or "The options of the model")
     vectors = {"source": source_vectors, "target": target_vectors, "freeze": freeze_vectors}
@@ -264,10 +213,10 @@ def _family_of(changes) -> str | None:
 
 
 @main.command()
-@_MODEL_OPTION
-@_search_options
+@model_option
+@search_options
 @click.option("--n-best", type=int, help="Translations of each text.")
-@_COMPILE_OPTION
+@compile_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with scores.")
 @click.argument("texts", metavar="[TEXT]...", nargs=-1)
 def translate(model_path, search, n_best, jit_compile, as_json, texts):
@@ -290,31 +239,36 @@ def translate(model_path, search, n_best, jit_compile, as_json, texts):
     quiet = bool(texts) or sys.stdin.isatty() or sys.stdout.isatty() or not sys.stderr.isatty()
     translations = translator.translate_stream(lines, chunk=chunk, **search)
     for number, translation in enumerate(tqdm(translations, unit=" texts", disable=quiet)):
-        several = translation.alternatives or [translation]
-        if as_json:
-            answer = _scores_and_text(translation)
-            if translation.alternatives:
-                answer["alternatives"] = [_scores_and_text(other) for other in several]
-            click.echo(json.dumps(answer, ensure_ascii=False))
-        elif n_best is None:
-            click.echo(translation.text)
-        else:
-            for other in several:
-                click.echo(f"{number} ||| {other.text} ||| {other.normalized_score:.6f}")
+        _echo(number, translation, n_best, as_json)
 
 
-def _scores_and_text(translation) -> dict:
+def _echo(number, found, n_best, as_json):
+    """Prints what was found for the text of a number, in one of three forms."""
+    several = found.alternatives or [found]
+    if as_json:
+        answer = _scores_and_text(found)
+        if found.alternatives:
+            answer["alternatives"] = [_scores_and_text(other) for other in several]
+        click.echo(json.dumps(answer, ensure_ascii=False))
+    elif n_best is None:
+        click.echo(found.text)
+    else:
+        for other in several:
+            click.echo(f"{number} ||| {other.text} ||| {other.normalized_score:.6f}")
+
+
+def _scores_and_text(found) -> dict:
     return {
         name: value
         for name in ("text", "score", "normalized_score")
-        if (value := getattr(translation, name)) is not None
+        if (value := getattr(found, name)) is not None
     }
 
 
 @main.command()
-@_MODEL_OPTION
+@model_option
 @click.option("--pairs", help="SRC,TGT or FILE.tsv to score on.")
-@click.option("--dataset", help=_DATASET_HELP)
+@click.option("--dataset", help=DATASET_HELP)
 @click.option(
     "--split", default="test", show_default=True, type=click.Choice(["train", "validation", "test"])
 )
@@ -322,12 +276,19 @@ def _scores_and_text(translation) -> dict:
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), help="Write the scores here too."
 )
-@_search_options
-@_COMPILE_OPTION
+@search_options
+@compile_option
 def evaluate(model_path, pairs, dataset, split, data_dir, json_file, search, jit_compile):
-    """Score a model with sacreBLEU and chrF."""
+    """Score a model with sacreBLEU and chrF, a language model with its perplexity."""
     if (pairs is None) == (dataset is None):
         raise click.UsageError("Give either --pairs or --dataset.")
+    from keras_transformer.runs import is_language_model
+
+    if is_language_model(model_path):
+        if pairs is not None or search:
+            raise click.UsageError("A language model is scored on a --dataset, without a search.")
+        _evaluate_language_model(model_path, dataset, split, data_dir, json_file)
+        return
     from keras_transformer.data import load_corpus
     from keras_transformer.data.corpora import read_pairs
     from keras_transformer.evaluation import evaluate as score
@@ -348,8 +309,53 @@ def evaluate(model_path, pairs, dataset, split, data_dir, json_file, search, jit
         _write(json_file, (json.dumps(scores, indent=2) + "\n").encode())
 
 
+def _evaluate_language_model(model_path, dataset, split, data_dir, json_file):
+    from keras_transformer.data import load_corpus
+    from keras_transformer.runs import load_run
+    from keras_transformer.training.tasks import score_text
+
+    found = score_text(load_run(model_path), load_corpus(dataset, data_dir=data_dir), split)
+    click.echo(f"perplexity {found['perplexity']:.2f}, loss {found['loss']:.4f} for each token")
+    click.echo(f"accuracy {found['accuracy']:.4f}")
+    click.echo(f"{found['texts']:,} texts, {found['dropped_texts']:,} left out as too long")
+    if json_file is not None:
+        scores = {"test_set": f"{dataset}, {split}", **found}
+        _write(json_file, (json.dumps(scores, indent=2) + "\n").encode())
+
+
 @main.command()
-@_MODEL_OPTION
+@click.option(
+    "--model",
+    "model_path",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A run folder of --model gpt.",
+)
+@search_options
+@click.option("--max-new-tokens", type=click.IntRange(min=1), help="Most tokens; 64 unless given.")
+@click.option("--n-best", type=int, help="Continuations of each text.")
+@compile_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with scores.")
+@click.argument("prompts", metavar="[PROMPT]...", nargs=-1)
+def generate(model_path, search, max_new_tokens, n_best, jit_compile, as_json, prompts):
+    """Go on with the PROMPTs, or the lines of standard input, one line for each.
+
+    With --n-best there are several lines for each: its number from 0, a text and its score after
+    the length penalty, between bars.
+    """
+    from keras_transformer.generation import Generator
+
+    if n_best is not None:
+        search["n_best"] = n_best
+    generator = Generator.load(model_path, jit_compile=jit_compile)
+    prompts = prompts or tuple(_lines_of_standard_input())
+    found = generator.generate(prompts, max_new_tokens=max_new_tokens, **search)
+    for number, generation in enumerate(found):
+        _echo(number, generation, n_best, as_json)
+
+
+@main.command()
+@model_option
 @click.option(
     "--output", required=True, type=click.Path(path_type=Path), help="Such as saved_models/NAME."
 )
@@ -446,33 +452,6 @@ def export(
     click.echo(written)
 
 
-_SERVING = {
-    "name": {"help": "Of the model in paths and requests; the folder's unless given."},
-    "host": {"help": "Address to listen on; unless given, only this machine can reach it."},
-    "port": {"type": int, "help": "Of REST and the page; 8501 unless given."},
-    "grpc_port": {"type": int, "help": "Of gRPC; 8500 unless given."},
-    "max_batch_size": {"type": int, "help": "Most texts translated together; 64."},
-    "max_batch_bytes": {"type": int, "help": "Most bytes of a batch with its padding; 32768."},
-    "batch_timeout_ms": {"type": float, "help": "How long a text waits for others; 5."},
-    "max_queue": {"type": int, "help": "Most texts that wait; 1024. More are turned away."},
-    "max_texts": {"type": int, "help": "Most texts of a request; 256."},
-    "max_characters": {"type": int, "help": "Of a text; 5000."},
-    "max_body_bytes": {"type": int, "help": "Of a request; 1048576."},
-    "max_beam_size": {"type": int, "help": "Highest beam size of a request; 16."},
-    "deadline": {"type": float, "help": "Seconds until a request is given up; 30."},
-    "drain_seconds": {"type": float, "help": "Seconds to finish what was accepted; 30."},
-    "poll_seconds": {"type": float, "help": "Seconds between looks for new versions; 5."},
-    "workers": {"type": int, "help": "Batches at a time; the number of cores unless given."},
-}
-
-
-def _serving_options(command):
-    """Adds the options of the server; those that are given arrive as keyword arguments."""
-    for name, settings in reversed(_SERVING.items()):
-        command = click.option(f"--{name.replace('_', '-')}", name, **settings)(command)
-    return command
-
-
 @main.command()
 @click.option(
     "--saved-model",
@@ -480,7 +459,7 @@ def _serving_options(command):
     type=click.Path(path_type=Path),
     help="The folder above the versions, such as saved_models/NAME.",
 )
-@_serving_options
+@serving_options
 @click.option("--no-grpc", is_flag=True, help="Serve REST and the page alone.")
 @click.option(
     "--compile/--no-compile",
@@ -501,7 +480,7 @@ def serve(saved_model, no_grpc, compiled, json_logs, **options):
 
 
 @main.command()
-@_MODEL_OPTION
+@model_option
 @click.option(
     "--output", required=True, type=click.Path(path_type=Path), help="Picture: .png, .svg or .pdf."
 )
@@ -534,25 +513,25 @@ def plot(model_path, output, text):
 
 
 @main.command()
-@_MODEL_OPTION
+@model_option
 def info(model_path):
     """Say what a run folder or an exported model holds."""
+    from keras_transformer.runs import is_run, load_run
     from keras_transformer.translator import Translator
 
-    translator = Translator.load(model_path)
-    if not isinstance(translator, Translator):
-        click.echo(f"exported model: {translator.folder}")
+    if not is_run(model_path):
+        click.echo(f"exported model: {Translator.load(model_path).folder}")
         return
-    from keras_transformer.config import config_from_json
-
-    config = config_from_json(model_path / "config.json")
-    tokenizers = translator.tokenizers
-    click.echo(f"parameters: {translator.transformer.count_params():,}")
-    click.echo(
-        f"languages: {tokenizers.source_language} ({int(tokenizers.source.get_vocab_size()):,} "
-        f"tokens) to {tokenizers.target_language} ({int(tokenizers.target.get_vocab_size()):,})"
-    )
-    for name, values in dataclasses.asdict(config).items():
+    run = load_run(model_path)
+    tokenizers = run.tokenizers
+    target = f"{tokenizers.target_language} ({int(tokenizers.target.get_vocab_size()):,} tokens)"
+    click.echo(f"parameters: {run.model.count_params():,}")
+    if run.config.model.family in LANGUAGE_MODELS:
+        click.echo(f"language: {target}")
+    else:
+        source = f"{tokenizers.source_language} ({int(tokenizers.source.get_vocab_size()):,}"
+        click.echo(f"languages: {source} tokens) to {target}")
+    for name, values in dataclasses.asdict(run.config).items():
         click.echo(f"{name}: " + ", ".join(f"{key}={value}" for key, value in values.items()))
     metrics = model_path / "metrics.json"
     if metrics.is_file():

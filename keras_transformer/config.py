@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from keras_transformer.errors import InputError
 from keras_transformer.model_config import (
+    LANGUAGE_MODELS,
     STRICT,
     AnyModelConfig,
     Count,
@@ -123,12 +124,15 @@ class Config:
                 "training.select_by: bleu needs sentences to translate: set "
                 "training.bleu_sentences above 0."
             )
-        if self.model.share_embeddings and not self.tokenizer.shared:
+        share_embeddings = getattr(self.model, "share_embeddings", False)
+        if share_embeddings and not self.tokenizer.shared:
             raise InputError(
                 "model.share_embeddings needs one vocabulary: set tokenizer.shared to true."
             )
         vectors = self.word_vectors
-        if self.model.share_embeddings and vectors.source and vectors.target:
+        if self.model.family in LANGUAGE_MODELS:
+            self._check_language_model(vectors)
+        if share_embeddings and vectors.source and vectors.target:
             raise InputError(
                 "model.share_embeddings leaves room for one file of word vectors: give "
                 "word_vectors.source or word_vectors.target."
@@ -139,6 +143,28 @@ class Config:
             raise InputError(
                 "word_vectors are what learned token vectors start from: set model.token_vectors "
                 "to learned."
+            )
+
+    def _check_language_model(self, vectors):
+        if vectors.source or vectors.target:
+            raise InputError(
+                "word_vectors are what models that translate may start from, not "
+                f"{self.model.family}: leave them out."
+            )
+        if not self.tokenizer.shared:
+            raise InputError(
+                f"model.family: {self.model.family} knows one language: set tokenizer.shared to "
+                "true."
+            )
+        if self.training.select_by == "bleu":
+            raise InputError(
+                f"training.select_by: bleu is for models that translate, not {self.model.family}: "
+                "set it to loss."
+            )
+        if self.training.max_tokens > self.model.max_length + 1:
+            raise InputError(
+                f"training.max_tokens ({self.training.max_tokens}) is more than the positions of "
+                f"the model: lower it to {self.model.max_length + 1}, or raise model.max_length."
             )
 
     def replace(self, changes: dict[str, Any], origin="The configuration") -> "Config":
@@ -258,6 +284,22 @@ _RECURRENT: dict[str, dict[str, Any]] = {
 _GRADIENTS = {"training": {"clip_norm": 1.0}}  # through time they can explode
 
 
+# What becomes of the presets where the model learns from the text of one language.
+_LANGUAGE_MODEL: dict[str, dict[str, Any]] = {
+    "tutorial": {},
+    "small": {"training": {"learning_rate": 0.002, "label_smoothing": 0.0}},
+    "base": {
+        "model": {"num_layers": 12, "d_model": 768, "num_heads": 12, "dff": 3072},
+        "training": {"label_smoothing": 0.0},
+    },
+    "big": {
+        "model": {"num_layers": 24, "d_model": 1024, "num_heads": 16, "dff": 4096},
+        "training": {"label_smoothing": 0.0},
+    },
+    "quick": {"training": {"label_smoothing": 0.0}},
+}
+
+
 def preset(name: str, family="transformer") -> Config:
     """A configuration by its name.
 
@@ -272,7 +314,11 @@ def preset(name: str, family="transformer") -> Config:
         raise InputError(f"There is no preset {name!r}: choose one of {', '.join(PRESETS)}.")
     if family == "transformer":
         return PRESETS[name]
-    changes = _merged(_RECURRENT[name], {"model": {"family": family}, **_GRADIENTS})
+    if family in LANGUAGE_MODELS:
+        always = {"model": {"family": family}, "tokenizer": {"shared": True}}
+        changes = _merged(_LANGUAGE_MODEL[name], always)
+    else:
+        changes = _merged(_RECURRENT[name], {"model": {"family": family}, **_GRADIENTS})
     return PRESETS[name].replace(changes, f"The preset {name}")
 
 

@@ -15,8 +15,11 @@ Positive = Annotated[float, pydantic.Field(gt=0)]
 Rate = Annotated[float, pydantic.Field(ge=0, lt=1)]
 STRICT = pydantic.ConfigDict(extra="forbid")
 
-FAMILIES = ("transformer", "rnn", "lstm", "gru")
-"""Kinds of models by the names that configurations and the command line give them."""
+RECURRENT = ("rnn", "lstm", "gru")
+LANGUAGE_MODELS = ("gpt", "bert")
+FAMILIES = ("transformer", *RECURRENT, *LANGUAGE_MODELS)
+"""Kinds of models by the names that configurations and the command line give them: those that
+translate, and those that learn from the text of one language."""
 
 ATTENTIONS: dict[str, dict[str, Any]] = {
     "none": {"attention": "none"},
@@ -122,6 +125,60 @@ class RecurrentConfig:
             )
 
 
+@dataclass(frozen=True, config=STRICT)
+class GPTConfig:
+    """Shape of a `GPT`; what is not a size is GPT-2's by default."""
+
+    family: Literal["gpt"] = "gpt"
+    num_layers: Count = 4
+    d_model: Count = 128  # width of the model
+    num_heads: Count = 8
+    dff: Count | None = None  # width inside the feed-forward networks; None: 4 * d_model
+    max_length: Count = 512  # longest text there are positions for
+    positions: Literal["learned", "sinusoidal", "interleaved", "rotary", "none"] = "learned"
+    dropout_rate: Rate = 0.1  # embeddings, feed-forward outputs
+    attention_dropout_rate: Rate | None = None  # attention weights; None: dropout_rate
+    residual_dropout_rate: Rate | None = None  # attention outputs; None: dropout_rate
+    activation: str = "gelu_tanh"  # that, or any of Keras' activations
+    norm_first: bool = True  # pre-norm instead of post-norm
+    layer_norm_epsilon: Positive = 1e-5
+    tie_output: bool = True  # logits are products with the embedding
+    attention_implementation: Literal["auto", "reference", "blockwise", "cudnn"] = "auto"
+
+    def __post_init__(self):
+        _refuse_uneven_heads(self)
+
+
+@dataclass(frozen=True, config=STRICT)
+class BertConfig:
+    """Shape of a `Bert`; what is not a size is BERT's by default, and ALBERT's as options."""
+
+    family: Literal["bert"] = "bert"
+    num_layers: Count = 4
+    d_model: Count = 128  # width of the model
+    num_heads: Count = 8
+    dff: Count = 512  # width inside the feed-forward networks
+    max_length: Count = 512  # longest text there are positions for
+    embedding_size: Count | None = None  # width of token vectors; None: d_model
+    share_layers: bool = False  # one layer, run num_layers times
+    dropout_rate: Rate = 0.1  # embeddings, attention and feed-forward outputs
+    attention_dropout_rate: Rate = 0.1  # attention weights
+    activation: str = "gelu"  # gelu_tanh, or any of Keras' activations
+    layer_norm_epsilon: Positive = 1e-12
+    attention_implementation: Literal["auto", "reference", "blockwise", "cudnn"] = "auto"
+
+    def __post_init__(self):
+        _refuse_uneven_heads(self)
+
+
+def _refuse_uneven_heads(model):
+    if model.d_model % model.num_heads:
+        raise InputError(
+            f"model.d_model ({model.d_model}) is not a multiple of model.num_heads "
+            f"({model.num_heads}): change one of them."
+        )
+
+
 def _refuse_tied_one_hot(model):
     if model.tie_output and model.token_vectors != "learned":
         raise InputError(
@@ -138,12 +195,14 @@ def _kind(model: Any) -> str | None:
         family = getattr(model, "family", "transformer")
     if family not in FAMILIES:
         return None
-    return "transformer" if family == "transformer" else "recurrent"
+    return "recurrent" if family in RECURRENT else family
 
 
 AnyModelConfig = Annotated[
     Annotated[ModelConfig, pydantic.Tag("transformer")]
-    | Annotated[RecurrentConfig, pydantic.Tag("recurrent")],
+    | Annotated[RecurrentConfig, pydantic.Tag("recurrent")]
+    | Annotated[GPTConfig, pydantic.Tag("gpt")]
+    | Annotated[BertConfig, pydantic.Tag("bert")],
     pydantic.Discriminator(
         _kind,
         custom_error_type="family",

@@ -10,19 +10,26 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from keras_transformer.errors import InputError
-from keras_transformer.plotting import new_figure
+from keras_transformer.plotting_style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    PINK,
+    SKY_BLUE,
+    VERMILION,
+    new_figure,
+)
 
-# Okabe and Ito's colours, which the colour-blind tell apart; the dashes and marks tell the lines
-# apart in grey print.
+# The dashes and marks tell the lines apart in grey print.
 _STYLES = (
-    {"color": "#0072B2", "linestyle": "-", "marker": "o"},
-    {"color": "#D55E00", "linestyle": "--", "marker": "s"},
-    {"color": "#009E73", "linestyle": "-.", "marker": "^"},
-    {"color": "#D55E00", "linestyle": ":", "marker": "D"},
-    {"color": "#009E73", "linestyle": (0, (5, 1, 1, 1, 1, 1)), "marker": "v"},
-    {"color": "#000000", "linestyle": "-", "marker": "*"},
-    {"color": "#CC79A7", "linestyle": "--", "marker": "P"},
-    {"color": "#56B4E9", "linestyle": "-.", "marker": "X"},
+    {"color": BLUE, "linestyle": "-", "marker": "o"},
+    {"color": VERMILION, "linestyle": "--", "marker": "s"},
+    {"color": GREEN, "linestyle": "-.", "marker": "^"},
+    {"color": VERMILION, "linestyle": ":", "marker": "D"},
+    {"color": GREEN, "linestyle": (0, (5, 1, 1, 1, 1, 1)), "marker": "v"},
+    {"color": BLACK, "linestyle": "-", "marker": "*"},
+    {"color": PINK, "linestyle": "--", "marker": "P"},
+    {"color": SKY_BLUE, "linestyle": "-.", "marker": "X"},
 )
 _MARKS = 8  # on a line
 

@@ -12,7 +12,17 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from keras_transformer.errors import InputError
-from keras_transformer.plotting import new_figure
+from keras_transformer.plotting_style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PINK,
+    SKY_BLUE,
+    VERMILION,
+    new_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,17 +30,16 @@ if TYPE_CHECKING:
 LENGTH_LIMITS = (10, 20, 30, 40)
 """Most words of the source in each bucket but the last, which has no limit."""
 
-# Okabe and Ito's colours without the yellow, which white paper swallows, and a grey; dashes and
-# marks tell the lines apart in grey print.
+# The dashes and marks tell the lines apart in grey print.
 _STYLES = (
-    {"color": "#777777", "linestyle": ":", "marker": "o"},
-    {"color": "#56B4E9", "linestyle": ":", "marker": "s"},
-    {"color": "#0072B2", "linestyle": ":", "marker": "^"},
-    {"color": "#009E73", "linestyle": "--", "marker": "D"},
-    {"color": "#CC79A7", "linestyle": "--", "marker": "v"},
-    {"color": "#E69F00", "linestyle": "-", "marker": "P"},
-    {"color": "#D55E00", "linestyle": "-", "marker": "X"},
-    {"color": "#000000", "linestyle": "-", "marker": "*"},
+    {"color": GREY, "linestyle": ":", "marker": "o"},
+    {"color": SKY_BLUE, "linestyle": ":", "marker": "s"},
+    {"color": BLUE, "linestyle": ":", "marker": "^"},
+    {"color": GREEN, "linestyle": "--", "marker": "D"},
+    {"color": PINK, "linestyle": "--", "marker": "v"},
+    {"color": ORANGE, "linestyle": "-", "marker": "P"},
+    {"color": VERMILION, "linestyle": "-", "marker": "X"},
+    {"color": BLACK, "linestyle": "-", "marker": "*"},
 )
 _MARKS = 8  # on a line
 

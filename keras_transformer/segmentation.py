@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.special_tokens import END, START
+
 _SENTENCE_ENDS = ".!?…。！？؟।"
 _CLAUSE_ENDS = ",;:—–،、"
 
@@ -34,10 +36,12 @@ def tokenize_in_pieces(
         return ids, tf.range(tf.size(lengths))
 
     def cut():
-        inner = ids[:, 1:-1]
+        # Sources of some models have an end alone.
+        inner = tf.ragged.boolean_mask(ids, (ids != START) & (ids != END))
         parts, owners = pieces_of(inner, tokenizer.lookup(inner), longest - 2)
         rows = tf.gather(ids, owners)
-        return tf.concat([rows[:, :1], parts, rows[:, -1:]], axis=1), owners
+        starts, ends = (tf.ragged.boolean_mask(rows, rows == token) for token in (START, END))
+        return tf.concat([starts, parts, ends], axis=1), owners
 
     return tf.cond(tf.reduce_any(lengths > longest), cut, whole)
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_transformer.config import Config, DecodingConfig, config_from_json
-from keras_transformer.data.tokenizers import Tokenizers, as_tokenizers, detokenize
+from keras_transformer.config import Config, DecodingConfig
+from keras_transformer.data.tokenizers import as_tokenizers, detokenize
 from keras_transformer.decoding.choosing import LOWEST
 from keras_transformer.decoding.search import Search
 from keras_transformer.errors import InputError
-from keras_transformer.models.families import make_model
+from keras_transformer.runs import is_language_model, load_run
 from keras_transformer.segmentation import warn_of_pieces
 from keras_transformer.special_tokens import UNK
 from keras_transformer.translation import (
@@ -258,19 +258,17 @@ class Translator(tf.Module, TranslatesLines):
 
     @classmethod
     def _load_run(cls, folder: Path, jit_compile) -> Translator:
-        config = config_from_json(folder / "config.json")
-        tokenizers = Tokenizers.load(folder / "tokenizers")
-        model = make_model(
-            config.model,
-            input_vocab_size=tokenizers.source.get_vocab_size(),
-            target_vocab_size=tokenizers.target.get_vocab_size(),
-        )
-        load_weights(model, folder / "model.weights.h5")
+        if is_language_model(folder):
+            raise InputError(
+                f"{folder}: holds a language model, which does not translate: use generate "
+                "(Generator.load) for a GPT, and evaluate for any."
+            )
+        run = load_run(folder)
         translator = cls(
-            tokenizers,
-            model,
-            decoding=config.decoding,
-            max_source_length=config.training.max_tokens,
+            run.tokenizers,
+            run.model,
+            decoding=run.config.decoding,
+            max_source_length=run.config.training.max_tokens,
             jit_compile=jit_compile,
         )
         translator.folder = folder
@@ -443,18 +441,3 @@ def _batches(lengths) -> list[np.ndarray]:
         batches.append(order[start : start + rows])
         start += rows
     return batches
-
-
-def load_weights(model, path: Path) -> None:
-    """Loads the ``model.weights.h5`` of a run.
-
-    Raises:
-        InputError: when it is missing or of another model.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: is missing: the training of this run did not finish.")
-    try:
-        model.load_weights(path)
-    except (OSError, ValueError, KeyError) as error:
-        problem = str(error).splitlines()[0]
-        raise InputError(f"{path}: does not fit the configuration ({problem}).") from error

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_transformer.data.tokenizers import detokenize
 from keras_transformer.segmentation import tokenize_in_pieces
+from keras_transformer.special_tokens import END, START
 
 
 class Programs:
@@ -70,5 +71,5 @@ def most_tokens(source: tf.RaggedTensor, length_ratio, length_offset, most):
 
 
 def is_empty(source: tf.RaggedTensor):
-    """Rows with nothing between start and end."""
-    return source.row_lengths() <= 2
+    """Rows with nothing but control tokens."""
+    return tf.reduce_all((source == START) | (source == END), axis=1)

@@ -1,5 +1,7 @@
 """Fixtures that tests of several modules share."""
 
+import fcntl
+import json
 import os
 from pathlib import Path
 
@@ -66,7 +68,16 @@ def tiny_config():
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory, tiny_corpus, tiny_config):
-    """A finished run; tests must not write into its folder."""
-    from keras_transformer.training.trainer import train
+    """A finished run, trained once for all test processes; tests must not write into its folder."""
+    from keras_transformer.training.trainer import Run, train
+    from keras_transformer.translator import Translator
 
-    return train(tiny_corpus, tmp_path_factory.mktemp("runs") / "tiny", tiny_config)
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny_run"
+    with (folder.parent / "tiny_run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "metrics.json").exists():
+            train(tiny_corpus, folder, tiny_config)
+    translator = Translator.load(folder)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    return Run(folder, translator, metrics, translator.transformer)

@@ -215,6 +215,9 @@ def pad_batch(pairs: TokenizedPairs, indices, rows: int, source_length: int, tar
     return (source, target_in), target_out
 
 
+IDS = tf.TensorSpec((None, None), tf.int32)
+
+
 class Batches:
     """Padded batches of a corpus, in an order that follows from the seed and the epoch alone.
 
@@ -228,6 +231,8 @@ class Batches:
         rows_multiple: the number of rows of every batch is a multiple of this, filled up with
             rows of padding where need be, so that replicas can share it.
     """
+
+    element_spec: tuple = ((IDS, IDS), IDS)
 
     def __init__(
         self,
@@ -287,9 +292,8 @@ class Batches:
     def dataset(self, first_epoch=0) -> tf.data.Dataset:
         """The batches for ``fit``; each time through is the next epoch, from `first_epoch` on."""
         numbers = itertools.count(first_epoch)
-        ids = tf.TensorSpec((None, None), tf.int32)
         dataset = tf.data.Dataset.from_generator(
-            lambda: self.epoch(next(numbers)), output_signature=((ids, ids), ids)
+            lambda: self.epoch(next(numbers)), output_signature=self.element_spec
         )
         return dataset.apply(tf.data.experimental.assert_cardinality(len(self))).prefetch(4)
 

@@ -62,7 +62,7 @@ def read_bible(
     Raises:
         InputError: when the database is missing, unreadable or without the versions.
     """
-    chapters = _read_chapters(database or find_database(), source, target)
+    chapters = read_chapters(database or find_database(), source, target)
     total = sum(map(len, chapters.values()))
     wanted = min(HELD_OUT_VERSES, total // 30)
     chosen: dict[str, set[tuple[int, int]]] = {"test": set(), "validation": set()}
@@ -89,7 +89,7 @@ def read_bible(
     return {"train": train, "validation": parts["validation"], "test": parts["test"]}
 
 
-def _read_chapters(database: Path, source: str, target: str) -> dict[tuple[int, int], list[Pair]]:
+def read_chapters(database: Path, source: str, target: str) -> dict[tuple[int, int], list[Pair]]:
     """The verses that both versions have, by (book, chapter), in reading order."""
     query = """
         SELECT s.bNumber, s.cNumber, s.vText, t.vText

@@ -22,6 +22,7 @@ from keras_transformer.data.pair_files import (
     guess_languages,
     hold_out,
     pair_paths,
+    read_lines,
     read_pairs,
 )
 from keras_transformer.data.tfds_access import (
@@ -37,6 +38,9 @@ from keras_transformer.errors import InputError
 __all__ = ["SPLITS", "Corpus", "dataset_of", "list_pairs", "load_corpus", "read_pairs"]
 
 SPLITS = ("train", "validation", "test")
+
+TEXT = "text:"
+"""What the name of a corpus of one language begins with."""
 
 _TED_LICENCE = "TED talks, CC BY-NC-ND 4.0; data set of Qi et al. 2018 (NAACL, arXiv 1804.06323)."
 
@@ -92,7 +96,9 @@ def load_corpus(
     Args:
         name: `sample` (embedded), `bible` (extra `[bible]`), `pairs:SRC,TGT` or `pairs:FILE.tsv`
           (line-aligned UTF-8 files, plain or `.gz`), or a translation set of TensorFlow Datasets
-          such as `ted_hrlr_translate/pt_to_en`.
+          such as `ted_hrlr_translate/pt_to_en`. For a model of one language, which learns the
+          targets of any of these, also `text:FILE` or `text:TRAIN,VALIDATION`, a text a line:
+          targets without a source.
         data_dir: for TensorFlow Datasets, the folder that holds or will hold prepared data; for
           `ted_hrlr_translate` also the original archive `qi18naacl-dataset.tar.gz` or its folder.
         validation_pairs: pair files that become the validation part, `SRC,TGT` or `FILE.tsv`.
@@ -110,7 +116,8 @@ def load_corpus(
     Raises:
         InputError: for an unknown name, wrong files, or data that cannot be had.
     """
-    if data_dir is not None and (name in ("sample", "bible") or name.startswith("pairs:")):
+    is_file = name.startswith(("pairs:", TEXT))
+    if data_dir is not None and (name in ("sample", "bible") or is_file):
         raise InputError(f"--data-dir has no meaning for the corpus {name!r}: leave it out")
     if name == "sample":
         corpus = _sample()
@@ -118,6 +125,8 @@ def load_corpus(
         corpus = _bible()
     elif name.startswith("pairs:"):
         corpus = _pair_files(name, validation_pairs)
+    elif name.startswith(TEXT):
+        corpus = _text_files(name)
     elif name.startswith(f"{TED}/") and (archive := ted_archive.find_archive(data_dir)):
         corpus = _ted_archive(name, archive)
     else:
@@ -188,6 +197,28 @@ def _pair_files(name: str, validation_pairs: str | None) -> Corpus:
         licence="As the files' owner says.",
         remedy="name files for it with --validation-pairs SRC,TGT, "
         "or with --pairs SRC,TGT when evaluating",
+    )
+
+
+def _text_files(name: str) -> Corpus:
+    paths = [part.strip() for part in name.removeprefix(TEXT).split(",")]
+    if not all(paths) or len(paths) > 2:
+        raise InputError(f"{name!r} names no text: give text:FILE or text:TRAIN,VALIDATION")
+    texts = [
+        [(line, "") for line in read_lines(Path(path).expanduser()) if line.strip()]
+        for path in paths
+    ]
+    train, validation = texts if len(texts) == 2 else hold_out(texts[0])
+    sides = [[(nothing, text) for text, nothing in part] for part in (train, validation)]
+    return Corpus(
+        name,
+        train=dataset_of(sides[0]),
+        validation=dataset_of(sides[1]),
+        source_language="text",
+        target_language="text",
+        normalization=_style_of([(text,) for text, _ in train]),
+        licence="As the file's owner says.",
+        remedy="name a file of more lines",
     )
 
 

@@ -325,7 +325,7 @@ class SentencePieceTokenizer(SubwordTokenizer):
             self._matcher = tf_text.SentencepieceTokenizer(
                 model=model, out_type=tf.int32, nbest_size=nbest_size, alpha=alpha
             )
-            _give_name(self._matcher, model)
+            give_name(self._matcher, model)
             self.vocab_size = int(self._matcher.vocab_size())
             first = self._pieces(tf.range(len(RESERVED_TOKENS))).numpy()
         except tf.errors.OpError as error:
@@ -385,6 +385,8 @@ def read_tokenizer(folder: str | os.PathLike, description: dict) -> SubwordToken
     Raises:
         InputError: a damaged description, or a vocabulary file missing or damaged.
     """
+    if description.get("kind") == "marian":  # which few use
+        import keras_transformer.interop.marian_tokenizer  # noqa: F401  adds itself to KINDS
     try:
         cls, style = KINDS[description["kind"]], description["normalization"]
         path = Path(folder) / Path(description["file"]).name
@@ -403,7 +405,7 @@ def read_tokenizer(folder: str | os.PathLike, description: dict) -> SubwordToken
         raise InputError(f"{path}: {error}") from error
 
 
-def _give_name(matcher, model: bytes) -> None:
+def give_name(matcher, model: bytes) -> None:
     """Makes TensorFlow keep a SentencePiece model for as long as the process lives.
 
     Without a name it belongs to an eager kernel, and `keras.utils.set_random_seed` drops those.

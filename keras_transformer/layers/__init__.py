@@ -1,4 +1,4 @@
-"""Keras layers of the Transformer, and of the recurrent networks before it."""
+"""Keras layers of the Transformer, of the recurrent networks before it and of what came after."""
 
 from keras_transformer.layers.attention import (
     BaseAttention,
@@ -6,8 +6,9 @@ from keras_transformer.layers.attention import (
     CrossAttention,
     GlobalSelfAttention,
 )
+from keras_transformer.layers.causal import CausalLayer, CausalStack
 from keras_transformer.layers.decoder import Decoder, DecoderLayer
-from keras_transformer.layers.encoder import Encoder, EncoderLayer
+from keras_transformer.layers.encoder import Encoder, EncoderLayer, EncoderStack
 from keras_transformer.layers.feed_forward import FeedForward, point_wise_feed_forward_network
 from keras_transformer.layers.fused_attention import scaled_dot_product_attention
 from keras_transformer.layers.masks import (
@@ -16,6 +17,7 @@ from keras_transformer.layers.masks import (
     create_padding_mask,
 )
 from keras_transformer.layers.multi_head_attention import MultiHeadAttention
+from keras_transformer.layers.patches import PatchEmbedding
 from keras_transformer.layers.positional import (
     PositionalEmbedding,
     get_angles,
@@ -37,11 +39,14 @@ from keras_transformer.layers.recurrent_cells import (
 from keras_transformer.layers.recurrent_decoder import RecurrentDecoder
 from keras_transformer.layers.recurrent_encoder import RecurrentEncoder
 from keras_transformer.layers.recurrent_stack import RecurrentStack
+from keras_transformer.layers.scalar_mix import ScalarMix
 
 __all__ = [
     "AdditiveAttention",
     "BaseAttention",
+    "CausalLayer",
     "CausalSelfAttention",
+    "CausalStack",
     "ConcatAttention",
     "CrossAttention",
     "Decoder",
@@ -49,6 +54,7 @@ __all__ = [
     "DotAttention",
     "Encoder",
     "EncoderLayer",
+    "EncoderStack",
     "FeedForward",
     "GRUCell",
     "GeneralAttention",
@@ -56,12 +62,14 @@ __all__ = [
     "LSTMCell",
     "MultiHeadAttention",
     "OutputRecurrentCell",
+    "PatchEmbedding",
     "PositionalEmbedding",
     "RNNCell",
     "Recurrent",
     "RecurrentDecoder",
     "RecurrentEncoder",
     "RecurrentStack",
+    "ScalarMix",
     "create_look_ahead_mask",
     "create_masks",
     "create_padding_mask",

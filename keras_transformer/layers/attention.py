@@ -260,22 +260,46 @@ class CausalSelfAttention(BaseAttention):
     def call(self, x, x_mask=None, causal=True, training=None):
         return self._self_attention(x, x_mask, causal=causal, training=training)
 
-    def step(self, x, cache, position, visible):
+    def prefill(self, x):
+        """The call, and what `step` goes on from.
+
+        Args:
+            x: ``(batch, seq, d_model)``, padding at the end only.
+
+        Returns:
+            ``(output, cache)``: ``(batch, seq, d_model)``, and the keys and values of `x`, two
+            tensors ``(batch * heads, seq, key_dim)``.
+        """
+        cache = []
+
+        def project(x):
+            queries, *keys_values = self.mha.project(x, x, x)
+            cache.extend(
+                tf.reshape(part, (-1, tf.shape(part)[2], part.shape[3])) for part in keys_values
+            )
+            return queries, *keys_values
+
+        return self._attend(x, project, None, causal=True), tuple(cache)
+
+    def step(self, x, cache, position, visible, slot=None):
         """One position of every beam, attending to cached ones and itself.
 
         Args:
             x: ``(batch, beams, d_model)``.
-            cache: keys and values so far, two tensors ``(batch * heads, slots, key_dim)``; the
-                beams of position ``p`` have the slots from ``p * beams`` on. (Batch and heads are
-                one axis because XLA does not write in place into a buffer with an axis of 1,
-                which it would be with one sentence.)
-            position: scalar int32, the position of `x`.
+            cache: keys and values so far, two tensors ``(batch * heads, slots, key_dim)``.
+                (Batch and heads are one axis because XLA does not write in place into a buffer
+                with an axis of 1, which it would be with one sentence.)
+            position: scalar int32, the position of `x`, or that of each row, ``(batch, 1)``.
             visible: which slots each beam may see, its own among them, bool, ``(slots,)`` or
                 ``(batch, beams, slots)``.
+            slot: scalar int32, the slot of the first beam, which those of the others follow;
+                ``position * beams`` unless given.
 
         Returns:
             ``(output, cache)``: ``(batch, beams, d_model)`` and the cache with `x` in it.
         """
-        (output, weights), cache = self.mha.step(self._attention_input(x), cache, position, visible)
+        (output, weights), cache = self.mha.step(
+            self._attention_input(x), cache, position, visible, slot
+        )
         self._last_attention = weights
         return self._add_to(x, output), cache

@@ -7,9 +7,9 @@ values; it gives what the call gives at that position.
 import keras
 import tensorflow as tf
 
+from keras_transformer.layers import cache as caches
 from keras_transformer.layers.attention import CausalSelfAttention, CrossAttention
 from keras_transformer.layers.base import TokenStack, TransformerLayer
-from keras_transformer.layers.cache import with_slots
 from keras_transformer.layers.feed_forward import FeedForward
 from keras_transformer.layers.masks import padding_keep_mask
 
@@ -139,11 +139,8 @@ class Decoder(TokenStack):
 
         Returns:
             nested tensors: ``context``, constant, the cross-attention keys and values of every
-            layer, ``(batch, heads, source, key_dim)``, and their mask; and ``steps``, the
-            self-attention keys and values of every layer, ``(batch * heads, slots, key_dim)``, a
-            slot for each position and beam, and with several beams also ``past``, which slots
-            each of them continues, ``(batch, beams, slots)`` bool. A beam that continues
-            another one takes over its row of ``past``; keys and values stay where they are.
+            layer, ``(batch, heads, source, key_dim)``, and their mask; and ``steps``, those of
+            self-attention, as `layers.cache` says, ``past`` with several beams only.
         """
         keys_values = [
             layer.cross_attention.mha.project_keys_values(context, context)
@@ -164,16 +161,7 @@ class Decoder(TokenStack):
             cache: from `initial_cache` or `step`.
             room: number of target positions; at least what there is room for.
         """
-        steps, slots = cache["steps"], room
-        grown = {}
-        if "past" in steps:
-            _, beams, old_slots = tf.unstack(tf.shape(steps["past"]))
-            slots = room * beams
-            grown["past"] = tf.pad(steps["past"], [[0, 0], [0, 0], [0, slots - old_slots]])
-        grown["keys_values"] = tf.nest.map_structure(
-            lambda part: with_slots(part, slots), steps["keys_values"]
-        )
-        return {"context": cache["context"], "steps": grown}
+        return {"context": cache["context"], "steps": caches.grow_steps(cache["steps"], room)}
 
     def step(self, tokens, position, cache):
         """One position of every beam, attending to the cached ones.
@@ -189,7 +177,8 @@ class Decoder(TokenStack):
         context, steps = cache["context"], dict(cache["steps"])
         visible = tf.range(tf.shape(steps["keys_values"][0][0])[1]) <= position
         if "past" in steps:
-            visible = steps["past"] = _with_own_slots(steps["past"], position)
+            slot = position * tf.shape(tokens)[1]
+            visible = steps["past"] = caches.with_own_slots(steps["past"], slot)
         x = self.pos_embedding(tokens, position=position)
         written = []
         for layer, self_cache, keys_values in zip(
@@ -209,9 +198,7 @@ class Decoder(TokenStack):
             cache: from `step`.
             parents: numbers of the continued beams, ``(batch, beams)``.
         """
-        steps = cache["steps"]
-        past = tf.gather(steps["past"], parents, batch_dims=1)
-        return {"context": cache["context"], "steps": {**steps, "past": past}}
+        return {"context": cache["context"], "steps": caches.select_beams(cache["steps"], parents)}
 
     def select_rows(self, cache, rows) -> dict:
         """The cache of some rows of the batch.
@@ -220,26 +207,9 @@ class Decoder(TokenStack):
             cache: from any of the above.
             rows: their numbers, ``(some rows,)``.
         """
-        batch = tf.shape(cache["context"]["mask"])[0]
-
-        def select(part):
-            return tf.gather(part, rows)
-
-        def select_heads(part):
-            all_heads, slots, key_dim = tf.unstack(tf.shape(part))
-            by_row = tf.reshape(part, (batch, all_heads // batch, slots, key_dim))
-            return tf.reshape(
-                select(by_row), (tf.size(rows) * (all_heads // batch), slots, key_dim)
-            )
-
-        steps = {"keys_values": tf.nest.map_structure(select_heads, cache["steps"]["keys_values"])}
-        if "past" in cache["steps"]:
-            steps["past"] = select(cache["steps"]["past"])
-        return {"context": tf.nest.map_structure(select, cache["context"]), "steps": steps}
-
-
-def _with_own_slots(past, position):
-    """`past`, ``(batch, beams, slots)``, with each beam's own slot of `position` in it."""
-    _, beams, slots = tf.unstack(tf.shape(past))
-    own = position * beams + tf.range(beams)[:, tf.newaxis]
-    return past | (tf.range(slots) == own)
+        context = cache["context"]
+        batch = tf.shape(context["mask"])[0]
+        return {
+            "context": tf.nest.map_structure(lambda part: tf.gather(part, rows), context),
+            "steps": caches.select_rows(cache["steps"], rows, batch),
+        }

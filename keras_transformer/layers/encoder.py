@@ -98,10 +98,14 @@ class EncoderStack(TransformerStack):
         self.build_layers(self.enc_layers, x_shape)
 
     def call(self, x, x_mask=None, training=None, return_attention_scores=False):
-        layers = self.enc_layers * self.num_layers if self.share_layers else self.enc_layers
         scores = [] if return_attention_scores else None
+        layers = self.layers_in_order()
         x = self.run_layers(layers, x, x_mask=x_mask, training=training, scores=scores)
         return (x, scores) if return_attention_scores else x
+
+    def layers_in_order(self) -> list:
+        """The layer of each pass; one that is shared stands there several times."""
+        return self.enc_layers * self.num_layers if self.share_layers else self.enc_layers
 
     def get_config(self):
         return {**super().get_config(), "share_layers": self.share_layers}

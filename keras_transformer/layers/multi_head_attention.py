@@ -208,7 +208,7 @@ class MultiHeadAttention(keras.layers.Layer):
             return _merge_heads(output, self.output_dense), weights
         return _merge_heads(result, self.output_dense)
 
-    def step(self, x, cache, position, visible):
+    def step(self, x, cache, position, visible, slot=None):
         """Self-attention of one position; see `CausalSelfAttention.step`.
 
         Returns:
@@ -219,9 +219,8 @@ class MultiHeadAttention(keras.layers.Layer):
         if self.rotary:
             projected[:2] = (rotate(part, position) for part in projected[:2])
         queries, *new = (tf.reshape(part, (-1, beams, key_dim)) for part in projected)
-        cache = tuple(
-            write_slots(old, part, position * beams) for old, part in zip(cache, new, strict=True)
-        )
+        slot = position * beams if slot is None else slot
+        cache = tuple(write_slots(old, part, slot) for old, part in zip(cache, new, strict=True))
         if visible.shape.rank > 1:
             visible = tf.repeat(visible, heads, axis=0)
         output, weights = fused_attention.scaled_dot_product_attention(queries, *cache, visible)

@@ -105,6 +105,11 @@ class TokenModel(TrainedModel):
         """The `keras.layers.Embedding` that a tied output takes."""
         raise NotImplementedError
 
+    @property
+    def d_model(self) -> int:
+        """Width of the model, which the paper's schedule follows."""
+        raise NotImplementedError
+
     def decoder_output(self, inputs, training=None):
         """The call, short of the last layer.
 
@@ -125,7 +130,7 @@ class TokenModel(TrainedModel):
             return self.final_layer.kernel, self.final_layer.bias, False
         return self.target_embedding.embeddings, self.tied_bias, True
 
-    def _logits(self, x):
+    def token_logits(self, x):
         """Logits of vectors, ``(batch, seq, width)``."""
         if self.final_layer is not None:
             return self.final_layer(x)
@@ -172,12 +177,16 @@ class TranslationModel(TokenModel):
                 f"target_vocab_size={self.target_vocab_size}."
             )
 
+    @property
+    def d_model(self) -> int:
+        return self.decoder.d_model
+
     def last_attention_scores(self) -> dict:
         """Attention weights of the last call, by the names of their layers."""
         raise NotImplementedError
 
     def call(self, inputs, training=None, return_attention_scores=False):
-        logits = drop_keras_mask(self._logits(self.decoder_output(inputs, training)))
+        logits = drop_keras_mask(self.token_logits(self.decoder_output(inputs, training)))
         if return_attention_scores:
             return logits, self.last_attention_scores()
         return logits

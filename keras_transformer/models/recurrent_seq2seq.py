@@ -242,7 +242,7 @@ class RecurrentSeq2Seq(TranslationModel):
             `tokens`.
         """
         x, cache = self.decoder.step(tokens, cache)
-        return self._logits(x), cache
+        return self.token_logits(x), cache
 
     def select_beams(self, cache, parents) -> dict:
         """The cache whose beam ``i`` continues beam ``parents[:, i]``, ``(batch, beams)``."""

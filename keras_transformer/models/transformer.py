@@ -233,7 +233,7 @@ class Transformer(TranslationModel):
             in it.
         """
         x, cache = self.decoder.step(tokens, position, cache)
-        return self._logits(x), cache
+        return self.token_logits(x), cache
 
     def select_beams(self, cache, parents) -> dict:
         """The cache whose beam ``i`` continues beam ``parents[:, i]``, ``(batch, beams)``."""

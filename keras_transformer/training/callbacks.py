@@ -92,18 +92,38 @@ class SampleTranslations(keras.callbacks.Callback):
             )
 
 
+class SampleTexts(keras.callbacks.Callback):
+    """Prints how the model goes on with the beginnings of some texts after each epoch.
+
+    Args:
+        generator: a `Generator` of the model in training.
+        texts: strings.
+        words: number of their words to begin with.
+    """
+
+    def __init__(self, generator, texts, words=3):
+        super().__init__()
+        self.generator = generator
+        self.prompts = [" ".join(text.split()[:words]) for text in texts]
+
+    def on_epoch_end(self, epoch, logs=None):
+        found = self.generator.generate(self.prompts, max_new_tokens=32, style="corpus")
+        for prompt, generation in zip(self.prompts, found, strict=True):
+            tqdm.write(f"  {prompt} ... {generation.continuation}", file=sys.stderr)
+
+
 class TensorBoard(keras.callbacks.Callback):
     """Writes what TensorBoard shows: curves, sample translations, an attention picture.
 
     Args:
         folder: where the event files go.
-        translator: a `Translator` of the model in training.
+        translator: a `Translator` of the model in training; without one there are curves alone.
         pairs: ``(source, target)`` strings to translate after each epoch; the first one's
             attention is drawn.
         every: steps between two points of the training curves.
     """
 
-    def __init__(self, folder, translator, pairs, every=50):
+    def __init__(self, folder, translator=None, pairs=(), every=50):
         super().__init__()
         self.folder = Path(folder)
         self.translator = translator
@@ -125,19 +145,23 @@ class TensorBoard(keras.callbacks.Callback):
                 self._summary.scalar(f"training/{name}", logs[name])
 
     def on_epoch_end(self, epoch, logs=None):
+        with self._writer.as_default(step=int(logs["step"])):
+            for name, value in logs.items():
+                if name != "step":
+                    self._summary.scalar(f"epoch/{name}", value)
+            if self.translator is not None:
+                self._write_translations()
+        self._writer.flush()
+
+    def _write_translations(self):
         sources = [source for source, _ in self.pairs]
         found = self.translator.translate(sources, style="corpus", attention=True)
         table = ["source | reference | translation", "--- | --- | ---"]
         for (source, reference), translation in zip(self.pairs, found, strict=True):
             table.append(" | ".join((source, reference, translation.text)))
-        with self._writer.as_default(step=int(logs["step"])):
-            for name, value in logs.items():
-                if name != "step":
-                    self._summary.scalar(f"epoch/{name}", value)
-            self._summary.text("translations", "\n".join(table))
-            if found[0].attention is not None and found[0].attention.any():
-                self._summary.image("attention", _picture(found[0])[np.newaxis])
-        self._writer.flush()
+        self._summary.text("translations", "\n".join(table))
+        if found[0].attention is not None and found[0].attention.any():
+            self._summary.image("attention", _picture(found[0])[np.newaxis])
 
     def on_train_end(self, logs=None):
         self._writer.close()

@@ -175,7 +175,7 @@ class TrainingLoop:
         self.callbacks.on_train_batch_begin(progress.batch)
         time_done = self._share_of_time()
         done = min(max(time_done, self._share_of_steps()), 1.0)
-        rate = learning_rate(self.recipe, self.model.decoder.d_model, progress.step + 1, done)
+        rate = learning_rate(self.recipe, self.model.d_model, progress.step + 1, done)
         started = time.perf_counter()
         # Clocks differ between hosts, and Ctrl-C may reach one: all must stop at the same step.
         result = self.step(

@@ -20,7 +20,6 @@ _GROWTH_STEPS = 2000
 """Steps without overflow after which the loss scale of float16 is doubled."""
 
 _IDS = tf.TensorSpec((None, None), tf.int32)
-_BATCH = ((_IDS, _IDS), _IDS)
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class TrainingStep:
     """Computes gradients of a global batch and applies them.
 
     Args:
-        model: a `Transformer`.
+        model: a `TokenModel`.
         optimizer: a built Keras optimizer whose learning rate is a variable.
         label_smoothing: as for `MaskedLoss`.
         clip_norm: longest gradient; longer ones are shortened to it.
@@ -105,8 +104,9 @@ class TrainingStep:
         """Trains on one global batch.
 
         Args:
-            batches: its micro-batches, each ``((source, target_in), target_out)``, int32
-                ``(rows, length)``; with several replicas, rows are a multiple of their number.
+            batches: its micro-batches, each ``(inputs, labels)``, such as
+                ``((source, target_in), target_out)``, all int32 ``(rows, length)``; with several
+                replicas, rows are a multiple of their number.
             learning_rate: of this step; the mean over hosts counts.
             step: number of the step, which dropout follows from; the optimizer's count unless
                 given.
@@ -119,8 +119,8 @@ class TrainingStep:
             step = int(self.optimizer.iterations.value.numpy())
         batches = tf.nest.map_structure(self._checked, tuple(batches))
         # XLA compiles each shape anyway; layers that know it choose better.
-        specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, batches)
-        key = specs if self.jit_compile else (_BATCH,) * len(batches)
+        spec_of = tf.TensorSpec.from_tensor if self.jit_compile else lambda ids: _IDS
+        key = tf.nest.map_structure(spec_of, batches)
         if key not in self._traces:
             self._traces[key] = self._trace(key)
         trace = self._traces[key]
@@ -206,13 +206,13 @@ class TrainingStep:
     def _gradients(self, batch, number, after):
         """Gradients of the summed loss of one micro-batch, computed once `after` is there."""
         with tf.control_dependencies([after]):  # one micro-batch in memory at a time
-            (source, target_in), target_out = tf.nest.map_structure(tf.identity, batch)
+            inputs, labels = tf.nest.map_structure(tf.identity, batch)
         with dropout_seed(self.seed, number), tf.GradientTape() as tape:
-            x = self.model.decoder_output((source, target_in), training=True)
+            x = self.model.decoder_output(inputs, training=True)
             kernel, bias, transposed = self.model.output_projection()
             loss, plain, correct, tokens = projected_loss(
                 x,
-                target_out,
+                labels,
                 kernel,
                 bias,
                 label_smoothing=self.label_smoothing,
@@ -282,19 +282,23 @@ class ValidationStep:
     """Sums loss and hits of a batch without training.
 
     Args:
-        model: a `Transformer`.
+        model: a `TokenModel`.
     """
 
     def __init__(self, model):
-        self._sums = tf.function(
-            lambda batch: _validation_sums(model, batch), input_signature=[_BATCH]
-        )
+        self._model = model
+        self._sums = None  # traced, for all shapes, once the first batch shows its structure
 
     def __call__(self, batches) -> tuple[float, float]:
         """Mean loss and accuracy over the real tokens of all batches."""
         totals = np.zeros(3)
         for batch in batches:
             batch = tf.nest.map_structure(lambda ids: tf.convert_to_tensor(ids, tf.int32), batch)
+            if self._sums is None:
+                self._sums = tf.function(
+                    lambda batch: _validation_sums(self._model, batch),
+                    input_signature=[tf.nest.map_structure(lambda ids: _IDS, batch)],
+                )
             totals += self._sums(batch).numpy()
         loss, correct, tokens = totals
         return float(loss / tokens), float(correct / tokens)
@@ -302,7 +306,8 @@ class ValidationStep:
 
 def _validation_sums(model, batch):
     inputs, label = batch
-    logits = tf.cast(model(inputs, training=False), tf.float32)
+    x = model.decoder_output(inputs, training=False)
+    logits = tf.cast(model.token_logits(x), tf.float32)
     losses, weights = token_losses(label, logits)
     label_logit = tf.gather(logits, label, axis=-1, batch_dims=2)
     hits = tf.cast(label_logit >= tf.reduce_max(logits, axis=-1), tf.float32) * weights

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import tensorflow as tf
 
 from keras_transformer.config import Config, config_from_json
-from keras_transformer.data.batching import Batches, TokenizedPairs
+from keras_transformer.data.batching import TokenizedPairs
 from keras_transformer.data.corpora import Corpus, list_pairs
 from keras_transformer.data.token_cache import cached_pairs, corpus_key
 from keras_transformer.data.tokenizers import FILE as TOKENIZERS_FILE
 from keras_transformer.data.tokenizers import Tokenizers, train_tokenizers
 from keras_transformer.data.word_vectors import WordVectorRows
 from keras_transformer.errors import InputError
-from keras_transformer.evaluation import evaluate
 from keras_transformer.files import delete_unfinished, write_atomically, write_json, write_text
 from keras_transformer.models import families
-from keras_transformer.training.callbacks import ProgressBar, SampleTranslations, TensorBoard
+from keras_transformer.models.bert_pretraining import BertPretraining
+from keras_transformer.runs import load_weights
+from keras_transformer.training.callbacks import ProgressBar
 from keras_transformer.training.checkpoints import Checkpoints, FolderLock, arrays_of, put_back
 from keras_transformer.training.initial_vectors import initial_vectors, start_from
 from keras_transformer.training.loop import Progress, TrainingLoop
@@ -32,7 +35,11 @@ from keras_transformer.training.metrics import MaskedAccuracy, MaskedCrossentrop
 from keras_transformer.training.optimizers import Adam
 from keras_transformer.training.precision import fastest_dtype
 from keras_transformer.training.step import TrainingStep, ValidationStep
-from keras_transformer.translator import Translator, load_weights
+from keras_transformer.training.tasks import task_of
+from keras_transformer.translator import Translator
+
+if TYPE_CHECKING:
+    from keras_transformer.generation import Generator
 
 LIMITS = ("epochs", "max_steps", "max_minutes")
 """What a resumed run may change."""
@@ -44,13 +51,16 @@ class Run:
 
     Attributes:
         folder: the run folder.
-        translator: with the best weights.
+        translator: a `Translator` with the best weights, or a `Generator` where the model was a
+            `GPT`; ``None`` for one that writes no text.
         metrics: what ``metrics.json`` holds.
+        model: with the best weights.
     """
 
     folder: Path
-    translator: Translator
+    translator: Translator | Generator | None
     metrics: dict
+    model: keras.Model
 
 
 def train(
@@ -125,10 +135,13 @@ def make_model(
         dtype=recipe.dtype,
     )
     start_from(model, vectors or {}, config.word_vectors.freeze)
+    losses = {
+        "loss": MaskedLoss(recipe.label_smoothing),
+        "metrics": [MaskedCrossentropy(name="loss"), MaskedAccuracy()],
+    }
     model.compile(
-        loss=MaskedLoss(recipe.label_smoothing),
+        **({} if isinstance(model, BertPretraining) else losses),  # it has its own
         optimizer=Adam(beta_1=0.9, beta_2=recipe.beta_2, epsilon=1e-9),
-        metrics=[MaskedCrossentropy(name="loss"), MaskedAccuracy()],
         jit_compile=_jit_compile(config),
         auto_scale_loss=False,  # the step scales it
     )
@@ -158,7 +171,8 @@ class _Trainer:
     """The parts of one run and what they do to its folder."""
 
     def __init__(self, corpus, folder, config, strategy, chief):
-        self.corpus, self.folder, self.config = corpus, folder, config
+        self.task = task_of(corpus, config)
+        self.corpus, self.folder, self.config = self.task.corpus, folder, config
         self.strategy, self.chief = strategy, chief
         self.checkpoints = Checkpoints(folder / "checkpoints")
         self.keys = {}  # of the corpus' splits
@@ -200,32 +214,31 @@ class _Trainer:
         """Trains, and gathers what it came to."""
         recipe = self.config.training
         # Compiling would take longer than translating so few sentences.
-        translator = Translator(
-            self.tokenizers, self.model, decoding=self.config.decoding, jit_compile=False
-        )
+        user = self.task.user(self.tokenizers, self.model, jit_compile=False)
         replicas = self.strategy.num_replicas_in_sync
         loop = TrainingLoop(
             recipe,
             self.step,
-            Batches(
+            self.task.batches(
                 self.train_pairs,
-                recipe.batch_tokens,
+                self.tokenizers,
                 seed=recipe.seed,
                 static_shapes=recipe.jit_compile,
                 rows_multiple=replicas,
             ),
             validate=_Validation(
                 self.model,
-                translator,
-                Batches(self.validation_pairs, recipe.batch_tokens, shuffle=False),
-                list_pairs(self.corpus.validation.take(recipe.bleu_sentences)),
+                self.task.batches(
+                    self.validation_pairs, self.tokenizers, shuffle=False, seed=recipe.seed
+                ),
+                functools.partial(self.task.scores, user),
                 recipe.select_by,
             ),
             save_best=self._save_best,
             save_checkpoint=self._save_checkpoint,
             progress=self.progress,
         )
-        watchers = self._watchers(loop, translator) if self.chief else ()
+        watchers = self._watchers(loop, user) if self.chief else ()
         try:
             loop.run([*callbacks, *watchers], started)
         except KeyboardInterrupt:
@@ -236,13 +249,12 @@ class _Trainer:
             raise
         return self._finish()
 
-    def _watchers(self, loop, translator) -> list[keras.callbacks.Callback]:
+    def _watchers(self, loop, user) -> list[keras.callbacks.Callback]:
         samples = list_pairs(self.corpus.validation.take(2))
         return [
             keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: self._write_log()),
             ProgressBar(loop.total_steps(), self.progress.step),
-            SampleTranslations(translator, samples),
-            TensorBoard(self.folder / "logs", translator, samples),
+            *self.task.watchers(user, samples, self.folder / "logs"),
         ]
 
     def _finish(self) -> Run:
@@ -266,8 +278,8 @@ class _Trainer:
             "best_epoch": progress.best_epoch,
             "steps": progress.step,
             "seconds": round(progress.seconds, 1),
-            "train_pairs": len(self.train_pairs),
-            "dropped_pairs": self.train_pairs.dropped,
+            f"train_{self.task.unit}": len(self.train_pairs),
+            f"dropped_{self.task.unit}": self.train_pairs.dropped,
             "parameters": self.model.count_params(),
         }
         if self.chief:
@@ -276,8 +288,8 @@ class _Trainer:
             f"{self.folder}: best validation loss {best['val_loss']:.3f}, of epoch "
             f"{progress.best_epoch}"
         )
-        translator = Translator(self.tokenizers, self.model, decoding=self.config.decoding)
-        return Run(self.folder, translator, metrics)
+        user = self.task.user(self.tokenizers, self.model)
+        return Run(self.folder, user, metrics, self.model)
 
     def _tokenizers(self, given, init_from) -> Tokenizers:
         folder = self.folder / "tokenizers"
@@ -295,9 +307,10 @@ class _Trainer:
         key = self.keys[split] = corpus_key(dataset, self.folder / "tokenizers", longest)
         path = self.folder / "tokens" / f"{split}.npz"
         path.parent.mkdir(exist_ok=True)
-        pairs = cached_pairs(path, key, dataset, self.tokenizers, longest, write=self.chief)
+        sides = self.task.sides(self.tokenizers)
+        pairs = cached_pairs(path, key, dataset, sides, longest, write=self.chief)
         _say(
-            f"{len(pairs):,} {split} pairs ({pairs.target_tokens():,} target tokens), "
+            f"{len(pairs):,} {split} {self.task.unit} ({pairs.target_tokens():,} target tokens), "
             f"{pairs.dropped:,} longer than {longest} tokens left out"
         )
         return pairs
@@ -338,21 +351,25 @@ class _Trainer:
 
 
 class _Validation:
-    """Scores the model on the validation pairs."""
+    """Scores the model on the validation pairs.
 
-    def __init__(self, model, translator, batches, pairs, select_by):
+    Args:
+        model: the model.
+        batches: of the pairs.
+        scores: what else to tell, from the loss.
+        select_by: ``loss`` or ``bleu``.
+    """
+
+    def __init__(self, model, batches, scores, select_by):
         self._step = ValidationStep(model)
-        self._translator = translator
         self._batches = batches
-        self._pairs = pairs
+        self._scores = scores
         self._select_by = select_by
 
     def __call__(self) -> tuple[dict, float]:
         """The log's part, and the score that chooses weights."""
         loss, accuracy = self._step(self._batches.epoch(0))
-        logs = {"val_loss": loss, "val_masked_accuracy": accuracy}
-        if self._pairs:
-            logs["val_bleu"] = evaluate(self._translator, self._pairs)["bleu"]["score"]
+        logs = {"val_loss": loss, "val_masked_accuracy": accuracy, **self._scores(loss)}
         return logs, logs["val_bleu"] if self._select_by == "bleu" else -loss
 
 
@@ -371,11 +388,12 @@ def _learn_tokenizers(corpus: Corpus, config: Config) -> Tokenizers:
     tokenizers = train_tokenizers(
         corpus, kind=wanted.kind, vocab_size=wanted.vocab_size, shared=wanted.shared
     )
-    sizes = [int(side.get_vocab_size()) for side in (tokenizers.source, tokenizers.target)]
-    _say(
-        f"{wanted.kind} vocabularies of {corpus.name}: {sizes[0]:,} {corpus.source_language} and "
-        f"{sizes[1]:,} {corpus.target_language} tokens"
-    )
+    sides = [
+        (int(tokenizers.source.get_vocab_size()), corpus.source_language),
+        (int(tokenizers.target.get_vocab_size()), corpus.target_language),
+    ]
+    sizes = " and ".join(f"{size:,} {language} tokens" for size, language in dict.fromkeys(sides))
+    _say(f"{wanted.kind} vocabularies of {corpus.name}: {sizes}")
     return tokenizers
 
 
@@ -406,6 +424,7 @@ def _settle(folder: Path, corpus: Corpus, config: Config | None, resume: bool, c
     else:
         config = config or Config()
         config = config.replace({"training": _settled(config)})
+    task_of(corpus, config)  # refuses a corpus that the model cannot learn from
     if chief:
         write_json(path, _description(corpus, config))
     return config

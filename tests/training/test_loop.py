@@ -2,7 +2,6 @@
 
 import contextlib
 import threading
-import types
 
 import keras
 import pytest
@@ -28,7 +27,7 @@ class FakeStep:
 
     def __init__(self, losses=(), requests=(False, False)):
         self.model = keras.Model()
-        self.model.decoder = types.SimpleNamespace(d_model=64)
+        self.model.d_model = 64
         self.losses = dict(losses)
         self.requests = requests
         self.seen = []

@@ -1,0 +1,58 @@
+"""Vectors of whole sentences, to compare them by their meaning."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import tensorflow as tf
+
+from keras_transformer.layers.masks import padding_keep_mask
+
+
+def sentence_embeddings(
+    model, tokenizer, texts: Iterable[str], *, max_length: int | None = None, batch_size=32
+) -> np.ndarray:
+    """Means over the vectors of the tokens, of length one (Sentence-BERT, arXiv 1908.10084).
+
+    The product of two of them is the cosine of the angle between them.
+
+    Args:
+        model: a `Bert`.
+        tokenizer: whose ids the model knows; the last of them ends a text.
+        texts: sentences.
+        max_length: most tokens that are read of each, the end included; as many as the model has
+            positions for unless given.
+        batch_size: most sentences at a time.
+
+    Returns:
+        float32 ``(texts, d_model)``, in the order of `texts`.
+
+    Example:
+        >>> bert = load_huggingface("checkpoints/all-MiniLM-L6-v2")
+        >>> tokenizer = load_huggingface_tokenizer("checkpoints/all-MiniLM-L6-v2")
+        >>> vectors = sentence_embeddings(bert, tokenizer, ["good morning", "hello"])
+        >>> float(vectors[0] @ vectors[1])
+    """
+    texts = list(texts)
+    found = np.zeros((len(texts), model.d_model), np.float32)
+    if not texts:
+        return found
+    longest = min(max_length or model.max_length, model.max_length)
+    ids = _shortened(tokenizer.tokenize(tf.constant(texts, tf.string)), longest)
+    # Sentences of like lengths side by side: padding is not work.
+    order = np.argsort(-ids.row_lengths().numpy(), kind="stable")
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        found[rows] = _vectors(model, tf.gather(ids, rows).to_tensor()).numpy()
+    return found
+
+
+def _shortened(ids: tf.RaggedTensor, longest: int) -> tf.RaggedTensor:
+    """The rows, of `longest` tokens at most; the last one of each stays, since it ends a text."""
+    return tf.concat([ids[:, :longest][:, :-1], ids[:, -1:]], axis=1)
+
+
+def _vectors(model, ids):
+    x = tf.cast(model(ids, training=False).sequence, tf.float32)
+    real = tf.cast(padding_keep_mask(ids), tf.float32)[..., tf.newaxis]
+    mean = tf.reduce_sum(x * real, axis=1) / tf.maximum(tf.reduce_sum(real, axis=1), 1.0)
+    return tf.math.l2_normalize(mean, axis=-1)

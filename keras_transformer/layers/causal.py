@@ -1,0 +1,162 @@
+"""The decoder-only stack: vectors of a text so far in, vectors that predict what comes next out.
+
+Improving Language Understanding by Generative Pre-Training (Radford et al. 2018), section 3.1: the
+decoder of Attention Is All You Need without the encoder and the attention to it. `prefill` reads a
+whole prompt in one pass, and `step` goes on from there, one position at a time; both give what the
+call gives at these positions.
+"""
+
+import keras
+import tensorflow as tf
+
+from keras_transformer.layers import cache as caches
+from keras_transformer.layers.attention import CausalSelfAttention
+from keras_transformer.layers.encoder import EncoderLayer, EncoderStack
+
+
+@keras.saving.register_keras_serializable("keras_transformer")
+class CausalLayer(EncoderLayer):
+    """An `EncoderLayer` in which no position looks at those after it.
+
+    Example:
+        >>> layer = CausalLayer(d_model=512, num_heads=8, dff=2048)
+        >>> layer(tf.random.uniform((64, 43, 512))).shape
+        TensorShape([64, 43, 512])
+    """
+
+    attention_class = CausalSelfAttention
+
+    def prefill(self, x):
+        """The call, and what `step` goes on from; see `CausalSelfAttention.prefill`.
+
+        Returns:
+            ``(output, cache)`` with an output of ``(batch, seq, d_model)``.
+        """
+        x, cache = self.self_attention.prefill(x)
+        return self.ffn(x), cache
+
+    def step(self, x, position, cache, visible, slot):
+        """One position of every beam; see `CausalSelfAttention.step`.
+
+        Returns:
+            ``(output, cache)`` with an output of ``(batch, beams, d_model)``.
+        """
+        x, cache = self.self_attention.step(x, cache, position, visible, slot)
+        return self.ffn(x), cache
+
+
+@keras.saving.register_keras_serializable("keras_transformer")
+class CausalStack(EncoderStack):
+    """An `EncoderStack` of causal layers, which can also go on from a prompt step by step.
+
+    Rows may have prompts of different lengths, padded at the end. The keys and values of a prompt
+    of `prompt` positions with its padding have the first slots of a cache, once for all beams of a
+    row; those of the step ``p`` of the beam ``b`` have the slot ``prompt + p * beams + b``.
+
+    Example:
+        >>> stack = CausalStack(num_layers=4, d_model=512, num_heads=8, dff=2048)
+        >>> stack(tf.random.uniform((64, 43, 512))).shape
+        TensorShape([64, 43, 512])
+    """
+
+    layer_class = CausalLayer
+
+    def prefill(self, x, lengths):
+        """Reads prompts in one pass.
+
+        Args:
+            x: ``(batch, prompt, d_model)``, padded at the end.
+            lengths: how many positions of each row the first step continues, ``(batch,)``
+                integers; those after them are padding, whatever they hold.
+
+        Returns:
+            ``(output, encoded)``: what the call gives, ``(batch, prompt, d_model)``; and nested
+            tensors for `initial_cache`, ``keys_values`` of every layer,
+            ``(batch * heads, prompt, key_dim)``, and ``mask``, which positions the first step
+            continues, ``(batch, prompt)`` bool.
+        """
+        keys_values = []
+        for layer in self.layers_in_order():
+            x, cache = layer.prefill(x)
+            keys_values.append(cache)
+        mask = tf.sequence_mask(lengths, tf.shape(x)[1])
+        return self.finish(x), {"keys_values": keys_values, "mask": mask}
+
+    def initial_cache(self, encoded, beam_size=1) -> dict:
+        """Cache for going on from one batch of prompts, with room for no step yet.
+
+        Args:
+            encoded: from `prefill`.
+            beam_size: number of continuations of each row that are made side by side; may be a
+                tensor.
+
+        Returns:
+            nested tensors: ``context``, constant, the ``mask`` of `prefill`; and ``steps``, as
+            `layers.cache` says.
+        """
+        mask = encoded["mask"]
+        past = tf.tile(mask[:, tf.newaxis], (1, beam_size, 1))
+        return {
+            "context": {"mask": mask},
+            "steps": {"keys_values": encoded["keys_values"], "past": past},
+        }
+
+    def grow_cache(self, cache, room) -> dict:
+        """The cache with room for more steps, padded with zeros.
+
+        Args:
+            cache: from `initial_cache` or `step`.
+            room: number of steps; at least what there is room for.
+        """
+        context = cache["context"]
+        prompt = tf.shape(context["mask"])[1]
+        return {"context": context, "steps": caches.grow_steps(cache["steps"], room, prompt)}
+
+    def places(self, position, cache):
+        """Where the vectors of a step stand in their texts: int32 ``(batch, 1)``.
+
+        Args:
+            position: scalar int32, the number of the step.
+            cache: as for `step`.
+        """
+        lengths = tf.reduce_sum(tf.cast(cache["context"]["mask"], tf.int32), axis=1, keepdims=True)
+        return lengths + position
+
+    def step(self, x, position, cache):
+        """One position of every beam, attending to the cached ones.
+
+        Args:
+            x: vectors of the step, ``(batch, beams, d_model)``.
+            position: scalar int32, the number of the step, less than the room of the cache.
+            cache: from `grow_cache` or the step before.
+
+        Returns:
+            ``(output, cache)``: ``(batch, beams, d_model)`` and the cache with `x` in it.
+        """
+        context, steps = cache["context"], cache["steps"]
+        slot = tf.shape(context["mask"])[1] + position * tf.shape(x)[1]
+        places = self.places(position, cache)
+        past = caches.with_own_slots(steps["past"], slot)
+        written = []
+        for layer, layer_cache in zip(self.layers_in_order(), steps["keys_values"], strict=True):
+            x, layer_cache = layer.step(x, places, layer_cache, past, slot)
+            written.append(layer_cache)
+        return self.finish(x), {"context": context, "steps": {"keys_values": written, "past": past}}
+
+    def select_beams(self, cache, parents) -> dict:
+        """The cache whose beam ``i`` continues beam ``parents[:, i]``, ``(batch, beams)``."""
+        return {"context": cache["context"], "steps": caches.select_beams(cache["steps"], parents)}
+
+    def select_rows(self, cache, rows) -> dict:
+        """The cache of some rows of the batch.
+
+        Args:
+            cache: from any of the above.
+            rows: their numbers, ``(some rows,)``.
+        """
+        context = cache["context"]
+        batch = tf.shape(context["mask"])[0]
+        return {
+            "context": tf.nest.map_structure(lambda part: tf.gather(part, rows), context),
+            "steps": caches.select_rows(cache["steps"], rows, batch),
+        }

@@ -1,0 +1,260 @@
+"""From an image to a sequence: patches as vectors, a token for the class, learned positions.
+
+An Image is Worth 16x16 Words (arXiv 2010.11929), section 3.1, and section 3.2 for images of
+another size.
+"""
+
+import keras
+import tensorflow as tf
+
+METHODS = ("convolution", "dense")
+"""``convolution``: a convolution whose stride is its kernel's size; ``dense``: patches cut out and
+multiplied by the kernel as a matrix. The same function of the same weights."""
+
+# PyTorch's choice of the free parameter of cubic convolution (Keys 1981), with which published
+# checkpoints run on images of another size; TensorFlow's is -0.5.
+_CUBIC = -0.75
+
+
+def size_pair(size, name) -> tuple[int, int]:
+    """``(height, width)`` of one number, which means a square, or of two.
+
+    Raises:
+        ValueError: for anything but positive whole numbers; `name` says of what.
+    """
+    pair = (size, size) if not isinstance(size, tuple | list) else tuple(size)
+    if len(pair) != 2 or any(int(side) != side or side < 1 for side in pair):
+        raise ValueError(f"{name} is a whole number from 1 on, or (height, width); got {size!r}.")
+    return int(pair[0]), int(pair[1])
+
+
+def patch_grid(image_size, patch_size) -> tuple[int, int]:
+    """How many patches an image has, ``(rows, columns)``.
+
+    Args:
+        image_size: ``(height, width)``.
+        patch_size: side of a patch.
+
+    Raises:
+        ValueError: for an image that patches do not fill.
+    """
+    if any(side % patch_size for side in image_size):
+        raise ValueError(
+            f"An image of {image_size[0]} x {image_size[1]} is not a whole number of patches of "
+            f"{patch_size} x {patch_size}. Resize or crop it to a multiple of the patch size."
+        )
+    return image_size[0] // patch_size, image_size[1] // patch_size
+
+
+def interpolate_positions(positions, old_grid, new_grid) -> tf.Tensor:
+    """Positions learned on one grid of patches, for another (section 3.2): bicubic, on the plane.
+
+    Args:
+        positions: ``(rows * columns, d_model)``, row by row; a vector before them, the class
+            token's own, stays as it is.
+        old_grid: ``(rows, columns)`` of `positions`.
+        new_grid: ``(rows, columns)`` of the result; integers or scalar tensors.
+
+    Returns:
+        positions for `new_grid`, in the same order and dtype, with the same vector before them.
+
+    Raises:
+        ValueError: for positions of another number than `old_grid` has.
+    """
+    positions = tf.convert_to_tensor(positions)
+    number, width = positions.shape
+    rows, columns = old_grid
+    before = number - rows * columns
+    if before not in (0, 1):
+        raise ValueError(
+            f"{number} positions do not fit a grid of {rows} x {columns} patches, with or without "
+            "a class token. Give the grid that they were learned on."
+        )
+    plane = tf.reshape(tf.cast(positions[before:], tf.float32), (rows, columns, width))
+    plane = tf.einsum("ir,rcd->icd", _cubic_weights(rows, new_grid[0]), plane)
+    plane = tf.einsum("jc,icd->ijd", _cubic_weights(columns, new_grid[1]), plane)
+    plane = tf.cast(tf.reshape(plane, (-1, width)), positions.dtype)
+    return tf.concat([positions[:before], plane], axis=0)
+
+
+def _cubic_weights(old, new) -> tf.Tensor:
+    """What each of `old` points on a line gives to each of `new`, ``(new, old)``; rows sum to 1."""
+    places = (tf.range(new, dtype=tf.float32) + 0.5) * (old / tf.cast(new, tf.float32)) - 0.5
+    nearest = tf.floor(places)
+    weights = 0.0
+    for offset in (-1, 0, 1, 2):
+        neighbour = nearest + offset
+        # Beyond the border stands what stands on it.
+        index = tf.cast(tf.clip_by_value(neighbour, 0, old - 1), tf.int32)
+        weight = _cubic_kernel(tf.abs(places - neighbour))
+        weights += weight[:, tf.newaxis] * tf.one_hot(index, old)
+    return weights
+
+
+def _cubic_kernel(distance):
+    """Weights of cubic convolution at distances of at most 2."""
+    near = ((_CUBIC + 2) * distance - (_CUBIC + 3)) * distance**2 + 1
+    far = _CUBIC * (((distance - 5) * distance + 8) * distance - 4)
+    return tf.where(distance <= 1, near, far)
+
+
+@keras.saving.register_keras_serializable("keras_transformer")
+class PatchEmbedding(keras.layers.Layer):
+    """Cuts images into patches and projects each to a vector (section 3.1, equation 1).
+
+    Args:
+        patch_size: side of a patch in pixels.
+        d_model: width of the vectors.
+        method: one of `METHODS`.
+
+    Call arguments:
+        images: ``(batch, height, width, channels)``, floats.
+
+    Returns:
+        ``(batch, patches, d_model)``, row by row from the top left.
+
+    Raises:
+        ValueError: for integers as pixels, another number of channels than it was built for, or a
+            size that is not a multiple of the patch size.
+
+    Example:
+        >>> embed = PatchEmbedding(patch_size=16, d_model=768)
+        >>> embed(tf.random.uniform((2, 224, 224, 3))).shape
+        TensorShape([2, 196, 768])
+    """
+
+    def __init__(self, *, patch_size, d_model, method="convolution", **kwargs):
+        super().__init__(**kwargs)
+        if method not in METHODS:
+            raise ValueError(f"method is one of {', '.join(METHODS)}; got {method!r}.")
+        self.patch_size, _ = size_pair(int(patch_size), "patch_size")
+        self.d_model = int(d_model)
+        self.method = method
+
+    def build(self, images_shape):
+        self.channels = images_shape[-1]
+        self.kernel = self.add_weight(
+            shape=(self.patch_size, self.patch_size, self.channels, self.d_model),
+            initializer="lecun_normal",
+            name="kernel",
+        )
+        self.bias = self.add_weight(shape=(self.d_model,), initializer="zeros", name="bias")
+
+    def call(self, images):
+        images = self._checked(tf.convert_to_tensor(images))
+        size = self.patch_size
+        kernel = tf.cast(self.kernel, images.dtype)
+        if self.method == "convolution":
+            y = tf.nn.conv2d(images, kernel, strides=size, padding="VALID")
+            y = tf.reshape(y, (tf.shape(y)[0], -1, self.d_model))
+        else:
+            batch, height, width, channels = tf.unstack(tf.shape(images))
+            rows, columns = height // size, width // size
+            y = tf.reshape(images, (batch, rows, size, columns, size, channels))
+            y = tf.transpose(y, (0, 1, 3, 2, 4, 5))  # (batch, rows, columns, size, size, channels)
+            y = tf.reshape(y, (-1, size * size * self.channels))
+            y = tf.matmul(y, tf.reshape(kernel, (-1, self.d_model)))
+            y = tf.reshape(y, (batch, rows * columns, self.d_model))
+        return y + tf.cast(self.bias, y.dtype)
+
+    def _checked(self, images):
+        if images.shape.rank != 4 or images.shape[-1] != self.channels:
+            raise ValueError(
+                f"Images are (batch, height, width, {self.channels}); got {images.shape}. Put the "
+                "channels last, an axis of 1 for shades of grey."
+            )
+        if not images.dtype.is_floating:
+            raise ValueError(
+                f"The pixels of images are floats; got {images.dtype.name}. Divide them by the "
+                "largest value, or by what the model was trained with."
+            )
+        size = self.patch_size
+        if None not in images.shape[1:3]:
+            patch_grid(tuple(images.shape[1:3]), size)
+        else:
+            remainder = tf.shape(images)[1:3] % size
+            message = f"Images are not a whole number of patches of {size} x {size}."
+            with tf.control_dependencies([tf.debugging.assert_equal(remainder, 0, message)]):
+                images = tf.identity(images)
+        return tf.cast(images, self.compute_dtype)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "patch_size": self.patch_size,
+            "d_model": self.d_model,
+            "method": self.method,
+        }
+
+
+@keras.saving.register_keras_serializable("keras_transformer")
+class PatchPositions(keras.layers.Layer):
+    """Puts a learned token for the class before the patches and adds learned positions.
+
+    Args:
+        grid: ``(rows, columns)`` of patches that there are positions for; others interpolate.
+        class_token: whether there is such a token.
+        positions_stddev: standard deviation of the first positions, 0.02 in the paper's
+            implementation. Patches of a few pixels mean little without their place and learn
+            faster from positions of their own size.
+
+    Call arguments:
+        x: vectors of patches, ``(batch, patches, d_model)``, row by row.
+        grid: ``(rows, columns)`` of `x`, integers or scalar tensors; that of the layer unless
+            given.
+
+    Returns:
+        ``(batch, patches, d_model)``, with a class token ``(batch, 1 + patches, d_model)``.
+
+    Raises:
+        ValueError: for another number of patches than `grid` has.
+
+    Example:
+        >>> positions = PatchPositions(grid=(14, 14))
+        >>> positions(tf.random.uniform((2, 196, 768))).shape
+        TensorShape([2, 197, 768])
+    """
+
+    def __init__(self, *, grid, class_token=True, positions_stddev=0.02, **kwargs):
+        super().__init__(**kwargs)
+        self.grid = size_pair(grid, "grid")
+        self.class_token = class_token
+        self.positions_stddev = positions_stddev
+
+    def build(self, x_shape):
+        width = x_shape[-1]
+        number = self.grid[0] * self.grid[1] + self.class_token
+        self.positions = self.add_weight(
+            shape=(number, width),
+            initializer=keras.initializers.RandomNormal(stddev=self.positions_stddev),
+            name="positions",
+        )
+        if self.class_token:
+            self.class_vector = self.add_weight(
+                shape=(width,), initializer="zeros", name="class_token"
+            )
+
+    def call(self, x, grid=None):
+        grid = self.grid if grid is None else tuple(grid)
+        known = all(isinstance(side, int) for side in grid)
+        if known and x.shape[1] not in (None, grid[0] * grid[1]):
+            raise ValueError(
+                f"{x.shape[1]} patches are not a grid of {grid[0]} x {grid[1]}. Give the rows and "
+                "columns of these patches as grid."
+            )
+        positions = tf.convert_to_tensor(self.positions)
+        if not known or grid != self.grid:
+            positions = interpolate_positions(positions, self.grid, grid)
+        if self.class_token:
+            token = tf.cast(tf.convert_to_tensor(self.class_vector), x.dtype)
+            token = tf.broadcast_to(token, (tf.shape(x)[0], 1, x.shape[-1]))
+            x = tf.concat([token, x], axis=1)
+        return x + tf.cast(positions, x.dtype)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "grid": self.grid,
+            "class_token": self.class_token,
+            "positions_stddev": self.positions_stddev,
+        }

@@ -1,0 +1,202 @@
+"""What BERT is fine-tuned for: classes of texts and of tokens, and answers within a text.
+
+Each model is a dropout and one dense layer on what `Bert`, or any model with the same result,
+says of a text; all of it is trained together (BERT, section 3.2 and figure 4).
+"""
+
+import keras
+import tensorflow as tf
+
+from keras_transformer.layers.dropout import Dropout
+from keras_transformer.layers.masks import padding_keep_mask
+from keras_transformer.models.base import TrainedModel
+from keras_transformer.models.bert import OverBert, ids_and_segments, small_dense
+from keras_transformer.special_tokens import END
+
+_HIDDEN = -1e9  # a logit, finite so that no loss makes it a NaN
+
+
+class BertHead(OverBert, TrainedModel):
+    """A dropout and a dense layer around `bert`, trained together with it.
+
+    Args:
+        bert: a `Bert`, or any model with the same result and a `d_model`.
+        width: number of logits.
+        dropout_rate: dropout before the dense layer.
+    """
+
+    def __init__(self, bert, *, width, dropout_rate=0.1, **kwargs):
+        kwargs.setdefault("dtype", bert.dtype_policy)
+        super().__init__(**kwargs)
+        self.bert = bert
+        self.dropout_rate = dropout_rate
+        self.dropout = Dropout(dropout_rate, dtype=self.dtype_policy)
+        self.classifier = small_dense(width, dtype=self.dtype_policy)
+        self.build((None, None))
+
+    def build(self, input_shape):
+        if self.built:
+            return
+        self.classifier.build((None, None, self.bert.d_model))
+        self.built = True
+
+    def logits_of(self, x, training):
+        """``(..., d_model)`` to ``(..., width)``."""
+        return self.classifier(self.dropout(x, training=training))
+
+    def get_config(self):
+        return {**super().get_config(), "dropout_rate": self.dropout_rate}
+
+
+@keras.saving.register_keras_serializable("keras_transformer")
+class SequenceClassifier(BertHead):
+    """Classes of whole texts, from their pooled vectors.
+
+    Args:
+        bert: a `Bert` with a pooler, or any model with the same result.
+        num_classes: number of classes; 1 for a number instead (regression).
+        dropout_rate: dropout before the dense layer.
+
+    Call arguments:
+        inputs: as for `Bert`.
+        training: whether dropout is active.
+
+    Returns:
+        logits, ``(batch, num_classes)``.
+
+    Example:
+        >>> classifier = SequenceClassifier(bert, num_classes=3)
+        >>> classifier.compile(keras.optimizers.AdamW(2e-5),
+        ...                    loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        >>> classifier.fit((ids, segments), classes)
+    """
+
+    def __init__(self, bert, *, num_classes, **kwargs):
+        if getattr(bert, "pooler", True) is None:
+            raise ValueError(
+                "SequenceClassifier needs the vectors of whole texts: make the Bert with "
+                "pooler=True."
+            )
+        super().__init__(bert, width=num_classes, **kwargs)
+        self.num_classes = num_classes
+
+    def call(self, inputs, training=None):
+        return self.logits_of(self.bert(inputs, training=training).pooled, training)
+
+    def get_config(self):
+        return {**super().get_config(), "num_classes": self.num_classes}
+
+
+@keras.saving.register_keras_serializable("keras_transformer")
+class TokenClassifier(BertHead):
+    """Classes of tokens, such as those of named entities.
+
+    With `masked_loss` and `masked_accuracy` the label 0 does not count: it stands for padding and
+    for tokens without a class of their own, such as the later pieces of a word, and `num_classes`
+    includes it.
+
+    Args:
+        bert: a `Bert`, or any model with the same result.
+        num_classes: number of classes.
+        dropout_rate: dropout before the dense layer.
+
+    Call arguments:
+        inputs: as for `Bert`.
+        training: whether dropout is active.
+
+    Returns:
+        logits, ``(batch, seq, num_classes)``.
+
+    Example:
+        >>> tagger = TokenClassifier(bert, num_classes=10)
+        >>> tagger.compile("adam", loss=masked_loss, metrics=[masked_accuracy])
+        >>> tagger.fit(ids, classes_of_tokens)
+    """
+
+    def __init__(self, bert, *, num_classes, **kwargs):
+        super().__init__(bert, width=num_classes, **kwargs)
+        self.num_classes = num_classes
+
+    def call(self, inputs, training=None):
+        return self.logits_of(self.bert(inputs, training=training).sequence, training)
+
+    def get_config(self):
+        return {**super().get_config(), "num_classes": self.num_classes}
+
+
+@keras.saving.register_keras_serializable("keras_transformer")
+class SpanPredictor(BertHead):
+    """Where the answer to a question begins and ends in a text (BERT, section 4.2).
+
+    The question is the first segment, the text the second. Logits of padding are so low that no
+    loss sees them.
+
+    Args:
+        bert: a `Bert`, or any model with the same result.
+        dropout_rate: dropout before the dense layer.
+
+    Call arguments:
+        inputs: as for `Bert`.
+        training: whether dropout is active.
+
+    Returns:
+        a dictionary of logits of the first and of the last token, ``start`` and ``end``, each
+        float32 ``(batch, seq)``.
+
+    Example:
+        >>> reader = SpanPredictor(bert)
+        >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        >>> reader.compile("adam", loss={"start": loss, "end": loss})
+        >>> reader.fit((ids, segments), {"start": first_tokens, "end": last_tokens})
+        >>> starts, ends, scores = reader.answers((ids, segments))
+    """
+
+    def __init__(self, bert, **kwargs):
+        super().__init__(bert, width=2, **kwargs)
+
+    def call(self, inputs, training=None):
+        logits = self.logits_of(self.bert(inputs, training=training).sequence, training)
+        real = padding_keep_mask(ids_and_segments(inputs)[0])
+        start, end = tf.unstack(tf.cast(logits, tf.float32), axis=-1)
+        return {"start": tf.where(real, start, _HIDDEN), "end": tf.where(real, end, _HIDDEN)}
+
+    def answers(self, inputs, *, max_length=30, end_token=END) -> tuple:
+        """The best answers within the second segments.
+
+        Args:
+            inputs: ``(ids, segments)``, as for `Bert`.
+            max_length: most tokens of an answer.
+            end_token: the id that ends a segment and is no part of an answer.
+
+        Returns:
+            as from `best_spans`.
+        """
+        ids, segments = (tf.convert_to_tensor(part) for part in inputs)
+        logits = self((ids, segments), training=False)
+        inside = padding_keep_mask(ids) & (segments == 1) & (ids != end_token)
+        return best_spans(logits["start"], logits["end"], inside, max_length=max_length)
+
+
+def best_spans(start, end, inside, *, max_length=30) -> tuple:
+    """The stretch of each row with the largest sum of its two logits.
+
+    Args:
+        start, end: logits of the first and of the last token, ``(batch, seq)``.
+        inside: where both must lie, bool ``(batch, seq)``.
+        max_length: most tokens of a stretch.
+
+    Returns:
+        ``(starts, ends, scores)``: int32 ``(batch,)`` twice, both included, and the sums, float32
+        ``(batch,)``, minus infinity where nothing is inside.
+    """
+    start, end = tf.cast(start, tf.float32), tf.cast(end, tf.float32)
+    inside = tf.convert_to_tensor(inside)
+    length = tf.shape(start)[1]
+    positions = tf.range(length)
+    further = positions[tf.newaxis, :] - positions[:, tf.newaxis]  # (start, end)
+    allowed = (further >= 0) & (further < max_length)
+    allowed &= inside[:, :, tf.newaxis] & inside[:, tf.newaxis, :]  # (batch, start, end)
+    sums = tf.where(allowed, start[:, :, tf.newaxis] + end[:, tf.newaxis, :], -float("inf"))
+    sums = tf.reshape(sums, (-1, length * length))
+    best = tf.argmax(sums, axis=-1, output_type=tf.int32)
+    return best // length, best % length, tf.reduce_max(sums, axis=-1)

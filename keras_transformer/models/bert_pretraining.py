@@ -1,0 +1,197 @@
+"""The two tasks BERT learns from: masked tokens, and whether two sentences belong together.
+
+Design choices: the model has its losses itself, because logits of all positions, which a loss of
+`compile` would need, are several times the work of those that are predicted. Sources: BERT (arXiv
+1810.04805), section 3.1; ALBERT (arXiv 1909.11942), section 3.1.
+"""
+
+import keras
+import tensorflow as tf
+
+from keras_transformer.layers.dropout import dropout_seed
+from keras_transformer.layers.layer_normalization import LayerNormalization
+from keras_transformer.layers.masks import padding_keep_mask
+from keras_transformer.models.base import TokenModel
+from keras_transformer.models.bert import OverBert, ids_and_segments, small_dense
+
+
+@keras.saving.register_keras_serializable("keras_transformer")
+class BertPretraining(OverBert, TokenModel):
+    """BERT with the heads of its two tasks (BERT, section 3.1; ALBERT, section 3.1).
+
+    Masked tokens are predicted by a dense layer, a norm and the tied embedding; whether the second
+    sentence follows the first (or, with other data, whether the two stand in order) from the
+    pooled vector. The loss is the mean over the predicted tokens plus the mean over the pairs.
+
+    Args:
+        bert: a `Bert`, with a pooler if `next_sentence`.
+        next_sentence: whether there is the second task.
+
+    Call arguments:
+        inputs: as for `Bert`.
+        training: whether dropout is active.
+
+    Returns:
+        a dictionary: ``tokens``, logits of every position, ``(batch, seq, vocab_size)``; and with
+        `next_sentence` ``next``, logits, ``(batch, 2)``.
+
+    `fit` needs no loss and takes batches ``(inputs, labels)`` as `masked_language_batches` gives
+    them: ``labels`` are ``{"tokens": ..., "next": ...}`` with the tokens to predict,
+    ``(batch, seq)``, 0 everywhere else, and 0 for a pair that belongs together or 1, ``(batch,)``.
+    Without `next_sentence` they may be the tokens alone. Rows of nothing but padding do not count.
+
+    Example:
+        >>> bert = Bert(vocab_size=8001, num_layers=2, d_model=64, num_heads=4, dff=128)
+        >>> model = BertPretraining(bert)
+        >>> model.compile(keras.optimizers.AdamW(1e-4))
+        >>> model.fit(masked_language_batches(pairs, vocab_size=8000))
+    """
+
+    def __init__(self, bert, *, next_sentence=True, **kwargs):
+        kwargs.setdefault("dtype", bert.dtype_policy)
+        super().__init__(tie_output=True, output_bias=True, **kwargs)
+        if next_sentence and bert.pooler is None:
+            raise ValueError(
+                "next_sentence needs the vectors of whole texts: make the Bert with pooler=True, "
+                "or give next_sentence=False."
+            )
+        self.bert = bert
+        self.next_sentence = next_sentence
+        encoder, width = bert.encoder, bert.embedding.embedding_size
+        self.transform = small_dense(width, activation=encoder.activation, dtype=self.dtype_policy)
+        self.transform_norm = LayerNormalization(
+            epsilon=encoder.layer_norm_epsilon, dtype=self.dtype_policy
+        )
+        self.final_layer = self.make_final_layer(bert.vocab_size)
+        self.next_sentence_head = small_dense(2, dtype=self.dtype_policy) if next_sentence else None
+        names = ["token_loss", "token_accuracy"]
+        names += ["next_loss", "next_accuracy"] if next_sentence else []
+        self.means = [keras.metrics.Mean(name=name) for name in names]
+        self.build((None, None))
+
+    def build(self, input_shape):
+        if self.built:
+            return
+        self.transform.build((None, None, self.d_model))
+        self.transform_norm.build((None, None, self.transform.units))
+        if self.next_sentence:
+            self.next_sentence_head.build((None, self.d_model))
+        self.built = True
+
+    @property
+    def d_model(self) -> int:
+        return self.bert.d_model
+
+    @property
+    def target_embedding(self):
+        return self.bert.embedding.pos_embedding.embedding
+
+    def call(self, inputs, training=None):
+        output = self.bert(inputs, training=training)
+        logits = {"tokens": self.token_logits(self._transformed(output.sequence))}
+        if self.next_sentence:
+            logits["next"] = self.next_sentence_head(output.pooled)
+        return logits
+
+    def decoder_output(self, inputs, training=None):
+        return self._transformed(self.bert(inputs, training=training).sequence)
+
+    def _transformed(self, x):
+        """``(..., d_model)`` to ``(..., width)`` for the product with the embedding."""
+        return self.transform_norm(self.transform(x))
+
+    def compile(self, optimizer="rmsprop", **kwargs):
+        """As `TrainedModel.compile`, without losses and metrics, which the model has itself."""
+        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+            if kwargs.get(name) is not None:
+                raise ValueError(f"{type(self).__name__} has its own losses: leave out {name}.")
+        super().compile(optimizer, **kwargs)
+
+    def train_step(self, data):
+        """One step; the logits exist for predicted tokens alone, unless XLA compiles it."""
+        with dropout_seed(self.dropout_seed, self.optimizer.iterations), tf.GradientTape() as tape:
+            loss = self.optimizer.scale_loss(self._loss_of(data, training=True))
+        weights = self.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        return self.get_metrics_result()
+
+    def test_step(self, data):
+        self._loss_of(data, training=False)
+        return self.get_metrics_result()
+
+    def get_metrics_result(self):
+        """The means since the last reset; ``loss`` is the sum of those of the two tasks."""
+        results = super().get_metrics_result()
+        return {**results, "loss": results["token_loss"] + results.get("next_loss", 0.0)}
+
+    def _loss_of(self, data, training):
+        inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if sample_weight is not None:
+            raise ValueError("Batches are (inputs, labels); a third part has no meaning here.")
+        loss, sums = self.pretraining_loss(inputs, labels, training=training)
+        for mean, (total, number) in zip(self.means, sums, strict=True):
+            mean.update_state(tf.math.divide_no_nan(total, number), sample_weight=number)
+        return loss
+
+    def pretraining_loss(self, inputs, labels, training=None):
+        """The loss of a batch, without logits of all its tokens.
+
+        Args:
+            inputs, labels: as `fit` takes them.
+            training: whether dropout is active.
+
+        Returns:
+            ``(loss, sums)``: a float32 scalar, on several replicas this one's share of the loss of
+            all; and sums with the number of what was added up, of the losses of predicted tokens,
+            their hits and with `next_sentence` the same of pairs.
+        """
+        labels = labels if isinstance(labels, dict) else {"tokens": labels}
+        wanted = {"tokens", "next"} if self.next_sentence else {"tokens"}
+        if missing := ", ".join(sorted(wanted - labels.keys())):
+            raise ValueError(f"The labels of a batch lack {missing}; got {', '.join(labels)}.")
+        output = self.bert(inputs, training=training)
+        token_loss, hits, tokens = self._token_sums(output.sequence, labels["tokens"])
+        loss = tf.math.divide_no_nan(token_loss, _of_all_replicas(tokens))
+        sums = [(token_loss, tokens), (hits, tokens)]
+        if self.next_sentence:
+            real = tf.reduce_any(padding_keep_mask(ids_and_segments(inputs)[0]), axis=-1)
+            next_loss, hits, pairs = self._next_sums(output.pooled, labels["next"], real)
+            loss += tf.math.divide_no_nan(next_loss, _of_all_replicas(pairs))
+            sums += [(next_loss, pairs), (hits, pairs)]
+        return loss, sums
+
+    def _token_sums(self, x, label):
+        """Loss and hits of predicted tokens, and their number."""
+        from keras_transformer.training.projected_loss import projected_loss  # imports no model
+
+        static = bool(self.compiled and self.jit_compile)
+        if not static:
+            predicted = padding_keep_mask(label)
+            x, label = tf.boolean_mask(x, predicted), tf.boolean_mask(label, predicted)
+        kernel, bias, transposed = self.output_projection()
+        loss, _, hits, tokens = projected_loss(
+            self._transformed(x), label, kernel, bias, transposed=transposed, static=static
+        )
+        return loss, hits, tokens
+
+    def _next_sums(self, pooled, label, real):
+        """Loss and hits of real pairs, and their number."""
+        logits = tf.cast(self.next_sentence_head(pooled), tf.float32)
+        label = tf.reshape(tf.cast(label, tf.int32), (-1,))
+        weights = tf.cast(real, tf.float32)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=label, logits=logits)
+        hits = tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32) == label, tf.float32)
+        return tuple(tf.reduce_sum(x * weights) for x in (losses, hits, tf.ones_like(weights)))
+
+    def get_config(self):
+        config = {**super().get_config(), "next_sentence": self.next_sentence}
+        del config["tie_output"], config["output_bias"]
+        return config
+
+
+def _of_all_replicas(number):
+    """The sum of a number over all replicas."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return number
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, number)
