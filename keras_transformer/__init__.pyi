@@ -108,6 +108,13 @@ from .graph_translation import ExportTranslator
 from .translator import Translator, print_translation
 from .evaluation import corpus_scores, evaluate
 from .plotting import plot_attention_head, plot_attention_weights
+from .plotting_scores import SentenceAttention, sentence_attention
+from .plotting_heads import sharpest_heads
+from .plotting_attention import plot_attention_average, plot_attention_grid
+from .plotting_attention_lines import plot_attention_lines
+from .plotting_teaching import plot_masks, plot_positional_encoding
+from .plotting_training import plot_label_smoothing, plot_learning_rate, plot_training_curves
+from .plotting_lengths import plot_scores_by_length, scores_by_length
 
 # Export.
 from .exporting.saved_model import export
@@ -174,6 +181,7 @@ __all__ = [
     "RecurrentStack",
     "ScalarMix",
     "Search",
+    "SentenceAttention",
     "SequenceClassifier",
     "SpanPredictor",
     "TokenClassifier",
@@ -215,10 +223,19 @@ __all__ = [
     "next_sentence_pairs",
     "pack_pairs",
     "perplexity",
+    "plot_attention_average",
+    "plot_attention_grid",
     "plot_attention_head",
+    "plot_attention_lines",
     "plot_attention_rollout",
     "plot_attention_weights",
     "plot_gradients_through_time",
+    "plot_label_smoothing",
+    "plot_learning_rate",
+    "plot_masks",
+    "plot_positional_encoding",
+    "plot_scores_by_length",
+    "plot_training_curves",
     "point_wise_feed_forward_network",
     "positional_encoding",
     "preset",
@@ -227,9 +244,12 @@ __all__ = [
     "save_huggingface",
     "save_huggingface_tokenizer",
     "scaled_dot_product_attention",
+    "scores_by_length",
+    "sentence_attention",
     "sentence_embeddings",
     "sentence_order_pairs",
     "set_word_vectors",
+    "sharpest_heads",
     "split_documents",
     "text_documents",
     "tokenize_sentence_pairs",

@@ -141,6 +141,8 @@ def draw_head(
     weights: np.ndarray,
     maximum: float | None = None,
     fontsize: float | str = "small",
+    label_keys: bool = True,
+    label_queries: bool = True,
 ) -> "AxesImage":
     """Draws one heat map on some axes: queries down, keys across, tokens at the left and on top.
 
@@ -151,6 +153,7 @@ def draw_head(
         weights: `(query, key)`.
         maximum: weight with the brightest colour; the highest of `weights` unless given.
         fontsize: of the tokens.
+        label_keys, label_queries: write their tokens.
 
     Returns:
         the image, for a colour bar.
@@ -166,7 +169,11 @@ def draw_head(
         )
     image = axes.matshow(weights, cmap=COLOUR_MAP, vmin=0, vmax=maximum, aspect="auto")
     style = label_style([*in_tokens, *out_tokens], fontsize=fontsize)
-    axes.set_xticks(range(len(in_tokens)), map(shown, in_tokens), rotation=90, **style)
-    axes.set_yticks(range(len(out_tokens)), map(shown, out_tokens), **style)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    if label_keys:
+        axes.set_xticks(range(len(in_tokens)), map(shown, in_tokens), rotation=90, **style)
+    if label_queries:
+        axes.set_yticks(range(len(out_tokens)), map(shown, out_tokens), **style)
     axes.tick_params(length=0)
     return image

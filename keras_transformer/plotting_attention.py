@@ -11,12 +11,13 @@ from matplotlib.figure import Figure
 
 from keras_transformer.plotting import draw_head
 from keras_transformer.plotting_scores import Chosen, choose
-from keras_transformer.plotting_style import new_figure
+from keras_transformer.plotting_style import label_inches, new_figure
 
 _INCHES_PER_TOKEN = 0.19
 _SMALL_INCHES_PER_TOKEN = 0.105
 _SMALL_FONT = 6  # points
 _SMALLEST_PANEL = 1.0  # inch
+_LARGEST_GRID = 36  # inches
 
 
 def plot_attention_grid(
@@ -25,7 +26,9 @@ def plot_attention_grid(
     """Draws the attention of every head of every layer: layers down, heads across.
 
     All panels have one scale, so that they compare, and the same tokens, which stand at the left
-    and on top. For print choose a few of them: `layers` and `heads`.
+    and on top. For print choose a few of them: `layers` and `heads`. Of many heads and a long
+    sentence, whose labelled picture would be over 36 inches wide, an overview without tokens is
+    drawn.
 
     Args:
         scores: attention weights of a sentence, in any of the forms of `plotting_scores.choose`:
@@ -50,7 +53,16 @@ def plot_attention_grid(
     rows, columns, queries, keys = chosen.weights.shape
     width = max(_SMALLEST_PANEL, _SMALL_INCHES_PER_TOKEN * keys)
     height = max(_SMALLEST_PANEL, _SMALL_INCHES_PER_TOKEN * queries)
-    figure = new_figure(columns * (width + 0.06) + 1.9, rows * (height + 0.06) + 1.6)
+    labels = max(columns * width, rows * height) <= _LARGEST_GRID
+    if not labels:
+        width = height = _SMALLEST_PANEL
+    room = [
+        label_inches(tokens, _SMALL_FONT) if labels else 0.0
+        for tokens in (chosen.query_tokens, chosen.key_tokens)
+    ]
+    figure = new_figure(
+        columns * (width + 0.06) + room[0] + 1.2, rows * (height + 0.06) + room[1] + 0.4
+    )
     panels = figure.subplots(rows, columns, squeeze=False)
     maximum = chosen.weights.max()
     for layer, head in np.ndindex(rows, columns):
@@ -62,13 +74,11 @@ def plot_attention_grid(
             chosen.weights[layer, head],
             maximum=maximum,
             fontsize=_SMALL_FONT,
+            label_keys=labels and layer == 0,
+            label_queries=labels and head == 0,
         )
         axes.tick_params(pad=2)
-        if layer > 0:
-            axes.set_xticks([])
-        if head > 0:
-            axes.set_yticks([])
-        else:
+        if head == 0:
             axes.set_ylabel(chosen.layer_names[layer], fontsize="small")
         if layer == rows - 1:
             axes.set_xlabel(f"Head {chosen.heads[head]}", fontsize="small")
@@ -96,7 +106,8 @@ def plot_attention_average(
     mean = chosen.weights.mean(axis=(0, 1))  # (query, key)
     queries, keys = mean.shape
     figure = new_figure(
-        2.6 + max(2.0, _INCHES_PER_TOKEN * keys), 1.9 + max(2.0, _INCHES_PER_TOKEN * queries)
+        max(2.0, _INCHES_PER_TOKEN * keys) + label_inches(chosen.query_tokens) + 1.4,
+        max(2.0, _INCHES_PER_TOKEN * queries) + label_inches(chosen.key_tokens) + 0.9,
     )
     axes = figure.add_subplot()
     image = draw_head(axes, chosen.key_tokens, chosen.query_tokens, mean)

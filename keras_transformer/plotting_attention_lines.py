@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 from keras_transformer.errors import InputError
 from keras_transformer.plotting_heads import positions_of
 from keras_transformer.plotting_scores import Chosen, choose
-from keras_transformer.plotting_style import COLOURS, GREY, label_style, new_figure, shown
+from keras_transformer.plotting_style import COLOURS, label_inches, label_style, new_figure, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,11 +28,11 @@ _SPAN = 2.6  # of the lines
 _GAP = 0.08
 _SQUARE = 0.13
 _INCHES_PER_TOKEN = 0.2
-_INCHES_PER_CHARACTER = 0.085
 
 _THICKEST = 4.0  # points, of the highest weight that is drawn; less where heads are many
 _FAINTEST = 0.2  # opacity of a line of weight 0, had it any thickness
 _UNSEEN = 0.04  # weights below this share of the highest have no line: nobody would see it
+_FADED = "#808080"  # of tokens that do not look
 _LINES = ("-", (0, (4, 1)))  # heads take turns, so that grey is not taken for faint black
 _SQUARES_ABOVE, _NUMBERS_ABOVE = -1.2, -2.0  # where the colours of the heads stand, in tokens
 _ROOM = 0.85  # share of a token's height that the ends of its lines take
@@ -108,11 +108,8 @@ def plot_attention_lines(
 def _new_axes(chosen: Chosen) -> "tuple[Figure, Axes]":
     rows = max(len(chosen.query_tokens), len(chosen.key_tokens))
     squares = _SQUARE * len(chosen.heads)
-    labels = sum(
-        max(len(shown(token)) for token in tokens)
-        for tokens in (chosen.query_tokens, chosen.key_tokens)
-    )
-    width = _SPAN + squares + _INCHES_PER_CHARACTER * labels + 0.5
+    labels = label_inches(chosen.query_tokens) + label_inches(chosen.key_tokens)
+    width = _SPAN + squares + labels + 0.6
     figure = new_figure(width, _INCHES_PER_TOKEN * (rows + 2 - _NUMBERS_ABOVE))
     axes = figure.add_subplot()
     axes.set_axis_off()
@@ -175,7 +172,7 @@ def _draw_tokens(axes: "Axes", chosen: Chosen, looking: list[int]) -> None:
     for position, token in enumerate(chosen.query_tokens):
         stands_out = some and position in looking
         look = {
-            "color": "black" if stands_out or not some else GREY,
+            "color": "black" if stands_out or not some else _FADED,
             "weight": "bold" if stands_out else "normal",
         }
         axes.text(-_GAP, position, shown(token), ha="right", **look, **style)

@@ -24,7 +24,7 @@ GREEN = "#009E73"
 BLUE = "#0072B2"
 VERMILION = "#D55E00"
 PINK = "#CC79A7"
-GREY = "#777777"
+GREY = "#4D4D4D"  # lighter ones look like the green to many
 
 COLOURS = (BLUE, ORANGE, GREEN, VERMILION, SKY_BLUE, PINK, BLACK, GREY)
 """In the order in which they are given out: those that differ most come first."""
@@ -33,6 +33,8 @@ DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 1)
 """They tell the lines of `COLOURS` apart in grey print."""
 
 LONGEST_LABEL = 30  # characters
+SMALL = 8.33  # points: what matplotlib calls small
+_WIDTH_OF_A_CHARACTER = 0.62  # of the size of the font
 
 
 class NotebookFigure(Figure):
@@ -69,6 +71,12 @@ def shown(token: str) -> str:
         for character in token
     )
     return token if len(token) <= LONGEST_LABEL else token[: LONGEST_LABEL - 1] + "…"
+
+
+def label_inches(tokens: Iterable[str], points: float = SMALL) -> float:
+    """About how long the longest of some labels is."""
+    longest = max(len(shown(token)) for token in tokens)
+    return longest * _WIDTH_OF_A_CHARACTER * points / 72
 
 
 def label_style(tokens: Iterable[str], **style: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from keras_transformer.plotting_style import (
     BLUE,
     ORANGE,
     as_texts,
+    label_inches,
     label_style,
     new_figure,
     shown,
@@ -114,8 +115,8 @@ def plot_masks(mask: Any, query_tokens: Any = None, key_tokens: Any = None) -> F
     rows, columns = (max(values.shape[axis] for values in visible.values()) for axis in (0, 1))
     width, height = 4.5, 4.0
     if query_tokens is not None:
-        width = 1.3 + max(2.0, _INCHES_PER_TOKEN * columns)
-        height = 1.8 + max(2.0, _INCHES_PER_TOKEN * rows)
+        width = max(2.0, _INCHES_PER_TOKEN * columns) + label_inches(labels[0]) + 0.5
+        height = max(2.0, _INCHES_PER_TOKEN * rows) + label_inches(labels[1]) + 1.0
     figure = new_figure(width * len(visible), height)
     panels = figure.subplots(1, len(visible), squeeze=False)[0]
     for axes, (name, values) in zip(panels, visible.items(), strict=True):
