@@ -171,6 +171,7 @@ def test_only_the_compiled_twins_must_be_compiled(exported):
         assert must_compile == (signature in compiled), signature
 
 
+@pytest.mark.slow
 def test_the_compiled_twins_give_the_same(exported, loaded, lines):
     compiled = ExportedTranslator(exported, jit_compile=True)
     long = " ".join(lines[:12])

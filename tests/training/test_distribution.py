@@ -158,6 +158,7 @@ def one_run(tmp_path_factory):
     return distributed_run.train(tmp_path_factory.mktemp("runs") / "one", 6).folder
 
 
+@pytest.mark.slow
 def test_a_run_on_two_devices_and_its_resumption_equal_one_device(one_run, tmp_path):
     finish(start("train", "mirrored", tmp_path / "run", 3, 6))
     assert_same_log(tmp_path / "run", one_run)

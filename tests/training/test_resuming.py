@@ -86,6 +86,7 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(
     assert _same_weights(whole, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_run_and_loses_nothing(
     tiny_corpus, config, whole, tmp_path, monkeypatch
 ):
