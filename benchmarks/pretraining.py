@@ -30,40 +30,46 @@ Fine-tuning is the same with and without pre-training, and trains every weight o
 import argparse
 import itertools
 import json
-import os
 import random
 import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
+from perplexity import (
+    WARM_UP,
+    Clock,
+    adam,
+    learn_vocabulary,
+    start_tensorflow,
+    unigram_losses,
+)
 from training import cores, machine, positive, say, versions
 
 import keras_transformer as kt
 
 HELD_OUT = 0.1
 SEED = 1
-LENGTH = 128  # of the rows of pre-training
-ROWS = 16
-SPAN_WORDS = (30, 45)  # a span ends with the verse that reaches as many; two of them fill a row
-WARM_UP = 0.05  # share of the time, or of the steps of fine-tuning
+LENGTH = 96  # of the rows of pre-training
+SPAN_WORDS = (20, 32)  # a span ends with the verse that reaches as many; two of them fill a row
 WEIGHT_DECAY = 0.01
 DROPOUT_RATE = 0.1
 
 SIZES: dict[str, dict[str, Any]] = {
-    "bert": {"num_layers": 4, "d_model": 128, "num_heads": 4, "dff": 512, "max_length": LENGTH},
-    "gpt": {"num_layers": 4, "d_model": 128, "num_heads": 4, "dff": 512, "max_length": LENGTH},
-    "elmo": {"num_layers": 2, "units": 144, "tie_output": True},
+    "bert": {"num_layers": 2, "d_model": 128, "num_heads": 4, "dff": 512, "max_length": LENGTH},
+    "gpt": {"num_layers": 2, "d_model": 128, "num_heads": 4, "dff": 512, "max_length": LENGTH},
+    "elmo": {"num_layers": 2, "units": 124, "tie_output": True},
 }
-"""About 1.8 million weights each with 8,000 tokens; more than half of them are token vectors."""
+"""About 1.45 million weights each with 8,000 tokens; more than half of them are token vectors."""
 
 NAMES = {"bert": "BERT", "gpt": "GPT", "elmo": "ELMo"}
-PEAKS = {"bert": 1e-3, "gpt": 2e-3, "elmo": 3e-3}
+PEAKS = {"bert": 1.5e-3, "gpt": 2e-3, "elmo": 3e-3}  # at 3e-3 BERT learns nothing but unigrams
+ROWS = {"bert": 32, "gpt": 16, "elmo": 16}  # of a batch; BERT predicts few of its tokens
+BERT_STDDEV = 0.05  # of first weights: for this width what 0.02 is for the published one of 768
 
 PARTS = (
     ("law", range(1, 6)),
@@ -87,68 +93,6 @@ class Chapter(NamedTuple):
 
     label: int
     verses: list[str]
-
-
-@dataclass(frozen=True)
-class Clock:
-    """The time a training has, and the learning rate that follows from it.
-
-    Attributes:
-        minutes: how long.
-        peak: the highest learning rate.
-        started: when it began.
-    """
-
-    minutes: float
-    peak: float
-    started: float
-
-    def share(self) -> float:
-        """The part of the time that is over."""
-        return min((perf_counter() - self.started) / (60 * self.minutes), 1.0)
-
-    def callback(self, model: Any) -> Any:
-        """What sets the learning rate before every step of `fit`, and ends it."""
-        import keras
-
-        def before(batch, logs):
-            share = self.share()
-            rate = self.peak * min(share / WARM_UP, (1 - share) / (1 - WARM_UP))
-            model.optimizer.learning_rate = rate
-
-        def after(batch, logs):
-            model.stop_training = self.share() >= 1
-
-        return keras.callbacks.LambdaCallback(on_train_batch_begin=before, on_train_batch_end=after)
-
-
-def start_tensorflow(threads: int) -> str:
-    """Settings for this process; the dtype that is the fastest here."""
-    os.environ |= {
-        "KERAS_BACKEND": "tensorflow",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "TF_NUM_INTRAOP_THREADS": str(threads),
-        "TF_NUM_INTEROP_THREADS": str(threads),
-    }
-    import keras
-
-    from keras_transformer.training.precision import fastest_dtype
-
-    dtype = fastest_dtype()
-    keras.config.set_dtype_policy(dtype)
-    return dtype
-
-
-def learn_vocabulary(verses: Iterable[str], vocab_size: int) -> Any:
-    from keras_transformer.data.tokenizers import WordPieceTokenizer
-
-    return WordPieceTokenizer.train(verses, vocab_size=vocab_size, normalization="none")
-
-
-def unigram_losses(ids: Any, vocab_size: int) -> np.ndarray:
-    """The loss of every token by how often it stands among ids, each counted once more."""
-    counts = np.bincount(ids, minlength=vocab_size) + 1
-    return -np.log(counts / counts.sum())
 
 
 def mean_loss(losses: np.ndarray, labels: Iterable[Any]) -> float:
@@ -198,15 +142,15 @@ def pair_batches(chapters: list[Chapter], tokenizer: Any, seed: int) -> Any:
         kt.tokenize_sentence_pairs(pairs, tokenizer),
         vocab_size=tokenizer.vocab_size,
         length=LENGTH,
-        batch_size=ROWS,
+        batch_size=ROWS["bert"],
         seed=seed,
     )
 
 
-def blocks(chapters: list[Chapter], tokenizer: Any, shuffle: bool = True) -> Any:
+def blocks(name: str, chapters: list[Chapter], tokenizer: Any, shuffle: bool = True) -> Any:
     """Batches for `GPT`, whose inputs serve `ELMo` too."""
     texts = [" ".join(chapter.verses) for chapter in chapters]
-    options = {"length": LENGTH, "batch_size": ROWS, "shuffle": shuffle, "seed": SEED}
+    options = {"length": LENGTH, "batch_size": ROWS[name], "shuffle": shuffle, "seed": SEED}
     return kt.block_batches(texts, tokenizer, **options)
 
 
@@ -217,7 +161,11 @@ def make_encoder(name: str, vocab_size: int) -> Any:
     """A new model; BERT's has a token more, the mask."""
     sizes = {"dropout_rate": DROPOUT_RATE, **SIZES[name]}
     if name == "bert":
-        return kt.Bert(vocab_size=vocab_size + 1, **sizes)
+        from keras_transformer.models.bert import truncated_normal_start
+
+        bert = kt.Bert(vocab_size=vocab_size + 1, **sizes)
+        truncated_normal_start(bert, BERT_STDDEV)
+        return bert
     return (kt.GPT if name == "gpt" else kt.ELMo)(vocab_size=vocab_size, **sizes)
 
 
@@ -230,7 +178,7 @@ def epochs_of(
         return made, lambda dataset: sum(
             int(np.count_nonzero(ids)) for (ids, _), _ in dataset.as_numpy_iterator()
         )
-    batches = blocks(chapters, tokenizer)
+    batches = blocks(name, chapters, tokenizer)
     dataset = batches.dataset()
     if name == "elmo":
         dataset = dataset.map(lambda ids, labels: ids)
@@ -248,7 +196,7 @@ def pretrain(name: str, chapters: dict[str, list[Chapter]], tokenizer: Any, minu
     encoder = make_encoder(name, tokenizer.vocab_size)
     model = kt.BertPretraining(encoder) if name == "bert" else encoder
     model.compile(
-        optimizer=keras.optimizers.AdamW(PEAKS[name], weight_decay=WEIGHT_DECAY, clipnorm=1.0),
+        optimizer=adam(PEAKS[name], WEIGHT_DECAY),
         loss=None if name == "bert" else kt.masked_loss,
     )
     clock = Clock(minutes, PEAKS[name], perf_counter())
@@ -291,7 +239,7 @@ def held_out_scores(
         }
     # Each text begins with a token that nothing but the end of another one predicts.
     unigrams = unigram_losses(ids.flat_values.numpy(), vocab_size)
-    batches = list(blocks(chapters["test"], tokenizer, shuffle=False).epoch(0))
+    batches = list(blocks(name, chapters["test"], tokenizer, shuffle=False).epoch(0))
     if name == "elmo":
         batches = [(ids, np.asarray(model.labels(ids))) for ids, _ in batches]
     found = kt.perplexity(model, batches)
@@ -305,35 +253,10 @@ def held_out_scores(
 # The task beyond.
 
 
-def last_token_reader(gpt: Any) -> Any:
-    """What `SequenceClassifier` takes: a text's vector is that of its last token, as GPT has it."""
-    from keras_transformer.layers.masks import padding_lengths
-    from keras_transformer.models.base import TrainedModel
-
-    class LastTokenReader(TrainedModel):
-        """See `last_token_reader`; ids are padded at the end."""
-
-        d_model = gpt.d_model
-
-        def __init__(self):
-            super().__init__()
-            self.gpt = gpt
-            self.built = True
-
-        def call(self, ids, training=None):
-            import tensorflow as tf
-
-            vectors = self.gpt.decoder_output(ids, training=training)
-            last = tf.gather(vectors, padding_lengths(ids) - 1, batch_dims=1)
-            return kt.BertOutput(vectors, last)
-
-    return LastTokenReader()
-
-
 def make_classifier(name: str, encoder: Any) -> Any:
     if name == "elmo":
         return kt.ElmoClassifier(elmo=encoder, num_classes=len(PARTS), train_elmo=True)
-    reader = encoder if name == "bert" else last_token_reader(encoder)
+    reader = encoder if name == "bert" else kt.LastTokenReader(encoder)
     return kt.SequenceClassifier(reader, num_classes=len(PARTS), dropout_rate=DROPOUT_RATE)
 
 
@@ -370,7 +293,7 @@ def fine_tuned_accuracy(
     )
     model = make_classifier(name, encoder)
     model.compile(
-        optimizer=keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, clipnorm=1.0),
+        optimizer=adam(schedule, WEIGHT_DECAY),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )

@@ -56,7 +56,13 @@ from .models.elmo import ELMo, ElmoClassifier
 from .layers.scalar_mix import ScalarMix
 from .models.bert import Bert, BertOutput
 from .models.bert_pretraining import BertPretraining
-from .models.bert_heads import SequenceClassifier, SpanPredictor, TokenClassifier, best_spans
+from .models.bert_heads import (
+    LastTokenReader,
+    SequenceClassifier,
+    SpanPredictor,
+    TokenClassifier,
+    best_spans,
+)
 from .data.documents import (
     bible_documents,
     next_sentence_pairs,
@@ -162,6 +168,7 @@ __all__ = [
     "GlobalSelfAttention",
     "InputError",
     "LSTMCell",
+    "LastTokenReader",
     "MaskedAccuracy",
     "MaskedCrossentropy",
     "MaskedLoss",

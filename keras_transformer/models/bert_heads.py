@@ -8,9 +8,9 @@ import keras
 import tensorflow as tf
 
 from keras_transformer.layers.dropout import Dropout
-from keras_transformer.layers.masks import padding_keep_mask
+from keras_transformer.layers.masks import padding_keep_mask, padding_lengths
 from keras_transformer.models.base import TrainedModel
-from keras_transformer.models.bert import OverBert, ids_and_segments, small_dense
+from keras_transformer.models.bert import BertOutput, OverBert, ids_and_segments, small_dense
 from keras_transformer.special_tokens import END
 
 _HIDDEN = -1e9  # a logit, finite so that no loss makes it a NaN
@@ -46,6 +46,59 @@ class BertHead(OverBert, TrainedModel):
 
     def get_config(self):
         return {**super().get_config(), "dropout_rate": self.dropout_rate}
+
+
+@keras.saving.register_keras_serializable("keras_transformer")
+class LastTokenReader(TrainedModel):
+    """A `GPT` as the heads take it: a text's vector is that of its last token.
+
+    Source: Improving Language Understanding by Generative Pre-Training (Radford et al. 2018),
+    section 3.2.
+
+    Args:
+        gpt: a `GPT`, or any model with its `decoder_output` and `d_model`.
+
+    Call arguments:
+        ids: token ids, ``(batch, seq)``, padded with 0 at the end.
+        training: whether dropout is active.
+
+    Returns:
+        a `BertOutput`.
+
+    Example:
+        >>> classifier = SequenceClassifier(LastTokenReader(gpt), num_classes=3)
+    """
+
+    def __init__(self, gpt, **kwargs):
+        kwargs.setdefault("dtype", gpt.dtype_policy)
+        super().__init__(**kwargs)
+        self.gpt = gpt
+        self.build((None, None))
+
+    def build(self, input_shape):
+        self.built = True
+
+    @property
+    def d_model(self) -> int:
+        return self.gpt.d_model
+
+    def call(self, ids, training=None):
+        vectors = self.gpt.decoder_output(ids, training=training)
+        # A row of nothing but padding has no last token: its first vector is as good as any.
+        last = tf.maximum(padding_lengths(ids) - 1, 0)
+        return BertOutput(vectors, tf.gather(vectors, last, batch_dims=1))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "name": self.name,
+            "gpt": keras.saving.serialize_keras_object(self.gpt),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        gpt = keras.saving.deserialize_keras_object(config["gpt"], custom_objects)
+        return cls(**{**config, "gpt": gpt})
 
 
 @keras.saving.register_keras_serializable("keras_transformer")

@@ -7,11 +7,13 @@ import tensorflow as tf
 
 from keras_transformer.models.bert import Bert
 from keras_transformer.models.bert_heads import (
+    LastTokenReader,
     SequenceClassifier,
     SpanPredictor,
     TokenClassifier,
     best_spans,
 )
+from keras_transformer.models.gpt import GPT
 from keras_transformer.saving import load_model
 from keras_transformer.training.losses import masked_loss
 
@@ -142,3 +144,18 @@ def test_texts_without_vectors_have_no_classes():
     with pytest.raises(ValueError, match="pooler=True"):
         SequenceClassifier(make_bert(pooler=False), num_classes=3)
     assert TokenClassifier(make_bert(pooler=False), num_classes=3)(IDS).shape == (2, 7, 3)
+
+
+def test_a_text_read_by_a_gpt_is_its_last_token_and_padding_never_matters(tmp_path):
+    gpt = GPT(vocab_size=13, num_layers=1, d_model=8, num_heads=2, max_length=12)
+    reader = LastTokenReader(gpt)
+    found = reader(IDS)
+    np.testing.assert_array_equal(found.pooled[1], found.sequence[1, 4])
+    np.testing.assert_allclose(reader(padded(IDS)).pooled, found.pooled, atol=1e-6)
+
+    model = SequenceClassifier(reader, num_classes=3, dropout_rate=0.0)
+    model.compile(keras.optimizers.Adam(0.01), loss=crossentropy())
+    losses = model.fit(IDS, np.array([2, 1]), epochs=8, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_allclose(load_model(tmp_path / "model.keras")(IDS), model(IDS), atol=1e-6)
