@@ -4,8 +4,17 @@ import numpy as np
 import pytest
 
 from keras_transformer.config import Config, preset
-from keras_transformer.model_config import ATTENTIONS, FAMILIES, ModelConfig, RecurrentConfig
+from keras_transformer.model_config import (
+    ATTENTIONS,
+    RECURRENT,
+    BertConfig,
+    GPTConfig,
+    ModelConfig,
+    RecurrentConfig,
+)
+from keras_transformer.models.bert_pretraining import BertPretraining
 from keras_transformer.models.families import make_model
+from keras_transformer.models.gpt import GPT
 from keras_transformer.models.recurrent_seq2seq import RecurrentSeq2Seq
 from keras_transformer.models.transformer import Transformer
 
@@ -21,7 +30,7 @@ def test_a_transformer_is_made_as_its_constructor_makes_it():
     assert model.get_config()["positions"] == "rotary"
 
 
-@pytest.mark.parametrize("family", FAMILIES[1:])
+@pytest.mark.parametrize("family", RECURRENT)
 def test_every_value_reaches_a_recurrent_model(family):
     values = {
         "units": 6,
@@ -55,6 +64,49 @@ def test_a_context_for_every_step_reaches_the_model():
     assert make_model(shape, **VOCABULARIES).get_config()["context"] == "every_step"
 
 
+def test_every_value_reaches_a_gpt():
+    values = {
+        "num_layers": 2,
+        "d_model": 8,
+        "num_heads": 2,
+        "dff": 12,
+        "max_length": 9,
+        "positions": "rotary",
+        "dropout_rate": 0.3,
+        "attention_dropout_rate": 0.2,
+        "residual_dropout_rate": 0.1,
+        "norm_first": False,
+        "layer_norm_epsilon": 1e-4,
+        "tie_output": False,
+        "attention_implementation": "blockwise",
+    }
+    model = make_model(GPTConfig(**values, activation="relu"), **VOCABULARIES)
+    assert type(model) is GPT
+    assert model.get_config().items() >= values.items()
+    assert model.get_config()["activation"] == "relu"
+    assert model(TARGET).shape == (1, 3, 11)
+
+
+def test_every_value_reaches_a_bert_which_has_a_token_more_for_the_mask():
+    values = {
+        "num_layers": 2,
+        "d_model": 8,
+        "num_heads": 2,
+        "dff": 12,
+        "max_length": 9,
+        "embedding_size": 4,
+        "share_layers": True,
+        "dropout_rate": 0.3,
+        "attention_dropout_rate": 0.2,
+        "layer_norm_epsilon": 1e-4,
+        "attention_implementation": "blockwise",
+    }
+    model = make_model(BertConfig(**values, activation="relu"), **VOCABULARIES)
+    assert type(model) is BertPretraining
+    assert model.bert.get_config().items() >= values.items()
+    assert model(TARGET)["tokens"].shape == (1, 3, 12)
+
+
 def test_shared_and_tied_embeddings_reach_the_model():
     changes = {
         "model": {
@@ -72,7 +124,7 @@ def test_shared_and_tied_embeddings_reach_the_model():
     assert model.final_layer is None
 
 
-@pytest.mark.parametrize("family", FAMILIES[1:])
+@pytest.mark.parametrize("family", RECURRENT)
 def test_the_quick_models_are_about_as_large(family):
     """Within a half of the Transformer's parameters, whatever the cell."""
     sizes = {"input_vocab_size": 1700, "target_vocab_size": 1100}
