@@ -29,7 +29,7 @@ from keras_transformer.model_config import (
 class TokenizerConfig:
     """How text becomes tokens."""
 
-    kind: Literal["wordpiece", "sentencepiece"] = "wordpiece"
+    kind: Literal["wordpiece", "sentencepiece"] = "wordpiece"  # how pieces are learned and found
     vocab_size: Count = 8000  # most tokens on each side
     shared: bool = False  # one vocabulary learned from both sides
 
@@ -38,8 +38,8 @@ class TokenizerConfig:
 class WordVectorsConfig:
     """Files of word vectors that token vectors start from: of word2vec, fastText or GloVe."""
 
-    source: str | None = None
-    target: str | None = None
+    source: str | None = None  # file for the source's vocabulary
+    target: str | None = None  # file for the target's
     limit: Count | None = None  # most words to read of a file
     freeze: Literal["none", "found", "all"] = "none"  # which of them training leaves as they are
 
@@ -48,9 +48,9 @@ class WordVectorsConfig:
 class TrainingConfig:
     """How the model is trained. Training stops at the first limit it reaches."""
 
-    epochs: Count | None = 20
-    max_steps: Count | None = None
-    max_minutes: Positive | None = None
+    epochs: Count | None = 20  # times through the corpus
+    max_steps: Count | None = None  # updates of the weights
+    max_minutes: Positive | None = None  # of training and validation
     batch_tokens: Count = 4096  # padded tokens of the longer side in one batch
     accumulate: Count = 1  # batches whose gradients make one step
     max_tokens: Annotated[int, pydantic.Field(ge=8)] = 128  # longer pairs are left out, counted
@@ -60,7 +60,7 @@ class TrainingConfig:
     learning_rate_scale: Positive = 1.0  # factor on it
     beta_2: Rate = 0.98  # of Adam; beta_1 is 0.9
     clip_norm: Positive | None = None  # longest gradient
-    label_smoothing: Rate = 0.0
+    label_smoothing: Rate = 0.0  # share of probability given to all tokens alike
     average_decay: Rate | None = None  # of a moving average of the weights, which is then used
     patience: Count | None = None  # stop after this many epochs without a better score
     select_by: Literal["loss", "bleu"] = "loss"  # the validation score that chooses weights
@@ -85,7 +85,7 @@ class DecodingConfig:
     length_penalty: float = 1.0  # exponent; 0 ranks by probability alone
     length_penalty_kind: Literal["plain", "gnmt"] = "plain"  # length, or (5 + length) / 6
     early_stopping: bool = True  # done once beam_size * patience hypotheses have ended
-    patience: Positive = 1.0
+    patience: Positive = 1.0  # see early_stopping
     no_repeat_ngram: Annotated[int, pydantic.Field(ge=0)] = 0  # no n-gram twice; 0: as they come
     forbid_unknown: bool = False  # never give [UNK]
     sampling: bool = False  # draw each token by its probability

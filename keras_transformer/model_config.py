@@ -38,10 +38,10 @@ ATTENTIONS: dict[str, dict[str, Any]] = {
 class ModelConfig:
     """Shape of the `Transformer`; the defaults are the tutorial's."""
 
-    family: Literal["transformer"] = "transformer"
+    family: Literal["transformer"] = "transformer"  # the kind of model
     num_layers: Count = 4  # of the encoder, and of the decoder
     d_model: Count = 128  # width of the model
-    num_heads: Count = 8
+    num_heads: Count = 8  # of attention
     dff: Count = 512  # width inside the feed-forward networks
     dropout_rate: Rate = 0.1  # embeddings, feed-forward outputs, attention weights
     attention_dropout_rate: Rate | None = None  # attention weights; None: dropout_rate
@@ -49,7 +49,8 @@ class ModelConfig:
     key_dim: Count | None = None  # size of one head; None: d_model // num_heads
     activation: str = "relu"  # any of Keras' activations
     norm_first: bool = False  # pre-norm instead of post-norm
-    layer_norm_epsilon: Positive = 1e-6
+    layer_norm_epsilon: Positive = 1e-6  # added to the variance
+    # How a token's place is told.
     positions: Literal["sinusoidal", "interleaved", "learned", "rotary", "none"] = "sinusoidal"
     max_length: Count = 2048  # longest sequence there are positions for
     token_vectors: Literal["learned", "one_hot"] = "learned"  # one_hot: d_model wide
@@ -81,7 +82,7 @@ class RecurrentConfig:
     family: Literal["rnn", "lstm", "gru"] = "gru"  # the cell
     units: Count = 256  # width of the states, in each direction
     num_layers: Count = 1  # of the encoder, and of the decoder
-    token_vectors: Literal["learned", "one_hot"] = "learned"
+    token_vectors: Literal["learned", "one_hot"] = "learned"  # one_hot: embedding_size wide
     embedding_size: Count | None = 128  # width of learned token vectors; None: units
     bidirectional: bool = True  # the encoder reads the source in both directions
     # additive is Bahdanau's, before the recurrence; the others are Luong's, after it.
@@ -129,20 +130,22 @@ class RecurrentConfig:
 class GPTConfig:
     """Shape of a `GPT`; what is not a size is GPT-2's by default."""
 
-    family: Literal["gpt"] = "gpt"
-    num_layers: Count = 4
+    family: Literal["gpt"] = "gpt"  # the kind of model
+    num_layers: Count = 4  # of the stack
     d_model: Count = 128  # width of the model
-    num_heads: Count = 8
+    num_heads: Count = 8  # of attention
     dff: Count | None = None  # width inside the feed-forward networks; None: 4 * d_model
     max_length: Count = 512  # longest text there are positions for
+    # How a token's place is told.
     positions: Literal["learned", "sinusoidal", "interleaved", "rotary", "none"] = "learned"
     dropout_rate: Rate = 0.1  # embeddings, feed-forward outputs
     attention_dropout_rate: Rate | None = None  # attention weights; None: dropout_rate
     residual_dropout_rate: Rate | None = None  # attention outputs; None: dropout_rate
     activation: str = "gelu_tanh"  # that, or any of Keras' activations
     norm_first: bool = True  # pre-norm instead of post-norm
-    layer_norm_epsilon: Positive = 1e-5
+    layer_norm_epsilon: Positive = 1e-5  # added to the variance
     tie_output: bool = True  # logits are products with the embedding
+    # How attention is computed; auto: by device, dtype and length.
     attention_implementation: Literal["auto", "reference", "blockwise", "cudnn"] = "auto"
 
     def __post_init__(self):
@@ -153,10 +156,10 @@ class GPTConfig:
 class BertConfig:
     """Shape of a `Bert`; what is not a size is BERT's by default, and ALBERT's as options."""
 
-    family: Literal["bert"] = "bert"
-    num_layers: Count = 4
+    family: Literal["bert"] = "bert"  # the kind of model
+    num_layers: Count = 4  # of the stack
     d_model: Count = 128  # width of the model
-    num_heads: Count = 8
+    num_heads: Count = 8  # of attention
     dff: Count = 512  # width inside the feed-forward networks
     max_length: Count = 512  # longest text there are positions for
     embedding_size: Count | None = None  # width of token vectors; None: d_model
@@ -164,7 +167,8 @@ class BertConfig:
     dropout_rate: Rate = 0.1  # embeddings, attention and feed-forward outputs
     attention_dropout_rate: Rate = 0.1  # attention weights
     activation: str = "gelu"  # gelu_tanh, or any of Keras' activations
-    layer_norm_epsilon: Positive = 1e-12
+    layer_norm_epsilon: Positive = 1e-12  # added to the variance
+    # How attention is computed; auto: by device, dtype and length.
     attention_implementation: Literal["auto", "reference", "blockwise", "cudnn"] = "auto"
 
     def __post_init__(self):

@@ -295,11 +295,18 @@ def test_every_field_is_on_the_page(reference):
             assert rows == [field.name for field in dataclasses.fields(kind)]
 
 
+def test_every_field_has_a_meaning(reference):
+    for section in dataclasses.fields(configuration.Config):
+        for kind in reference["kinds_of"](section):
+            meanings = reference["meanings_of"](kind)
+            assert [name for name, meaning in meanings.items() if not meaning] == []
+
+
 def test_comments_above_and_beside_a_field_are_its_meaning(reference):
     training = reference["meanings_of"](configuration.TrainingConfig)
     assert training["beta_2"] == "of Adam; beta_1 is 0.9"
     assert training["dtype"].startswith("auto: mixed_bfloat16 where")
-    assert training["label_smoothing"] == ""
+    assert training["label_smoothing"] == "share of probability given to all tokens alike"
     recurrent = reference["meanings_of"](model_config.RecurrentConfig)
     assert recurrent["attention"].startswith("additive is Bahdanau's")
     assert recurrent["embedding_size"] == "width of learned token vectors; null: units"
