@@ -63,24 +63,27 @@ def grow_steps(steps, room, first=0) -> dict:
     return grown
 
 
-def select_beams(steps, parents) -> dict:
+def select_beams(cache, parents) -> dict:
     """What is left after every beam has chosen which beam it continues.
 
     Args:
-        steps: see above.
+        cache: ``context`` and ``steps``.
         parents: numbers of the continued beams, ``(batch, beams)``.
     """
-    return {**steps, "past": tf.gather(steps["past"], parents, batch_dims=1)}
+    steps = cache["steps"]
+    past = tf.gather(steps["past"], parents, batch_dims=1)
+    return {"context": cache["context"], "steps": {**steps, "past": past}}
 
 
-def select_rows(steps, rows, batch) -> dict:
+def select_rows(cache, rows) -> dict:
     """What there is of some rows of the batch.
 
     Args:
-        steps: see above.
+        cache: ``context``, nested tensors with rows first and a ``mask`` among them, and ``steps``.
         rows: their numbers, ``(some rows,)``.
-        batch: how many rows there were.
     """
+    context, steps = cache["context"], cache["steps"]
+    batch = tf.shape(context["mask"])[0]
 
     def select_heads(part):
         all_heads, slots, key_dim = tf.unstack(tf.shape(part))
@@ -92,7 +95,8 @@ def select_rows(steps, rows, batch) -> dict:
     selected = {"keys_values": tf.nest.map_structure(select_heads, steps["keys_values"])}
     if "past" in steps:
         selected["past"] = tf.gather(steps["past"], rows)
-    return selected
+    context = tf.nest.map_structure(lambda part: tf.gather(part, rows), context)
+    return {"context": context, "steps": selected}
 
 
 def with_own_slots(past, slot):

@@ -198,7 +198,7 @@ class Decoder(TokenStack):
             cache: from `step`.
             parents: numbers of the continued beams, ``(batch, beams)``.
         """
-        return {"context": cache["context"], "steps": caches.select_beams(cache["steps"], parents)}
+        return caches.select_beams(cache, parents)
 
     def select_rows(self, cache, rows) -> dict:
         """The cache of some rows of the batch.
@@ -207,9 +207,4 @@ class Decoder(TokenStack):
             cache: from any of the above.
             rows: their numbers, ``(some rows,)``.
         """
-        context = cache["context"]
-        batch = tf.shape(context["mask"])[0]
-        return {
-            "context": tf.nest.map_structure(lambda part: tf.gather(part, rows), context),
-            "steps": caches.select_rows(cache["steps"], rows, batch),
-        }
+        return caches.select_rows(cache, rows)
