@@ -43,10 +43,10 @@ def main():
     """Train, use and export models for translation: Transformers, what came before and after."""
     # TensorFlow would take all of a GPU's memory at once.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    use_compile_cache()
+    # Else with the programs of another process TensorFlow logs a warning for each.
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-        # Before that: with the programs of another process TensorFlow logs a warning for each.
-        use_compile_cache()
         _import_tensorflow_quietly()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 
 class ProgressBar(keras.callbacks.Callback):
