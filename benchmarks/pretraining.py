@@ -59,9 +59,11 @@ SPAN_WORDS = (20, 32)  # a span ends with the verse that reaches as many; two of
 WEIGHT_DECAY = 0.01
 DROPOUT_RATE = 0.1
 
+TRANSFORMER = {"num_layers": 2, "d_model": 128, "num_heads": 4, "dff": 512, "max_length": LENGTH}
 SIZES: dict[str, dict[str, Any]] = {
-    "bert": {"num_layers": 2, "d_model": 128, "num_heads": 4, "dff": 512, "max_length": LENGTH},
-    "gpt": {"num_layers": 2, "d_model": 128, "num_heads": 4, "dff": 512, "max_length": LENGTH},
+    # The standard deviation is for this width what 0.02 is for the published one of 768.
+    "bert": {**TRANSFORMER, "initial_stddev": 0.05},
+    "gpt": TRANSFORMER,
     "elmo": {"num_layers": 2, "units": 124, "tie_output": True},
 }
 """About 1.45 million weights each with 8,000 tokens; more than half of them are token vectors."""
@@ -69,7 +71,6 @@ SIZES: dict[str, dict[str, Any]] = {
 NAMES = {"bert": "BERT", "gpt": "GPT", "elmo": "ELMo"}
 PEAKS = {"bert": 1.5e-3, "gpt": 2e-3, "elmo": 3e-3}  # at 3e-3 BERT learns nothing but unigrams
 ROWS = {"bert": 32, "gpt": 16, "elmo": 16}  # of a batch; BERT predicts few of its tokens
-BERT_STDDEV = 0.05  # of first weights: for this width what 0.02 is for the published one of 768
 
 PARTS = (
     ("law", range(1, 6)),
@@ -161,11 +162,7 @@ def make_encoder(name: str, vocab_size: int) -> Any:
     """A new model; BERT's has a token more, the mask."""
     sizes = {"dropout_rate": DROPOUT_RATE, **SIZES[name]}
     if name == "bert":
-        from keras_transformer.models.bert import truncated_normal_start
-
-        bert = kt.Bert(vocab_size=vocab_size + 1, **sizes)
-        truncated_normal_start(bert, BERT_STDDEV)
-        return bert
+        return kt.Bert(vocab_size=vocab_size + 1, **sizes)
     return (kt.GPT if name == "gpt" else kt.ELMo)(vocab_size=vocab_size, **sizes)
 
 

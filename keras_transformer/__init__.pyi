@@ -81,7 +81,7 @@ from .models.gpt import GPT
 from .data.language_modelling import block_batches, line_batches
 from .generation import Generation, Generator, Perplexity, perplexity
 from .models.vit import ViT
-from .layers.patches import PatchEmbedding
+from .layers.patches import PatchEmbedding, interpolate_positions
 from .plotting_rollout import attention_rollout, plot_attention_rollout
 from .interop.huggingface import (
     load_huggingface,
@@ -217,6 +217,7 @@ __all__ = [
     "gradient_norms_by_architecture",
     "gradient_norms_through_attention",
     "gradient_norms_through_time",
+    "interpolate_positions",
     "line_batches",
     "load_corpus",
     "load_huggingface",

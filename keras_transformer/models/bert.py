@@ -175,7 +175,6 @@ class Bert(TrainedModel):
     """BERT or ALBERT, without a head (BERT, section 3; ALBERT, section 3.1).
 
     The defaults are the base size of BERT, but for the vocabulary; `preset` has the others.
-    Weights start truncated normal with `INITIAL_STDDEV`.
 
     Args:
         vocab_size: number of tokens; NumPy and TensorFlow integers are accepted.
@@ -197,6 +196,8 @@ class Bert(TrainedModel):
             `fused_attention.IMPLEMENTATIONS`; see `MultiHeadAttention`.
         right_padded: padding stands at the end of rows only, as in the batches of this package;
             see `Transformer`.
+        initial_stddev: standard deviation of the initial weights, truncated normal. What the
+            published value is for a width of 768, 0.05 is for one of 128.
 
     Call arguments:
         inputs: token ids, ``(batch, seq)``, padded with 0; or ``(ids, segments)``, the latter of
@@ -234,10 +235,12 @@ class Bert(TrainedModel):
         pooler=True,
         attention_implementation="auto",
         right_padded=False,
+        initial_stddev=INITIAL_STDDEV,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.right_padded = right_padded
+        self.initial_stddev = initial_stddev
         self.embedding = BertEmbedding(
             vocab_size=vocab_size,
             d_model=d_model,
@@ -267,7 +270,7 @@ class Bert(TrainedModel):
             else None
         )
         self.build((None, None))
-        truncated_normal_start(self)
+        truncated_normal_start(self, initial_stddev)
 
     @classmethod
     def preset(cls, name, **changes):
@@ -336,6 +339,7 @@ class Bert(TrainedModel):
             **{name: embedding[name] for name in (*of_embedding, "layer_norm_epsilon")},
             "pooler": self.pooler is not None,
             "right_padded": self.right_padded,
+            "initial_stddev": self.initial_stddev,
         }
 
 

@@ -167,7 +167,7 @@ def test_segments_and_order_matter_and_segments_are_0_unless_given():
     ],
 )
 def test_published_sizes(monkeypatch, name, options, parameters):
-    monkeypatch.setattr(bert_module, "truncated_normal_start", lambda model: None)
+    monkeypatch.setattr(bert_module, "truncated_normal_start", lambda model, stddev: None)
     try:
         with keras.StatelessScope(initialize_variables=False):  # weights have shapes, no memory
             assert Bert.preset(name, **options).count_params() == parameters
@@ -190,6 +190,11 @@ def test_weights_start_truncated_normal_and_follow_the_seed():
     again = make(num_layers=1, d_model=64, vocab_size=300)
     for a, b in zip(again.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_weights_start_as_wide_as_asked_for():
+    kernel = make(d_model=64, initial_stddev=0.1).encoder.enc_layers[0].ffn.seq.layers[0].kernel
+    np.testing.assert_allclose(kernel.numpy().std(), 0.88 * 0.1, rtol=0.2)
 
 
 def test_arguments_reach_their_places():
