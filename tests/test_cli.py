@@ -166,6 +166,7 @@ def test_translate_takes_the_options_of_a_search(run, tiny_run):
         assert answer["text"] == best.text
 
 
+@pytest.mark.slow
 def test_samples_follow_from_the_seed(run, tiny_run):
     command = ["translate", "--model", tiny_run.folder, "--sampling", "--temperature", "2"]
     texts = ["a menina lê .", "o gato dorme ."]

@@ -99,7 +99,8 @@ def test_a_mask_has_an_id_of_its_own(bert_run):
     assert found.model.bert.vocab_size == int(found.tokenizers.target.get_vocab_size()) + 1
 
 
-@pytest.mark.parametrize("family", [pytest.param("gpt", marks=pytest.mark.slow), "bert"])
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["gpt", "bert"])
 def test_a_resumed_run_ends_with_the_same_weights(family, files, tmp_path):
     once, twice = tmp_path / "once", tmp_path / "twice"
     run(*train_arguments(files, family, once, "--max-steps", 5))

@@ -242,7 +242,7 @@ def test_the_scores_of_the_tokens_sum_to_the_score(options, translator, lines):
     assert translator.translate(lines[:1])[0].token_scores is None
 
 
-@pytest.mark.parametrize("beam_size", [1, 3])
+@pytest.mark.parametrize("beam_size", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_translation_begins_with_its_prefix(beam_size, translator, lines):
     options = {"beam_size": beam_size, "style": "corpus", "token_scores": True}
     plain = translator.translate(lines, **options)

@@ -291,6 +291,7 @@ def trained(tokenizers, train_batches, tmp_path_factory):
     return transformer, optimizer, ckpt_manager, losses
 
 
+@pytest.mark.slow
 def test_the_loop_learns(trained):
     losses = trained[3]
     assert losses[-1] < 0.1 < 2 < losses[0]

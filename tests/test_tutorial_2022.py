@@ -126,7 +126,9 @@ def words(lines):
     return sorted({word.decode() for word in tf.strings.split(lines).flat_values.numpy()})
 
 
-@pytest.fixture(scope="module", params=["package", "converter"])
+@pytest.fixture(
+    scope="module", params=[pytest.param("package", marks=pytest.mark.slow), "converter"]
+)
 def tokenizers(request, examples, tmp_path_factory):
     if request.param == "package":
         corpus = kt.Corpus(name="few", train=examples)

@@ -523,6 +523,7 @@ def test_missing_and_damaged_files(trained, tmp_path):
 # Lossless on text of the reference corpus
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [WordPieceTokenizer, SentencePieceTokenizer])
 def test_validation_split_survives(kind, shared_data, official_validation):
     for language, lines in official_validation.items():

@@ -28,7 +28,18 @@ CONFIGS = {
     "greedy without repeated words": {"no_repeat_ngram": 1, "min_length": 10},
     "samples": {"sampling": True, "n_best": 3, "top_k": 50, "top_p": 0.9, "temperature": 1.5},
 }
-EVERY_CONFIG = pytest.mark.parametrize("options", CONFIGS.values(), ids=CONFIGS.keys())
+USUAL = ("greedy", "beam", "beam gnmt", "samples")  # what the default run of the tests tries
+
+
+def configs(names):
+    """The configurations of these names; those that are not usual are slow."""
+    return [
+        pytest.param(CONFIGS[name], id=name, marks=() if name in USUAL else pytest.mark.slow)
+        for name in names
+    ]
+
+
+EVERY_CONFIG = pytest.mark.parametrize("options", configs(CONFIGS))
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +156,7 @@ def test_greedy_equals_the_whole_model_again_for_every_token(model, source):
 
 
 @pytest.mark.parametrize(
-    "options", [value for value in CONFIGS.values() if "beam_size" in value], ids=str
+    "options", configs(name for name, value in CONFIGS.items() if "beam_size" in value)
 )
 def test_beam_search_equals_one_in_plain_python(options, model, source):
     config = DecodingConfig(**options)
@@ -162,9 +173,9 @@ def test_beam_search_equals_one_in_plain_python(options, model, source):
 @pytest.mark.parametrize(
     "name",
     [
-        "greedy",
+        pytest.param("greedy", marks=pytest.mark.slow),
         "beam",
-        "samples",
+        pytest.param("samples", marks=pytest.mark.slow),
         pytest.param("beam to the end", marks=pytest.mark.slow),
         pytest.param("without repeated bigrams", marks=pytest.mark.slow),
     ],
@@ -234,7 +245,12 @@ def test_limits_of_one_row_do_not_touch_another(name, model, source):
 
 @pytest.mark.parametrize(
     ("name", "jit_compile"),
-    [("greedy", False), ("beam", False), ("samples", False), ("beam", True)],
+    [
+        ("greedy", False),
+        ("beam", False),
+        ("samples", False),
+        pytest.param("beam", True, marks=pytest.mark.slow),
+    ],
 )
 def test_a_prefix_is_what_the_tokens_begin_with(name, jit_compile, model, source):
     options = CONFIGS[name]

@@ -126,7 +126,15 @@ def test_both_give_every_target_token_the_same_probability(changes, tmp_path):
         np.testing.assert_allclose(answer.log_probs, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["shared and tied", "learned", "rotary, wide heads", "2019"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "shared and tied",
+        "rotary, wide heads",
+        pytest.param("learned", marks=pytest.mark.slow),
+        pytest.param("2019", marks=pytest.mark.slow),
+    ],
+)
 def test_step_by_step_both_choose_the_same_tokens(name, tmp_path):
     """Few of these translations end by themselves, so that the limit of each row counts."""
     decoding = DecodingConfig(length_ratio=1.3, length_offset=2)

@@ -88,6 +88,7 @@ print(json.dumps([text.decode() for text in answer]))
 """
 
 
+@pytest.mark.slow
 def test_a_session_of_tensorflow_1_gets_them_too(exported, tiny_run, lines):
     """TensorFlow Serving loads it so."""
     done = subprocess.run(
@@ -265,6 +266,7 @@ def test_the_card_of_a_run_tells_of_its_training_and_scores(tiny_run, tmp_path):
     assert "| the test set, 1,193 sentences | BLEU | 12.35 | `nrefs:1 tok:13a` |" in card
 
 
+@pytest.mark.slow
 def test_the_warm_up_requests_are_ones_the_model_answers(exported, model):
     predict_log = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
     asked = set()

@@ -92,9 +92,9 @@ def assert_close(actual, expected, tolerance):
     ("mode", "query_length", "key_length", "block_sizes"),
     [
         ("eager", 7, 7, (3, 2)),
-        ("graph", 5, 9, (2, 4)),
         ("xla", 9, 5, (4, 4)),
-        ("graph", 6, 8, (99, 99)),
+        pytest.param("graph", 5, 9, (2, 4), marks=pytest.mark.slow),
+        pytest.param("graph", 6, 8, (99, 99), marks=pytest.mark.slow),
     ],
 )
 def test_equals_equation_one_with_all_gradients(
@@ -109,7 +109,11 @@ def test_equals_equation_one_with_all_gradients(
 
 @pytest.mark.parametrize(
     ("dtype", "tolerance", "mode"),
-    [("float64", 1e-12, "graph"), ("bfloat16", 2e-2, "xla"), ("float16", 3e-3, "graph")],
+    [
+        ("float64", 1e-12, "graph"),
+        pytest.param("bfloat16", 2e-2, "xla", marks=pytest.mark.slow),
+        pytest.param("float16", 3e-3, "graph", marks=pytest.mark.slow),
+    ],
 )
 def test_other_dtypes(dtype, tolerance, mode, options, rng):
     inputs = tensors(rng, 7, 9, dtype)
@@ -129,7 +133,7 @@ def test_the_dtype_stays(dtype, rng):
     assert {x.dtype for x in (output, *gradients)} == {tf.as_dtype(dtype)}
 
 
-@pytest.mark.parametrize("mode", ["graph", "xla"])
+@pytest.mark.parametrize("mode", [pytest.param("graph", marks=pytest.mark.slow), "xla"])
 @pytest.mark.parametrize(("query_length", "key_length"), [(1, 1), (1, 5), (5, 1), (4, 0), (0, 4)])
 def test_single_and_absent_positions(query_length, key_length, mode, rng):
     inputs = tensors(rng, query_length, key_length)

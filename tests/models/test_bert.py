@@ -159,11 +159,11 @@ def test_segments_and_order_matter_and_segments_are_0_unless_given():
     ("name", "options", "parameters"),
     [
         ("bert-base", {}, 109_482_240),
-        ("bert-base", {"pooler": False}, 108_891_648),
-        ("bert-large", {}, 335_141_888),
-        ("bert-tiny", {}, 4_385_920),
+        pytest.param("bert-base", {"pooler": False}, 108_891_648, marks=pytest.mark.slow),
+        pytest.param("bert-large", {}, 335_141_888, marks=pytest.mark.slow),
+        pytest.param("bert-tiny", {}, 4_385_920, marks=pytest.mark.slow),
         ("albert-base", {}, 11_683_584),
-        ("albert-xxlarge", {}, 222_595_584),
+        pytest.param("albert-xxlarge", {}, 222_595_584, marks=pytest.mark.slow),
     ],
 )
 def test_published_sizes(monkeypatch, name, options, parameters):

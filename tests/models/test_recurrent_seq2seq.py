@@ -558,7 +558,10 @@ def test_a_compiled_model_loads_compiled(tmp_path):
     ("name", "options", "jit_compile"),
     [
         ("bahdanau", {}, False),
-        ("luong dot", {"dtype": "mixed_bfloat16", "scheduled_sampling": 0.2}, False),
+        pytest.param(
+            *("luong dot", {"dtype": "mixed_bfloat16", "scheduled_sampling": 0.2}, False),
+            marks=pytest.mark.slow,
+        ),
         pytest.param("cho", {}, False, marks=pytest.mark.slow),
         pytest.param("input feeding", {"dtype": "mixed_bfloat16"}, False, marks=pytest.mark.slow),
         pytest.param("bahdanau", {}, True, marks=pytest.mark.slow),

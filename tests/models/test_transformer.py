@@ -198,7 +198,7 @@ def test_a_compiled_step_equals_the_call():
 @pytest.fixture(
     params=[
         {"attention_implementation": "reference", "right_padded": True},
-        {"attention_implementation": "blockwise"},
+        pytest.param({"attention_implementation": "blockwise"}, marks=pytest.mark.slow),
         {"attention_implementation": "blockwise", "right_padded": True},
     ],
     ids=["reference-lengths", "blockwise-masks", "blockwise-lengths"],
@@ -246,6 +246,7 @@ def test_every_implementation_obeys_the_laws_and_decodes_as_it_was_trained(twins
     np.testing.assert_allclose(logits[:, 0], expected[:, 0], rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_every_implementation_trains_with_dropout(twins):
     _, model = twins
     model.compile(optimizer=keras.optimizers.Adam(0.01), loss=kt.masked_loss)
@@ -501,7 +502,10 @@ def trained(model, epochs=4, **kwargs):
     return history.history
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(
+    "policy",
+    ["float32", "mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)],
+)
 def test_fit_lowers_the_loss_under_every_dtype_policy(policy):
     model = make(num_layers=1, d_model=16, dtype=policy)
     model.compile(
@@ -515,6 +519,7 @@ def test_fit_lowers_the_loss_under_every_dtype_policy(policy):
     assert all(weight.dtype == "float32" for weight in model.trainable_weights)
 
 
+@pytest.mark.slow
 def test_fit_with_xla_objects_and_a_schedule_then_save_and_load(tmp_path):
     model = make(num_layers=1, d_model=16)
     model.compile(

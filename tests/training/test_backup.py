@@ -57,6 +57,7 @@ def _script(pairs, folder, dies_after=None, d_model=16):
     return model, history.epoch
 
 
+@pytest.mark.slow
 def test_a_script_that_died_goes_on_and_ends_with_the_same_weights(pairs, tmp_path):
     whole, _ = _script(pairs, tmp_path / "whole")
     steps = len(Batches(pairs, 512))

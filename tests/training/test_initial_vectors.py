@@ -70,10 +70,14 @@ def row_of(run, side, word):
     return token_embedding(run.translator.transformer, side).embeddings[number].numpy()
 
 
-SLOW = {name: pytest.param(name, marks=pytest.mark.slow) for name in ("none", "all")}
-
-
-@pytest.mark.parametrize("freeze", [SLOW["none"], "found", SLOW["all"]])
+@pytest.mark.parametrize(
+    "freeze",
+    [
+        "found",
+        pytest.param("none", marks=pytest.mark.slow),
+        pytest.param("all", marks=pytest.mark.slow),
+    ],
+)
 def test_training_changes_what_is_not_frozen(freeze, files, tiny_corpus, tokenizers, tmp_path):
     paths, vectors = files
     run = train(tiny_corpus, tmp_path / "run", recipe(paths, freeze), tokenizers=tokenizers)
@@ -91,7 +95,8 @@ def test_training_changes_what_is_not_frozen(freeze, files, tiny_corpus, tokeniz
     assert loaded.translate(line)[0].text == run.translator.translate(line)[0].text
 
 
-@pytest.mark.parametrize("freeze", ["found", SLOW["all"]])
+@pytest.mark.slow
+@pytest.mark.parametrize("freeze", ["found", "all"])
 def test_an_interrupted_run_ends_alike_without_the_files(
     freeze, files, tiny_corpus, tokenizers, tmp_path
 ):

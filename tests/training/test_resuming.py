@@ -105,6 +105,7 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(
     assert _same_weights(whole, tmp_path)
 
 
+@pytest.mark.slow
 def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(
     tiny_corpus, config, whole, tmp_path, capsys
 ):

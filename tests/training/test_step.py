@@ -262,7 +262,9 @@ def test_too_large_a_loss_scale_moves_nothing_and_halves(monkeypatch):
     assert losses[-1] < 0.8 * losses[0]
 
 
-@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "dtype", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
+)
 def test_half_precision_trains_nearly_alike(dtype):
     expected, _ = train(shared_step(**RECIPE))
     step = make_step(dtype=dtype, **RECIPE)

@@ -108,9 +108,8 @@ def test_a_loss_that_is_no_number_stops_with_advice(tiny_corpus, tiny_config, tm
     assert not (tmp_path / "run" / "model.weights.h5").exists()
 
 
-@pytest.mark.parametrize(
-    "dtype", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
 def test_half_precision_trains(dtype, tiny_corpus, tiny_config, tmp_path):
     config = tiny_config.replace({"training": {"dtype": dtype, "max_steps": 4}})
     run = train(tiny_corpus, tmp_path / "run", config)
