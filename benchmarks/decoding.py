@@ -43,7 +43,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from training import cores, machine, positive, say, versions
+from common import cores, machine, positive, say, versions
 
 # Frameworks are imported by the processes that measure them.
 

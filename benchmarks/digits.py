@@ -18,12 +18,9 @@ Seconds are those on the clock; CPU seconds add up all cores and hold on a busy 
 """
 
 import argparse
-import json
 import math
-import os
 import statistics
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +28,7 @@ from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
-from training import cores, machine, positive, say, versions
+from common import cores, machine, positive, say, use_threads, write_result
 
 MODEL = {
     "image_size": 8,
@@ -253,24 +250,15 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     arguments = parse_arguments()
     host = machine()
-    os.environ |= {
-        "KERAS_BACKEND": "tensorflow",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "TF_NUM_INTRAOP_THREADS": str(arguments.threads),
-        "TF_NUM_INTEROP_THREADS": str(arguments.threads),
-    }
+    use_threads(arguments.threads)
     images = load_images(arguments.tune)
     rows = peer_rows(images)
     for seed in arguments.seeds:
         say(f"ViT, seed {seed}")
         rows.append(vit_row(images, seed, arguments.epochs))
     print(table(rows))
-    settings = {name: value for name, value in vars(arguments).items() if name != "json"}
-    settings |= {"model": MODEL, "images": len(images.train), "held_out": len(images.held_out)}
-    content = {"machine": host, "versions": versions(), "settings": settings, "rows": rows}
-    path = arguments.json or Path(tempfile.mkdtemp()) / "digits.json"
-    path.write_text(json.dumps(content, indent=2) + "\n")
-    say(f"written to {path}")
+    settings = {"model": MODEL, "images": len(images.train), "held_out": len(images.held_out)}
+    write_result(arguments, host, settings, rows=rows)
     return 0
 
 

@@ -25,18 +25,15 @@ measured, and medians count.
 """
 
 import argparse
-import json
-import os
 import statistics
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-from training import cores, machine, positive, say, versions
+from common import cores, machine, positive, say, use_threads, write_result
 
 KERNEL = 3
 LAYERS = ("attention", "recurrence", "convolution")
@@ -174,19 +171,10 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     arguments = parse_arguments()
     host = machine()
-    os.environ |= {
-        "KERAS_BACKEND": "tensorflow",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "TF_NUM_INTRAOP_THREADS": str(arguments.threads),
-        "TF_NUM_INTEROP_THREADS": str(arguments.threads),
-    }
+    use_threads(arguments.threads)
     rows = measure(arguments)
     print(table(rows))
-    settings = {name: value for name, value in vars(arguments).items() if name != "json"}
-    content = {"machine": host, "versions": versions(), "settings": settings, "rows": rows}
-    path = arguments.json or Path(tempfile.mkdtemp()) / "layer_costs.json"
-    path.write_text(json.dumps(content, indent=2) + "\n")
-    say(f"written to {path}")
+    write_result(arguments, host, {}, rows=rows)
     return 0
 
 

@@ -38,7 +38,7 @@ from time import monotonic, perf_counter
 from typing import Any
 
 import numpy as np
-from training import cores, machine, positive, say, versions
+from common import cores, machine, positive, say, versions
 
 # TensorFlow is imported by the processes that train.
 

@@ -23,11 +23,8 @@ model, and lines too long for GPT are left out for all. Unigrams are smoothed by
 """
 
 import argparse
-import json
 import math
-import os
 import sys
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -36,7 +33,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from training import cores, machine, positive, say, versions
+from common import cores, machine, positive, say, use_threads, write_result
 
 import keras_transformer as kt
 
@@ -128,12 +125,7 @@ class Clock:
 
 def start_tensorflow(threads: int) -> str:
     """Settings for this process; the dtype that is the fastest here."""
-    os.environ |= {
-        "KERAS_BACKEND": "tensorflow",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "TF_NUM_INTRAOP_THREADS": str(threads),
-        "TF_NUM_INTEROP_THREADS": str(threads),
-    }
+    use_threads(threads)
     import keras
 
     from keras_transformer.training.precision import fastest_dtype
@@ -398,13 +390,8 @@ def main() -> int:
     if unequal:
         say("the models did not score the same tokens")
     lines = {name: len(part) for name, part in text.lines.items()}
-    settings = {name: value for name, value in vars(arguments).items() if name != "json"}
-    settings |= {"dtype": dtype, "sizes": SIZES, "lines": lines, "left_out": text.left_out}
-    content = {"machine": host, "versions": versions(), "settings": settings}
-    content |= {"rows": rows}
-    path = arguments.json or Path(tempfile.mkdtemp()) / "perplexity.json"
-    path.write_text(json.dumps(content, indent=2) + "\n")
-    say(f"written to {path}")
+    settings = {"dtype": dtype, "sizes": SIZES, "lines": lines, "left_out": text.left_out}
+    write_result(arguments, host, settings, rows=rows)
     return 1 if unequal else 0
 
 

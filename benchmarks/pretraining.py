@@ -29,17 +29,16 @@ Fine-tuning is the same with and without pre-training, and trains every weight o
 
 import argparse
 import itertools
-import json
 import random
 import statistics
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
+from common import cores, machine, positive, say, write_result
 from perplexity import (
     WARM_UP,
     Clock,
@@ -48,7 +47,6 @@ from perplexity import (
     start_tensorflow,
     unigram_losses,
 )
-from training import cores, machine, positive, say, versions
 
 import keras_transformer as kt
 
@@ -436,14 +434,9 @@ def main() -> int:
     rows = downstream(encoders, parts, arguments, tokenizer.vocab_size)
     most = float(np.bincount(parts["test"].labels).max() / len(parts["test"].labels))
     print(f"\n{accuracy_table(rows)}\nthe most frequent part alone: {most:.1%}")
-    settings = {name: value for name, value in vars(arguments).items() if name != "json"}
-    settings |= {"dtype": dtype, "sizes": {name: SIZES[name] for name in arguments.systems}}
+    settings = {"dtype": dtype, "sizes": {name: SIZES[name] for name in arguments.systems}}
     settings |= {f"{name}_verses": len(part.verses) for name, part in parts.items()}
-    content = {"machine": host, "versions": versions(), "settings": settings}
-    content |= {"pre_training": learned, "task": rows, "most_frequent": most}
-    path = arguments.json or Path(tempfile.mkdtemp()) / "pretraining.json"
-    path.write_text(json.dumps(content, indent=2) + "\n")
-    say(f"written to {path}")
+    write_result(arguments, host, settings, pre_training=learned, task=rows, most_frequent=most)
     return 0
 
 

@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from training import cores, machine, positive, say, versions
+from common import cores, machine, positive, say, versions
 
 from keras_transformer.compile_cache import use_compile_cache
 

@@ -25,7 +25,6 @@ import importlib.util
 import json
 import math
 import os
-import platform
 import resource
 import shutil
 import statistics
@@ -40,6 +39,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import cores, machine, positive, say, write_result
 
 # Frameworks are imported by the process that measures them and by no other: memory that this
 # process holds when it starts another would count as the peak of the other, too.
@@ -727,47 +727,6 @@ def table(rows: list[dict[str, Any]], reference: str) -> str:
     return "\n".join([*lines, f"ratio: to the faster dtype of {reference}"])
 
 
-def machine() -> dict[str, Any]:
-    """What the numbers were measured on."""
-    name = platform.processor()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-        name = names[0] if names else name
-    return {
-        "cpu": name,
-        "cores": cores(),
-        "system": platform.platform(terse=True),
-        "load_average": os.getloadavg()[0],  # before the run: others' work
-    }
-
-
-def cores() -> int:
-    """Number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in ("keras_transformer", "tensorflow", "keras", "keras-hub", "torch", "numpy"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
-
-
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[1])
     parser.add_argument("--corpus", default="sample", help="as for keras_transformer.load_corpus")
@@ -802,13 +761,7 @@ def main() -> int:
     complaints = unequal_parameters(rows)
     for complaint in complaints:
         say(complaint)
-    settings = {
-        name: value for name, value in vars(arguments).items() if name not in ("job", "json")
-    }
-    content = {"machine": host, "versions": versions(), "settings": settings | sizes}
-    path = arguments.json or Path(tempfile.mkdtemp()) / "training.json"
-    path.write_text(json.dumps({**content, "rows": rows}, indent=2) + "\n")
-    say(f"written to {path}")
+    write_result(arguments, host, sizes, rows=rows)
     failed = any(row["outcome"].startswith("failed") for row in rows)
     return 1 if failed or complaints else 0
 
