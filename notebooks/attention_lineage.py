@@ -353,8 +353,8 @@ kt.plot_scores_by_length(scores)
 #   of the package's recipe both kinds of attention come close to the Transformer on this easy
 #   corpus; models with one context vector do not.
 # - The widths are equal here, the numbers of weights are not. A fair table gives every system the
-#   same number, the same minutes and one vocabulary, and takes a real corpus. This makes it, ten
-#   minutes for each of eight systems:
+#   same number, the same minutes and one vocabulary, and takes a real corpus. `docs/models.md`
+#   shows what came of it, and this makes it, ten minutes for each of eight systems:
 #
 #       python benchmarks/lineage.py --dataset ted_hrlr_translate/pt_to_en --minutes 10 \
 #           --output lineage
