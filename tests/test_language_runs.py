@@ -129,6 +129,7 @@ def test_a_model_that_translates_refuses_one_language_and_writes_nothing(files, 
     assert not (tmp_path / "run" / "config.json").exists()
 
 
+@pytest.mark.slow
 def test_a_language_model_learns_the_targets_of_pairs(tiny_corpus, files, tmp_path):
     from keras_transformer.config import load_changes, preset
 

@@ -200,6 +200,7 @@ def test_the_weights_of_attention_have_one_head_and_sum_to_one(attentive):
     np.testing.assert_allclose(found.attention.sum(-1), 1, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_export_answers_as_the_live_model(attentive, exported):
     loaded = Translator.load(exported)
     for options in ({}, {"beam_size": 3}):

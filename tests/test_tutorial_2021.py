@@ -384,6 +384,7 @@ def test_the_attention_can_be_drawn(translator, tokenizers, pairs):
     assert sum(ax.get_xlabel().startswith("Head") for ax in figure.axes) == num_heads
 
 
+@pytest.mark.slow
 def test_the_export_reloads_and_gives_the_same(translator, pairs, tmp_path):
     export = ExportTranslator(translator)
     sentences = tf.constant([pt for pt, _ in pairs])

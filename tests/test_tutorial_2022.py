@@ -489,6 +489,7 @@ def test_the_reloaded_export_gives_the_same(export_dir, translator, pairs, expec
     assert decoded(reloaded(unseen)) == decoded(ExportTranslator(translator)(unseen))
 
 
+@pytest.mark.slow
 def test_the_export_needs_nothing_but_tensorflow_and_its_text_operations(
     export_dir, pairs, expected, tmp_path
 ):

@@ -541,6 +541,7 @@ def test_fit_lowers_the_loss(name, options, jit_compile):
     assert history["loss"][-1] < 0.9 * history["loss"][0]
 
 
+@pytest.mark.slow
 def test_a_compiled_model_loads_compiled(tmp_path):
     model = make()
     model.compile(optimizer="adam", loss=kt.MaskedLoss(label_smoothing=0.1))

@@ -504,7 +504,11 @@ def trained(model, epochs=4, **kwargs):
 
 @pytest.mark.parametrize(
     "policy",
-    ["float32", "mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)],
+    [
+        pytest.param("float32", marks=pytest.mark.slow),
+        "mixed_bfloat16",
+        pytest.param("mixed_float16", marks=pytest.mark.slow),
+    ],
 )
 def test_fit_lowers_the_loss_under_every_dtype_policy(policy):
     model = make(num_layers=1, d_model=16, dtype=policy)

@@ -78,6 +78,7 @@ def test_a_finished_training_is_not_trained_again(pairs, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_a_backup_of_another_model_is_refused(pairs, tmp_path):
     _script(pairs, tmp_path)
     with pytest.raises(InputError, match="backup of another model"):

@@ -70,14 +70,8 @@ def row_of(run, side, word):
     return token_embedding(run.translator.transformer, side).embeddings[number].numpy()
 
 
-@pytest.mark.parametrize(
-    "freeze",
-    [
-        "found",
-        pytest.param("none", marks=pytest.mark.slow),
-        pytest.param("all", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("freeze", ["found", "none", "all"])
 def test_training_changes_what_is_not_frozen(freeze, files, tiny_corpus, tokenizers, tmp_path):
     paths, vectors = files
     run = train(tiny_corpus, tmp_path / "run", recipe(paths, freeze), tokenizers=tokenizers)

@@ -72,6 +72,7 @@ def test_a_run_that_dies_and_is_resumed_ends_with_the_same_weights(
     assert _log(whole) == _log(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(
     tiny_corpus, config, whole, tmp_path, capsys
 ):

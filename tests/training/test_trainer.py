@@ -130,6 +130,7 @@ def test_the_options_of_a_recipe_reach_the_model(tiny_config, tiny_run):
     )
 
 
+@pytest.mark.slow
 def test_a_run_begins_from_anothers_weights(tiny_corpus, tiny_config, tiny_run, tmp_path):
     config = tiny_config.replace(
         {"training": {"max_steps": 1, "learning_rate": 1e-9, "bleu_sentences": 40}}
