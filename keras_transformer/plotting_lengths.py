@@ -124,6 +124,8 @@ def plot_scores_by_length(scores: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
     labels = [f"{words}\n({sentences:,})" for words, sentences in names]
     axes.set_xticks(range(len(labels)), labels)
     axes.set(xlabel="Words of the source (sentences)", ylabel="BLEU")
+    axes.update_datalim([(0, 0)])  # with room above for the highest marker
+    axes.autoscale_view()
     axes.set_ylim(bottom=0)
     return _with_legend(figure, axes)
 

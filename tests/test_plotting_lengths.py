@@ -93,6 +93,14 @@ def test_a_line_of_scores_for_each_system():
     assert pyplot.get_fignums() == open_before
 
 
+@pytest.mark.parametrize("highest", [0.0, 0.5, 100.0])
+def test_the_highest_marker_has_room(highest):
+    (axes,) = plot_scores_by_length({"GRU": scores(0.97 * highest, None, highest)}).axes
+    low, high = axes.get_ylim()
+    assert low == 0
+    assert high > 1.03 * highest
+
+
 def test_losses_are_drawn_over_minutes():
     figure = plot_losses_by_time({"GRU": ([60, 120, 180], [5, 4, 3.5]), "LSTM": ([90], [6])})
     first, second = figure.axes[0].get_lines()
