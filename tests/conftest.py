@@ -10,31 +10,6 @@ import pytest
 # The command line keeps compiled programs in the user's home unless this is set.
 os.environ.setdefault("TF_XLA_FLAGS", "")
 
-# Processes that share the cores are in each other's way with more threads than one.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-
-LONG = {
-    "test_cli",
-    "test_distribution",
-    "test_recurrent_runs",
-    "test_recurrent_seq2seq",
-    "test_resuming",
-    "test_saved_model",
-    "test_search",
-    "test_step",
-    "test_trainer",
-    "test_transformer",
-    "test_translator",
-    "test_tutorial_2021",
-    "test_tutorial_2022",
-}
-
-
-def pytest_collection_modifyitems(items):
-    """The files that take longest begin first, so that no process is alone with one at the end."""
-    items.sort(key=lambda item: item.path.stem not in LONG)
-
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
