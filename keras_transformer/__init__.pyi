@@ -103,6 +103,7 @@ from .config import (
 from .model_config import BertConfig, GPTConfig, ModelConfig, RecurrentConfig
 from .training.backup import BackupAndRestore
 from .training.schedules import CustomSchedule
+from .training.optimizers import Adam
 from .training.losses import MaskedLoss, masked_loss
 from .training.metrics import MaskedAccuracy, MaskedCrossentropy, masked_accuracy
 from .training.trainer import train
@@ -133,6 +134,7 @@ from . import edition_2019
 
 __all__ = [
     "GPT",
+    "Adam",
     "AdditiveAttention",
     "BackupAndRestore",
     "BaseAttention",

@@ -312,7 +312,7 @@ def perplexity(model, batches) -> Perplexity:
         InputError: when there is no token to count.
     """
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def sums(inputs, labels):
         losses, weights = token_losses(labels, model(inputs, training=False))
         return tf.reduce_sum(losses), tf.reduce_sum(weights)

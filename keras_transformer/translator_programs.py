@@ -36,12 +36,15 @@ class Programs:
 
         numbers = [tf.TensorSpec([], dtype) for dtype in (tf.float32, tf.int32, tf.int32)]
         self.sources = tf.function(
-            sources, input_signature=[tf.TensorSpec([None], tf.string), *numbers]
+            sources,
+            input_signature=[tf.TensorSpec([None], tf.string), *numbers],
+            autograph=False,
         )
         self._texts = {
             style: tf.function(
                 functools.partial(self._detokenize, style),
                 input_signature=[tf.TensorSpec([None, None], tf.int64)],
+                autograph=False,
             )
             for style in ("corpus", "human")
         }

@@ -80,7 +80,9 @@ class MaskedBatches(Batches):
         super().__init__(pairs, batch_tokens, seed=seed, **options)
         self.seed = seed
         self._mask = tf.function(
-            functools.partial(mask_tokens, vocab_size=vocab_size), reduce_retracing=True
+            functools.partial(mask_tokens, vocab_size=vocab_size),
+            reduce_retracing=True,
+            autograph=False,
         )
 
     def epoch(self, number, start=0) -> Iterator:

@@ -18,6 +18,7 @@ between rounds, finished rows leave and the cache grows. So a batch pays for the
 and the tokens written so far, and arbitrary input compiles few shapes.
 """
 
+import functools
 import threading
 from typing import NamedTuple
 
@@ -46,6 +47,11 @@ _TOKENS = ("tokens", "token_scores", "ended")
 """Parts of the state with a place for each token."""
 
 _NUMBER, _NUMBERS, _IDS = (tf.TensorSpec([None] * rank, tf.int32) for rank in range(3))
+
+
+_graph_function = functools.partial(tf.function, autograph=False)
+"""Loops and conditions are spelled out here; AutoGraph would rewrite every layer of the model for
+nothing, which takes longer than tracing them."""
 
 
 class SearchResult(NamedTuple):
@@ -106,10 +112,10 @@ class Search:
         self.strategy = strategy(config, end_id, self.beams, self.n_best, penalty)
         self.forbidden = (PAD, *forbidden)
         self.jit_compile = jit_compile
-        self._begin = tf.function(self._run_first_round, jit_compile=jit_compile)
-        self._round = tf.function(self._run_round, jit_compile=jit_compile)
+        self._begin = _graph_function(self._run_first_round, jit_compile=jit_compile)
+        self._round = _graph_function(self._run_round, jit_compile=jit_compile)
         self._traced = {}  # whether there is a prefix -> the search as a graph
-        self._compiling = tf.function(self._no_steps, input_signature=[_IDS, _NUMBER, _NUMBER])
+        self._compiling = _graph_function(self._no_steps, input_signature=[_IDS, _NUMBER, _NUMBER])
         self._tracing = threading.Lock()
 
     def __call__(self, source, limits, *, seed=0, streams=None, prefix=None) -> SearchResult:
@@ -176,7 +182,7 @@ class Search:
         with self._tracing:  # threads that translate batches side by side come here at once
             if with_prefix not in self._traced:
                 signature = [_IDS, _NUMBERS, _NUMBER, _NUMBERS] + [_IDS] * with_prefix
-                function = tf.function(self._search, input_signature=signature)
+                function = _graph_function(self._search, input_signature=signature)
                 self._traced[with_prefix] = function.get_concrete_function()
             return self._traced[with_prefix]
 

@@ -71,7 +71,10 @@ def export(
     module = _ServingModule(translator, weights)
 
     def write(unfinished):
-        tf.saved_model.save(module, str(unfinished), signatures=module.signatures(compiled))
+        # Nobody takes gradients of a translation, and tracing them takes seconds.
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        signatures = module.signatures(compiled)
+        tf.saved_model.save(module, str(unfinished), signatures=signatures, options=options)
         extra = unfinished / "assets.extra"
         make_folder(extra)
         tokenizers = translator.tokenizers

@@ -3,6 +3,7 @@
 import random
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_transformer.layers.dropout import dropout_seed
@@ -39,6 +40,18 @@ class TrainedModel(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
+    def fit(self, x=None, y=None, *args, **kwargs):
+        """As Keras' own, tracing the training step once.
+
+        Keras leaves weights, metrics and the optimizer's state to be made while the first step is
+        traced, and TensorFlow traces anew whatever has made variables. Here they are there before.
+        """
+        batch = _symbolic_batch(x, y)
+        if batch is not None and not self.run_eagerly:
+            with self.distribute_strategy.scope():
+                self._symbolic_build(data_batch=batch)
+        return super().fit(x, y, *args, **kwargs)
+
     def train_step(self, data):
         """As Keras' own, with dropout that follows from the step; see `dropout_seed`."""
         with dropout_seed(self.dropout_seed, self.optimizer.iterations):
@@ -61,6 +74,21 @@ class TrainedModel(keras.Model):
         tokens = tf.reduce_sum(tf.cast(padding_keep_mask(y), loss.dtype))
         of_all = context.all_reduce(tf.distribute.ReduceOp.SUM, tokens)
         return loss * tf.math.divide_no_nan(tokens, of_all)
+
+
+def _symbolic_batch(x, y):
+    """What batches of a data set, or of arrays, look like to Keras; ``None`` for other data."""
+    arrays = (x,) if y is None else (x, y)
+    batch = x.element_spec if isinstance(x, tf.data.Dataset) else arrays
+
+    def symbolic(leaf):
+        dtype = keras.backend.standardize_dtype(leaf.dtype)
+        return keras.KerasTensor((None, *leaf.shape[1:]), dtype)
+
+    tensors = (np.ndarray, tf.Tensor, tf.TensorSpec)
+    if not all(isinstance(leaf, tensors) for leaf in tf.nest.flatten(batch)):
+        return None
+    return tf.nest.map_structure(symbolic, batch)
 
 
 class TokenModel(TrainedModel):

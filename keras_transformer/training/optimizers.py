@@ -9,7 +9,17 @@ class Adam(keras.optimizers.Adam):
     """Keras' Adam, computed by TensorFlow's own kernel.
 
     The same formula and the same state; Keras composes it of a dozen operations, each of which
-    passes over all weights. Arguments are those of ``keras.optimizers.Adam``, without `amsgrad`.
+    passes over all weights. Arguments are those of ``keras.optimizers.Adam``, without `amsgrad`;
+    with `weight_decay` it is ``keras.optimizers.AdamW``.
+
+    Raises:
+        ValueError: for `amsgrad`.
+
+    Example:
+        >>> optimizer = Adam(CustomSchedule(d_model=128), beta_2=0.98, epsilon=1e-9)
+        >>> model.compile(optimizer, loss=masked_loss)
+
+    Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (arXiv 1412.6980).
     """
 
     def __init__(self, learning_rate=0.001, **kwargs):

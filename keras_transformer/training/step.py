@@ -298,6 +298,7 @@ class ValidationStep:
                 self._sums = tf.function(
                     lambda batch: _validation_sums(self._model, batch),
                     input_signature=[tf.nest.map_structure(lambda ids: _IDS, batch)],
+                    autograph=False,
                 )
             totals += self._sums(batch).numpy()
         loss, correct, tokens = totals

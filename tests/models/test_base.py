@@ -1,0 +1,70 @@
+"""What models of tokens share."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_transformer as kt
+
+IDS = np.array([[2, 5, 6, 3], [2, 7, 3, 0]], np.int32)
+INPUTS, LABELS = (IDS, IDS[:, :-1]), IDS[:, 1:]
+DATA = {
+    "arrays": (INPUTS, LABELS),
+    "tensors": (tuple(map(tf.constant, INPUTS)), tf.constant(LABELS)),
+    "data set": (tf.data.Dataset.from_tensors((INPUTS, LABELS)),),
+}
+
+
+class Traced(kt.Transformer):
+    """Counts how often its training step is traced, or run eagerly."""
+
+    traces = 0
+
+    def train_step(self, data):
+        self.traces += 1
+        return super().train_step(data)
+
+
+def fitted(data, optimizer, built=False, **options):
+    """A model after `fit`, and the history."""
+    keras.utils.set_random_seed(1)
+    model = Traced(
+        num_layers=1, d_model=8, num_heads=2, dff=16, input_vocab_size=9, target_vocab_size=9
+    )
+    if built:
+        model(INPUTS)
+    model.compile(optimizer, kt.masked_loss, metrics=[kt.masked_accuracy], **options)
+    return model, model.fit(*data, epochs=3, shuffle=False, verbose=0).history
+
+
+@pytest.mark.parametrize("built", [False, True])
+@pytest.mark.parametrize("data", DATA.values(), ids=DATA)
+def test_fit_traces_its_step_once(data, built):
+    model, history = fitted(data, kt.Adam(0.01), built)
+    assert model.traces == 1
+    assert history["loss"][-1] < history["loss"][0]
+    model.fit(*data, epochs=2, verbose=0)
+    assert model.traces == 1
+
+
+def test_what_is_made_before_the_step_changes_nothing():
+    expected, history = fitted(DATA["arrays"], keras.optimizers.Adam(0.01), run_eagerly=True)
+    assert expected.traces == 3  # a step is run in Python, and Keras alone has made everything
+    found, same = fitted(DATA["arrays"], keras.optimizers.Adam(0.01))
+    assert same.keys() == history.keys()
+    np.testing.assert_allclose(same["loss"], history["loss"], rtol=1e-4)
+    for one, other in zip(found.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_data_that_does_not_say_what_its_batches_are_is_left_to_keras():
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, _):
+            return INPUTS, LABELS
+
+    _, history = fitted((Batches(),), kt.Adam(0.01))
+    assert history["loss"][-1] < history["loss"][0]
