@@ -168,7 +168,7 @@ def train(name, model, learning_rate=0.003):
     )
     # The rate rises for the first sixth of the steps.
     rate = keras.optimizers.schedules.PolynomialDecay(0.0, STEPS // 6, learning_rate)
-    model.compile(keras.optimizers.Adam(rate, global_clipnorm=1.0), loss=kt.masked_loss)
+    model.compile(kt.Adam(rate, global_clipnorm=1.0), loss=kt.masked_loss)
     options = {"epochs": 6, "steps_per_epoch": STEPS // 6, "shuffle": False, "verbose": 0}
     history = model.fit(batches, validation_data=val_batches, callbacks=[clock], **options)
     losses = history.history["val_loss"]

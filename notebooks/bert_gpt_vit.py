@@ -202,7 +202,7 @@ def adam(peak, steps=STEPS):
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, steps - steps // 10, warmup_target=peak, warmup_steps=steps // 10
     )
-    return keras.optimizers.AdamW(rate, weight_decay=0.01, global_clipnorm=1.0)
+    return kt.Adam(rate, weight_decay=0.01, global_clipnorm=1.0)
 
 
 # %%
@@ -337,7 +337,7 @@ pretrained.set_weights(pretraining.bert.get_weights())  # a copy, to be trained 
 for name, bert in (("pre-trained", pretrained), ("from scratch", fresh)):
     classifier = kt.SequenceClassifier(bert, num_classes=2)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    classifier.compile(keras.optimizers.Adam(3e-4), loss=loss, metrics=["accuracy"])
+    classifier.compile(kt.Adam(3e-4), loss=loss, metrics=["accuracy"])
     fitted = classifier.fit(*few, batch_size=12, epochs=10, validation_data=held_out, verbose=0)
     curves[name] = fitted.history["val_accuracy"]
 
