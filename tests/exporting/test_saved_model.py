@@ -307,7 +307,7 @@ def test_versions_count_up_and_the_highest_is_loaded(
 def pretended_saving(monkeypatch):
     """Saving writes a file that says so, at once."""
     monkeypatch.setattr(_ServingModule, "signatures", lambda self, compiled: {})
-    monkeypatch.setattr(tf.saved_model, "save", lambda module, path, signatures: _pretend(path))
+    monkeypatch.setattr(tf.saved_model, "save", lambda module, path, **options: _pretend(path))
 
 
 def _pretend(path):
