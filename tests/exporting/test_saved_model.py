@@ -332,7 +332,7 @@ def test_a_failed_export_leaves_what_was_there(tiny_run, tmp_path, monkeypatch, 
     version.mkdir(parents=True)
     (version / "saved_model.pb").write_text("precious")
 
-    def fail(module, path, signatures):
+    def fail(module, path, **options):
         _pretend(path)
         raise OSError(28, "No space left on device")
 
