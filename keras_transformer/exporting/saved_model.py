@@ -71,10 +71,7 @@ def export(
     module = _ServingModule(translator, weights)
 
     def write(unfinished):
-        # Nobody takes gradients of a translation, and tracing them takes seconds.
-        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        signatures = module.signatures(compiled)
-        tf.saved_model.save(module, str(unfinished), signatures=signatures, options=options)
+        tf.saved_model.save(module, str(unfinished), signatures=module.signatures(compiled))
         extra = unfinished / "assets.extra"
         make_folder(extra)
         tokenizers = translator.tokenizers

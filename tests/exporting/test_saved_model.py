@@ -307,7 +307,7 @@ def test_versions_count_up_and_the_highest_is_loaded(
 def pretended_saving(monkeypatch):
     """Saving writes a file that says so, at once."""
     monkeypatch.setattr(_ServingModule, "signatures", lambda self, compiled: {})
-    monkeypatch.setattr(tf.saved_model, "save", lambda module, path, **options: _pretend(path))
+    monkeypatch.setattr(tf.saved_model, "save", lambda module, path, signatures: _pretend(path))
 
 
 def _pretend(path):
@@ -332,7 +332,7 @@ def test_a_failed_export_leaves_what_was_there(tiny_run, tmp_path, monkeypatch, 
     version.mkdir(parents=True)
     (version / "saved_model.pb").write_text("precious")
 
-    def fail(module, path, **options):
+    def fail(module, path, signatures):
         _pretend(path)
         raise OSError(28, "No space left on device")
 
