@@ -380,10 +380,10 @@ kt.plot_label_smoothing((0.0, 0.1, 0.2), vocab_size)
 #
 # This is plain Keras: Adam with the schedule, the smoothed loss, and the share of the tokens that
 # are predicted rightly, $\frac{1}{n}\sum_i [\arg\max_k p_i(k) = t_i]$, as a metric. (`kt.Adam` is
-# Keras' own formula in one operation for each weight, which saves time.) The paper takes the mean of
-# its last checkpoints (section 6.1), and it costs nothing to do better than the last step here, too:
-# `use_ema` keeps a moving average of the weights, over about a hundred steps, and `fit` puts it in
-# their place at the end. Most of the minutes of this notebook are spent here.
+# Keras' own formula in one operation for each weight, which saves time.) The paper takes the mean
+# of its last checkpoints (section 6.1), which is better than the very last weights. Here `use_ema`
+# keeps a moving average, over about a hundred steps, and `fit` puts it in the place of the weights
+# at the end. Most of the minutes of this notebook are spent here.
 
 # %%
 transformer.compile(
@@ -405,8 +405,8 @@ kt.plot_training_curves(history)
 
 # %% [markdown]
 # *What to see:* the loss falls and the accuracy climbs on sentences that are not trained on, too.
-# The validation line is the better one at first: dropout is off there, and it is measured at the
-# end of each part of a pass, which Keras calls an epoch. Label smoothing keeps the loss from getting near 0.
+# The validation line is the better one: dropout is off there, and it is measured at the end of each
+# part of a pass (an epoch to Keras). Label smoothing keeps the loss from getting near 0.
 
 # %% [markdown]
 # ## 13. Translating

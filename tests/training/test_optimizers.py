@@ -36,7 +36,9 @@ def _gradients(number=5):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("more", [{}, {"global_clipnorm": 0.5}, {"weight_decay": 0.01}])
+@pytest.mark.parametrize(
+    "more", [{}, {"global_clipnorm": 0.5}, {"weight_decay": 0.01}, {"use_ema": True}]
+)
 def test_it_moves_as_keras_does(more, jit_compile):
     gradients = _gradients()
     expected = _trained(keras.optimizers.Adam(**ARGUMENTS, **more), gradients)
