@@ -1,5 +1,6 @@
 """What models of tokens share: how `fit` trains them, and the layer that gives logits."""
 
+import contextlib
 import random
 
 import keras
@@ -47,8 +48,9 @@ class TrainedModel(keras.Model):
         traced, and TensorFlow traces anew whatever has made variables. Here they are there before.
         """
         batch = _symbolic_batch(x, y)
-        if batch is not None and not self.run_eagerly:
-            with self.distribute_strategy.scope():
+        if batch is not None and self.compiled and not self.run_eagerly:
+            # What is wrong with a batch, the step itself says best.
+            with self.distribute_strategy.scope(), contextlib.suppress(RuntimeError):
                 self._symbolic_build(data_batch=batch)
         return super().fit(x, y, *args, **kwargs)
 

@@ -44,7 +44,7 @@ def test_fit_traces_its_step_once(data, built):
     model, history = fitted(data, kt.Adam(0.01), built)
     assert model.traces == 1
     assert history["loss"][-1] < history["loss"][0]
-    model.fit(*data, epochs=2, verbose=0)
+    model.fit(*data, epochs=2, shuffle=False, verbose=0)
     assert model.traces == 1
 
 
@@ -68,3 +68,14 @@ def test_data_that_does_not_say_what_its_batches_are_is_left_to_keras():
 
     _, history = fitted((Batches(),), kt.Adam(0.01))
     assert history["loss"][-1] < history["loss"][0]
+
+
+def test_wrong_use_of_fit_is_told_as_keras_tells_it():
+    model = Traced(
+        num_layers=1, d_model=8, num_heads=2, dff=16, input_vocab_size=9, target_vocab_size=9
+    )
+    with pytest.raises(ValueError, match="compile"):
+        model.fit(INPUTS, LABELS)
+    model.compile("adam", kt.masked_loss)
+    with pytest.raises(TypeError, match="Traced.call"):
+        model.fit(IDS, LABELS, verbose=0)  # a source without a target
