@@ -77,5 +77,5 @@ def test_wrong_use_of_fit_is_told_as_keras_tells_it():
     with pytest.raises(ValueError, match="compile"):
         model.fit(INPUTS, LABELS)
     model.compile("adam", kt.masked_loss)
-    with pytest.raises(TypeError, match="Traced.call"):
+    with pytest.raises(TypeError, match=r"Traced\.call"):
         model.fit(IDS, LABELS, verbose=0)  # a source without a target
