@@ -50,7 +50,7 @@ import keras_transformer as kt
 tf.get_logger().setLevel("ERROR")  # no warnings that each new model is traced anew
 DATASET = "sample"  # or "ted_hrlr_translate/pt_to_en", or any other name that load_corpus takes
 LENGTH = 24 if DATASET == "sample" else 96  # tokens in a row of a batch
-STEPS = 1200 if DATASET == "sample" else 20_000  # of training, for BERT and for GPT
+STEPS = 960 if DATASET == "sample" else 20_000  # of training, for BERT and for GPT
 
 corpus = kt.load_corpus(DATASET)
 tokenizer = kt.train_tokenizers(corpus, kind="wordpiece", vocab_size=2000).target  # of English
@@ -280,7 +280,7 @@ plt.show()
 
 # %% [markdown]
 # *What to see:* where grammar or a set phrase leaves one choice, the model is sure of it; where
-# many words would do, it spreads its probability over words of one kind, here forms in *-ing*.
+# many words would do, it spreads its probability over words of one kind, here mostly in *-ing*.
 #
 # To do that it had to find out which words can stand in for each other. Nobody told it what a verb
 # or a person is, and yet, by the cosine of their vectors, these are the nearest neighbours:
