@@ -50,7 +50,7 @@ import keras_transformer as kt
 tf.get_logger().setLevel("ERROR")  # no warnings that each new model is traced anew
 DATASET = "sample"  # or "ted_hrlr_translate/pt_to_en", or any other name that load_corpus takes
 LENGTH = 24 if DATASET == "sample" else 96  # tokens in a row of a batch
-STEPS = 960 if DATASET == "sample" else 20_000  # of training, for BERT and for GPT
+STEPS = 1200 if DATASET == "sample" else 20_000  # of training, for BERT and for GPT
 
 corpus = kt.load_corpus(DATASET)
 tokenizer = kt.train_tokenizers(corpus, kind="wordpiece", vocab_size=2000).target  # of English
