@@ -83,12 +83,15 @@ def _symbolic_batch(x, y):
     arrays = (x,) if y is None else (x, y)
     batch = x.element_spec if isinstance(x, tf.data.Dataset) else arrays
 
+    def known(leaf):
+        tensor = isinstance(leaf, (np.ndarray, tf.Tensor, tf.TensorSpec))
+        return tensor and tf.TensorShape(leaf.shape).rank is not None
+
     def symbolic(leaf):
         dtype = keras.backend.standardize_dtype(leaf.dtype)
         return keras.KerasTensor((None, *leaf.shape[1:]), dtype)
 
-    tensors = (np.ndarray, tf.Tensor, tf.TensorSpec)
-    if not all(isinstance(leaf, tensors) for leaf in tf.nest.flatten(batch)):
+    if not all(map(known, tf.nest.flatten(batch))):
         return None
     return tf.nest.map_structure(symbolic, batch)
 
