@@ -7,6 +7,8 @@ import tensorflow as tf
 
 import keras_transformer as kt
 
+SIZES = {"num_layers": 1, "d_model": 8, "num_heads": 2, "dff": 16}
+SIZES |= {"input_vocab_size": 9, "target_vocab_size": 9}
 IDS = np.array([[2, 5, 6, 3], [2, 7, 3, 0]], np.int32)
 INPUTS, LABELS = (IDS, IDS[:, :-1]), IDS[:, 1:]
 DATA = {
@@ -29,9 +31,7 @@ class Traced(kt.Transformer):
 def fitted(data, optimizer, built=False, **options):
     """A model after `fit`, and the history."""
     keras.utils.set_random_seed(1)
-    model = Traced(
-        num_layers=1, d_model=8, num_heads=2, dff=16, input_vocab_size=9, target_vocab_size=9
-    )
+    model = Traced(**SIZES)
     if built:
         model(INPUTS)
     model.compile(optimizer, kt.masked_loss, metrics=[kt.masked_accuracy], **options)
@@ -71,9 +71,7 @@ def test_data_that_does_not_say_what_its_batches_are_is_left_to_keras():
 
 
 def test_wrong_use_of_fit_is_told_as_keras_tells_it():
-    model = Traced(
-        num_layers=1, d_model=8, num_heads=2, dff=16, input_vocab_size=9, target_vocab_size=9
-    )
+    model = Traced(**SIZES)
     with pytest.raises(ValueError, match="compile"):
         model.fit(INPUTS, LABELS)
     model.compile("adam", kt.masked_loss)
