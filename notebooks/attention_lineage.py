@@ -34,6 +34,11 @@
 # short a time is said at the end, with the command that shows it.
 
 # %%
+import os
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # leaves out the notes that TensorFlow starts with
+
+# %%
 import time
 from statistics import median
 

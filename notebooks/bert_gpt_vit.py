@@ -35,6 +35,10 @@
 
 # %%
 import os
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # leaves out the notes that TensorFlow starts with
+
+# %%
 import random
 import tempfile
 

@@ -32,10 +32,14 @@
 # machine alone. All files are in a temporary folder, which the last cell deletes.
 
 # %%
+import os
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # leaves out the notes that TensorFlow starts with
+
+# %%
 import atexit
 import http.client
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -206,9 +210,9 @@ plt.show()
 # %% [markdown]
 # *What to see:* on the left, where the axis is logarithmic: each first call of the compiled
 # signature takes seconds, and of the plain one just the very first. On the right what one gets for
-# it: a single text is translated several times as fast. In a large batch both do almost as well,
-# for there the work is in matrix products, which are the same. Both gain from batches, which is
-# what the server of section 7 makes use of.
+# it: a single text is translated several times as fast. In a large batch the lead is smaller, for
+# there more of the work is in matrix products, which are the same. Both gain from batches, which
+# is what the server of section 7 makes use of.
 
 # %% [markdown]
 # ## 5. More than the best translation
@@ -547,7 +551,7 @@ plt.show()
 # %% [markdown]
 # *What to see:* the colours change without a failed request. While a version is exported and loaded
 # all share the same cores, so answers take longer; those that come at the very change wait the
-# longest, about a second, for the server tidies its memory then.
+# longest, up to a second, for the server tidies its memory then.
 #
 # To go back to an older version, move the newer folder away; its place is taken by the highest
 # there is. What cannot be loaded is reported, in the log and under `/v1/models/pt_en`, and the

@@ -24,6 +24,11 @@
 # 51,785 pairs of TED talks, with a larger vocabulary and more passes; that takes hours on a CPU.
 
 # %%
+import os
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # leaves out the notes that TensorFlow starts with
+
+# %%
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
