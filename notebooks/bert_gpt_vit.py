@@ -36,7 +36,7 @@
 # %%
 import os
 
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # leaves out the notes that TensorFlow starts with
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # fewer notes from TensorFlow
 
 # %%
 import random

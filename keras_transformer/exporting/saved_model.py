@@ -1,5 +1,6 @@
 """Export to a SavedModel: strings in, strings out, nothing of this package needed to run it."""
 
+import contextlib
 import functools
 from pathlib import Path
 
@@ -71,7 +72,9 @@ def export(
     module = _ServingModule(translator, weights)
 
     def write(unfinished):
-        tf.saved_model.save(module, str(unfinished), signatures=module.signatures(compiled))
+        signatures = module.signatures(compiled)
+        with _unnamed(unfinished):
+            tf.saved_model.save(module, str(unfinished), signatures=signatures)
         extra = unfinished / "assets.extra"
         make_folder(extra)
         tokenizers = translator.tokenizers
@@ -87,6 +90,21 @@ def export(
         write_text(unfinished / "README.md", model_card(translator, unfinished, scores))
 
     return write_version(folder, write, version=version, overwrite=overwrite)
+
+
+@contextlib.contextmanager
+def _unnamed(folder):
+    """Keeps a folder that will have another name out of what TensorFlow logs."""
+
+    def of_others(record):
+        return str(folder) not in record.getMessage()
+
+    logger = tf.get_logger()
+    logger.addFilter(of_others)
+    try:
+        yield
+    finally:
+        logger.removeFilter(of_others)
 
 
 class _ServingModule(tf.Module):

@@ -1,6 +1,7 @@
 """The exported folder answers as the live model does, without this package, and is never torn."""
 
 import json
+import logging
 import subprocess
 import sys
 
@@ -325,6 +326,24 @@ def test_a_version_is_overwritten_only_when_asked(tiny_run, tmp_path, pretended_
     export(tiny_run.translator, tmp_path / "model", version=1, overwrite=True)
     assert (version / "saved_model.pb").read_text() == "pretended"
     assert [path.name for path in version.parent.iterdir()] == ["1"]
+
+
+def test_an_export_logs_no_name_but_its_own(tiny_run, tmp_path, monkeypatch):
+    messages = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logger = tf.get_logger()
+    monkeypatch.setattr(logger, "handlers", [handler])
+    monkeypatch.setattr(_ServingModule, "signatures", lambda self, compiled: {})
+    level = logger.level
+    logger.setLevel("INFO")
+    try:
+        tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
+        export(tiny_run.translator, tmp_path / "model")
+        tf.saved_model.save(tf.Module(), str(tmp_path / "another"))
+    finally:
+        logger.setLevel(level)
+    assert ["other" in message for message in messages] == [True, True], messages
 
 
 def test_a_failed_export_leaves_what_was_there(tiny_run, tmp_path, monkeypatch, pretended_saving):
