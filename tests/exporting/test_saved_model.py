@@ -328,22 +328,13 @@ def test_a_version_is_overwritten_only_when_asked(tiny_run, tmp_path, pretended_
     assert [path.name for path in version.parent.iterdir()] == ["1"]
 
 
-def test_an_export_logs_no_name_but_its_own(tiny_run, tmp_path, monkeypatch):
-    messages = []
-    handler = logging.Handler()
-    handler.emit = lambda record: messages.append(record.getMessage())
-    logger = tf.get_logger()
-    monkeypatch.setattr(logger, "handlers", [handler])
+def test_an_export_logs_no_name_but_its_own(tiny_run, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(_ServingModule, "signatures", lambda self, compiled: {})
-    level = logger.level
-    logger.setLevel("INFO")
-    try:
+    with caplog.at_level(logging.INFO, tf.get_logger().name):
         tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
         export(tiny_run.translator, tmp_path / "model")
         tf.saved_model.save(tf.Module(), str(tmp_path / "another"))
-    finally:
-        logger.setLevel(level)
-    assert ["other" in message for message in messages] == [True, True], messages
+    assert ["other" in message for message in caplog.messages] == [True, True], caplog.messages
 
 
 def test_a_failed_export_leaves_what_was_there(tiny_run, tmp_path, monkeypatch, pretended_saving):
