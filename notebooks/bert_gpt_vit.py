@@ -28,7 +28,7 @@
 # Devlin et al. 2018 (arXiv 1810.04805); Lan et al. 2019 (arXiv 1909.11942); Dosovitskiy et al. 2020
 # (arXiv 2010.11929).
 #
-# It runs on two CPU cores in less than six minutes, without a download, because `DATASET` is
+# It runs in three minutes on two new CPU cores, without a download, because `DATASET` is
 # `"sample"`: short sentences that the package writes itself, of which the English side is read
 # here. The images of sections 11 to 14 come with scikit-learn, and section 15 writes a file with
 # safetensors; `pip install "keras_transformer[notebooks]"` has both.
