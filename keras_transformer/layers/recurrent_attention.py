@@ -21,6 +21,8 @@ class RecurrentAttention(keras.layers.Layer):
         a_ij = softmax_j(e_ij)
         c_i = sum_j a_ij h_j
 
+    A subclass says what the scores ``e_ij`` are (`scores`).
+
     Call arguments:
         query: states of the decoder, ``(batch, query, query width)``.
         memory: states of the encoder, ``(batch, source, memory width)``.

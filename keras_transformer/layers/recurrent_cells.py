@@ -21,6 +21,8 @@ def affine(x, kernel, bias=None) -> tf.Tensor:
 class RecurrentCell(keras.layers.Layer):
     """What the cells share. Any of them works in ``keras.layers.RNN``.
 
+    A subclass says how the states follow from those before (`advance`).
+
     Args:
         units: width of the hidden state.
 

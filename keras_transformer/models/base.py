@@ -100,8 +100,8 @@ class TokenModel(TrainedModel):
     """A model that gives logits of tokens at every position.
 
     A subclass makes the layers, `final_layer` among them, which is ``None`` where the output is
-    tied; and says what comes before it (`decoder_output`) and whose embedding a tied output takes
-    (`target_embedding`).
+    tied; and says what comes before it (`decoder_output`), how wide that is (`d_model`) and whose
+    embedding a tied output takes (`target_embedding`).
 
     Args:
         tie_output: logits are products with the target embedding, instead of an own layer.
@@ -189,6 +189,8 @@ class TokenModel(TrainedModel):
 
 class TranslationModel(TokenModel):
     """A model of token ids of two languages; see `TokenModel`.
+
+    A subclass also tells what its attention saw (`last_attention_scores`).
 
     Args:
         input_vocab_size: number of source tokens; NumPy and TensorFlow integers are accepted.
