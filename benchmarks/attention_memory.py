@@ -32,7 +32,7 @@ def program(implementation: str, mode: str, causal: bool):
     """A function from queries, keys and values to the three gradients."""
     import tensorflow as tf
 
-    from keras_transformer.layers.fused_attention import dot_product_attention
+    from keras_transformer.layers.attention.dot_product import dot_product_attention
 
     def gradients(query, key, value):
         with tf.GradientTape() as tape:

@@ -80,7 +80,7 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         the number of sentences and the mean length of their references in tokens.
     """
     import keras_transformer as kt
-    from keras_transformer.data.corpora import list_pairs, read_pairs
+    from keras_transformer.data.corpora.corpus import list_pairs, read_pairs
     from keras_transformer.exporting import export_ctranslate2
 
     translator = load_run(arguments.model)
@@ -238,7 +238,7 @@ class SavedModel(System):
         start_tensorflow(self.threads)
         import tensorflow as tf
 
-        from keras_transformer.data.tokenizers import Tokenizers
+        from keras_transformer.data.tokenizers.pair import Tokenizers
 
         self.tokenizer = Tokenizers.load(Path(self.prepared["run"]) / "tokenizers").target
         self.models = {

@@ -157,7 +157,7 @@ def lower_attention(folder: Folder, options: argparse.Namespace) -> None:
 def _lower_one(folder, options, implementation, length, layout, causal, padded, backward) -> None:
     import tensorflow as tf
 
-    from keras_transformer.layers.fused_attention import dot_product_attention
+    from keras_transformer.layers.attention.dot_product import dot_product_attention
 
     batch = max(1, options.tokens // length)
     heads_first = layout == "heads first"

@@ -152,11 +152,11 @@ def train_system(name: str, settings: dict[str, Any], folder: Path) -> dict[str,
     """
     import keras
 
-    from keras_transformer.data.corpora import list_pairs
-    from keras_transformer.data.tokenizers import Tokenizers
-    from keras_transformer.evaluation import evaluate
-    from keras_transformer.plotting_lengths import scores_by_length
+    from keras_transformer.data.corpora.corpus import list_pairs
+    from keras_transformer.data.tokenizers.pair import Tokenizers
+    from keras_transformer.plotting.lengths import scores_by_length
     from keras_transformer.training.trainer import train
+    from keras_transformer.translating.evaluation import evaluate
 
     corpus, prepared = load_corpus(settings), settings["prepared"]
     tokenizers = Tokenizers.load(folder.parent / "tokenizers")
@@ -360,7 +360,7 @@ def score_lines(rows: list[dict[str, Any]]) -> list[str]:
 
 def draw(results: dict[str, dict[str, Any]], folder: Path) -> None:
     """Writes the two figures."""
-    from keras_transformer.plotting_lengths import plot_losses_by_time, plot_scores_by_length
+    from keras_transformer.plotting.lengths import plot_losses_by_time, plot_scores_by_length
 
     scores, curves = {}, {}
     for name, result in results.items():

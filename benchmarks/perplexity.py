@@ -145,7 +145,7 @@ def adam(learning_rate: Any, weight_decay: float) -> Any:
 
 
 def learn_vocabulary(verses: Iterable[str], vocab_size: int) -> Any:
-    from keras_transformer.data.tokenizers import WordPieceTokenizer
+    from keras_transformer.data.tokenizers.pair import WordPieceTokenizer
 
     return WordPieceTokenizer.train(verses, vocab_size=vocab_size, normalization="none")
 
@@ -291,8 +291,8 @@ def batches_of(text: Text, part: str, shuffle: bool = False) -> Any:
     """Batches with one line in each row, lines of like lengths together."""
     import tensorflow as tf
 
-    from keras_transformer.data.batching import tokenize_pairs
-    from keras_transformer.data.text_batches import TextBatches, without_source
+    from keras_transformer.data.batches.pairs import tokenize_pairs
+    from keras_transformer.data.batches.text_batches import TextBatches, without_source
 
     lines = text.lines[part]
     pairs = tf.data.Dataset.from_tensor_slices(([""] * len(lines), lines))

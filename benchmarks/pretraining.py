@@ -105,7 +105,7 @@ def mean_loss(losses: np.ndarray, labels: Iterable[Any]) -> float:
 
 def load_chapters() -> dict[str, list[Chapter]]:
     """The chapters of each part."""
-    from keras_transformer.data import bible
+    from keras_transformer.data.corpora import bible
 
     chapters = bible.read_chapters(bible.find_database(), bible.ENGLISH, bible.ENGLISH)
     documents = [[verse for verse, _ in pairs] for pairs in chapters.values()]

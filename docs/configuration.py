@@ -19,7 +19,7 @@ from pathlib import Path
 import pydantic
 
 from keras_transformer import config as configuration
-from keras_transformer import model_config
+from keras_transformer.config import model as model_config
 
 PAGE = Path(__file__).with_suffix(".md")
 

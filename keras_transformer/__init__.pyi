@@ -1,19 +1,19 @@
 # Text and batches.
-from .data.corpora import Corpus, load_corpus
-from .data.tokenizers import (
+from .data.corpora.corpus import Corpus, load_corpus
+from .data.tokenizers.pair import (
     Tokenizers,
     as_tokenizers,
     train_tokenizers,
     tutorial_tokenizers,
 )
-from .data.batching import make_batches
+from .data.batches.pairs import make_batches
 
 # Positions and masks.
 from .layers.positional import PositionalEmbedding, get_angles, positional_encoding
-from .layers.masks import create_look_ahead_mask, create_masks, create_padding_mask
+from .layers.attention.masks import create_look_ahead_mask, create_masks, create_padding_mask
 
 # Attention and the feed-forward network.
-from .layers.attention import (
+from .layers.attention.sublayers import (
     BaseAttention,
     CausalSelfAttention,
     CrossAttention,
@@ -30,26 +30,26 @@ from .models.transformer import Transformer
 from .saving import load_model
 
 # Where it came from: recurrent networks and their attention.
-from .layers.recurrent_cells import GRUCell, LSTMCell, OutputRecurrentCell, RNNCell
-from .layers.recurrent import Recurrent
-from .layers.recurrent_stack import RecurrentStack
-from .layers.recurrent_attention import (
+from .layers.recurrent.cells import GRUCell, LSTMCell, OutputRecurrentCell, RNNCell
+from .layers.recurrent.layer import Recurrent
+from .layers.recurrent.stack import RecurrentStack
+from .layers.recurrent.attention import (
     AdditiveAttention,
     ConcatAttention,
     DotAttention,
     GeneralAttention,
 )
-from .layers.recurrent_encoder import RecurrentEncoder
-from .layers.recurrent_decoder import RecurrentDecoder
+from .layers.recurrent.encoder import RecurrentEncoder
+from .layers.recurrent.decoder import RecurrentDecoder
 from .models.recurrent_seq2seq import RecurrentSeq2Seq
 from .layers.embeddings import OneHot, set_word_vectors
 from .data.word_vectors import read_word_vectors, word_vector_rows
-from .training.gradients_through_time import (
+from .plotting.gradients_through_time import (
     gradient_norms_by_architecture,
     gradient_norms_through_attention,
     gradient_norms_through_time,
 )
-from .plotting_gradients import plot_gradients_through_time
+from .plotting.gradients import plot_gradients_through_time
 
 # What came after: models of one language, and of images.
 from .models.elmo import ELMo, ElmoClassifier
@@ -63,14 +63,14 @@ from .models.bert_heads import (
     TokenClassifier,
     best_spans,
 )
-from .data.documents import (
+from .data.corpora.documents import (
     bible_documents,
     next_sentence_pairs,
     sentence_order_pairs,
     split_documents,
     text_documents,
 )
-from .data.masked_language import (
+from .data.batches.masked import (
     mask_tokens,
     masked_language_batches,
     pack_pairs,
@@ -78,11 +78,11 @@ from .data.masked_language import (
 )
 from .layers.causal import CausalStack
 from .models.gpt import GPT
-from .data.language_modelling import block_batches, line_batches
-from .generation import Generation, Generator, Perplexity, perplexity
+from .data.batches.texts import block_batches, line_batches
+from .translating.generator import Generation, Generator, Perplexity, perplexity
 from .models.vit import ViT
 from .layers.patches import PatchEmbedding, interpolate_positions
-from .plotting_rollout import attention_rollout, plot_attention_rollout
+from .plotting.rollout import attention_rollout, plot_attention_rollout
 from .interop.huggingface import (
     load_huggingface,
     load_huggingface_tokenizer,
@@ -100,33 +100,33 @@ from .config import (
     WordVectorsConfig,
     preset,
 )
-from .model_config import BertConfig, GPTConfig, ModelConfig, RecurrentConfig
+from .config.model import BertConfig, GPTConfig, ModelConfig, RecurrentConfig
 from .training.backup import BackupAndRestore
 from .training.schedules import CustomSchedule
 from .training.optimizers import Adam
-from .training.losses import MaskedLoss, masked_loss
-from .training.metrics import MaskedAccuracy, MaskedCrossentropy, masked_accuracy
+from .losses.masked import MaskedLoss, masked_loss
+from .losses.metrics import MaskedAccuracy, MaskedCrossentropy, masked_accuracy
 from .training.trainer import train
 
 # Translating.
 from .decoding.search import Search
-from .translation import ExportedTranslator, Translation
-from .graph_translation import ExportTranslator
-from .translator import Translator, print_translation
-from .evaluation import corpus_scores, evaluate
-from .plotting import plot_attention_head, plot_attention_weights
-from .plotting_scores import SentenceAttention, sentence_attention
-from .plotting_heads import sharpest_heads
-from .plotting_attention import plot_attention_average, plot_attention_grid
-from .plotting_attention_lines import plot_attention_lines
-from .plotting_teaching import plot_masks, plot_positional_encoding
-from .plotting_training import plot_label_smoothing, plot_learning_rate, plot_training_curves
-from .plotting_lengths import plot_scores_by_length, scores_by_length
+from .translating.translation import ExportedTranslator, Translation
+from .translating.graph_translation import ExportTranslator
+from .translating.translator import Translator, print_translation
+from .translating.evaluation import corpus_scores, evaluate
+from .plotting.heads import plot_attention_head, plot_attention_weights
+from .plotting.scores import SentenceAttention, sentence_attention
+from .plotting.sharpest_heads import sharpest_heads
+from .plotting.attention import plot_attention_average, plot_attention_grid
+from .plotting.lines import plot_attention_lines
+from .plotting.teaching import plot_masks, plot_positional_encoding
+from .plotting.training import plot_label_smoothing, plot_learning_rate, plot_training_curves
+from .plotting.lengths import plot_scores_by_length, scores_by_length
 
 # Export.
 from .exporting.saved_model import export
 from .exporting.ctranslate2 import export_ctranslate2
-from .exporting.ctranslate2_translator import CTranslate2Translator
+from .translating.ctranslate2_translator import CTranslate2Translator
 from .errors import InputError
 
 # The older edition of the tutorial, where its names clash with the newer one.

@@ -19,8 +19,7 @@ import inspect
 import keras
 import tensorflow as tf
 
-from keras_transformer import layers, models, translator
-from keras_transformer.graph_translation import ExportTranslator
+from keras_transformer import layers, models
 from keras_transformer.layers import (
     MultiHeadAttention,
     create_look_ahead_mask,
@@ -30,13 +29,15 @@ from keras_transformer.layers import (
     point_wise_feed_forward_network,
     scaled_dot_product_attention,
 )
+from keras_transformer.layers.attention.masks import drop_keras_mask, padding_keep_mask
 from keras_transformer.layers.base import TransformerLayer
-from keras_transformer.layers.masks import drop_keras_mask, padding_keep_mask
 from keras_transformer.layers.positional import interleaved_positional_encoding
 from keras_transformer.models.base import TrainedModel
-from keras_transformer.plotting import plot_attention_head, plot_attention_weights
+from keras_transformer.plotting.heads import plot_attention_head, plot_attention_weights
 from keras_transformer.training.schedules import CustomSchedule
-from keras_transformer.translator import MAX_TOKENS, print_translation
+from keras_transformer.translating import translator
+from keras_transformer.translating.graph_translation import ExportTranslator
+from keras_transformer.translating.translator import MAX_TOKENS, print_translation
 
 __all__ = [
     "CustomSchedule",

@@ -24,8 +24,8 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def tiny_corpus():
     """A thousand pairs of the sample corpus to train on, forty to validate, forty to test."""
-    from keras_transformer.data.corpora import Corpus, dataset_of
-    from keras_transformer.data.sample_corpus import sample_corpus
+    from keras_transformer.data.corpora.corpus import Corpus, dataset_of
+    from keras_transformer.data.corpora.sample_corpus import sample_corpus
 
     sample = sample_corpus()
     return Corpus(
@@ -70,7 +70,7 @@ def tiny_config():
 def tiny_run(tmp_path_factory, tiny_corpus, tiny_config):
     """A finished run, trained once for all test processes; tests must not write into its folder."""
     from keras_transformer.training.trainer import Run, train
-    from keras_transformer.translator import Translator
+    from keras_transformer.translating.translator import Translator
 
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny_run"

@@ -18,9 +18,9 @@ from documentation_blocks import DOCUMENTS, ROOT
 
 import keras_transformer as kt
 from keras_transformer import config as configuration
-from keras_transformer import model_config
-from keras_transformer.cli import main
-from keras_transformer.cli_options import SEARCH, SERVING
+from keras_transformer.cli.command import main
+from keras_transformer.cli.options import SEARCH, SERVING
+from keras_transformer.config import model as model_config
 
 PACKAGE = ROOT / "keras_transformer"
 SHELL = documents.all_blocks("sh")

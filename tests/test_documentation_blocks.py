@@ -67,7 +67,7 @@ def checkpoint(tmp_path_factory):
     """A checkpoint of Marian of random weights, as `transformers` writes it."""
     import sentencepiece
 
-    from keras_transformer.data.sample_corpus import sample_corpus
+    from keras_transformer.data.corpora.sample_corpus import sample_corpus
     from keras_transformer.interop.huggingface import save_huggingface
     from keras_transformer.models.transformer import Transformer
 

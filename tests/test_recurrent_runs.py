@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from keras_transformer.cli import main
+from keras_transformer.cli.command import main
 from keras_transformer.config import Config, config_from_json
 from keras_transformer.errors import InputError
 from keras_transformer.exporting import export, export_ctranslate2, export_stablehlo
 from keras_transformer.training.trainer import train
-from keras_transformer.translator import Translator
+from keras_transformer.translating.translator import Translator
 
 LINES = ["o gato dorme .", "", "a menina lê o livro ."]
 RECIPE = {

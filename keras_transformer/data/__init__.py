@@ -1,8 +1,8 @@
 """Corpora, tokenizers and batches."""
 
-from keras_transformer.data.batching import make_batches
-from keras_transformer.data.corpora import Corpus, load_corpus
-from keras_transformer.data.tokenizers import (
+from keras_transformer.data.batches.pairs import make_batches
+from keras_transformer.data.corpora.corpus import Corpus, load_corpus
+from keras_transformer.data.tokenizers.pair import (
     Tokenizers,
     as_tokenizers,
     train_tokenizers,

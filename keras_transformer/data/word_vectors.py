@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from keras_transformer.data.subwords import SentencePieceTokenizer
-from keras_transformer.data.vocabulary import CONTINUATION
+from keras_transformer.data.tokenizers.subwords import SentencePieceTokenizer
+from keras_transformer.data.tokenizers.vocabulary import CONTINUATION
 from keras_transformer.errors import InputError
 from keras_transformer.files import reason_of
 from keras_transformer.special_tokens import PAD, RESERVED_TOKENS

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import keras_transformer
 from keras_transformer.errors import InputError
-from keras_transformer.exporting.versions import write_version
+from keras_transformer.exporting.format import write_version
 from keras_transformer.files import write_json, write_text
 from keras_transformer.models.transformer import Transformer
 from keras_transformer.special_tokens import UNK

@@ -7,11 +7,11 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from keras_transformer.exporting.format import write_version
 from keras_transformer.exporting.model_card import model_card
-from keras_transformer.exporting.versions import write_version
 from keras_transformer.exporting.warm_up import write_warm_up_requests
 from keras_transformer.files import make_folder, write_json, write_text
-from keras_transformer.graph_translation import GraphTranslation, variables_of
+from keras_transformer.translating.graph_translation import GraphTranslation, variables_of
 
 WEIGHTS = ("float32", "float16")
 """How weights can be stored."""

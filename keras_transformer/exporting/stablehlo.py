@@ -16,6 +16,7 @@ import tensorflow as tf
 
 import keras_transformer
 from keras_transformer.errors import InputError
+from keras_transformer.exporting.format import write_version
 from keras_transformer.exporting.stablehlo_programs import (
     PROGRAMS_FOLDER,
     STABLEHLO_VERSION,
@@ -26,7 +27,6 @@ from keras_transformer.exporting.stablehlo_programs import (
     exported,
     model_programs,
 )
-from keras_transformer.exporting.versions import write_version
 from keras_transformer.files import (
     make_folder,
     write_atomically,

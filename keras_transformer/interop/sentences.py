@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
-from keras_transformer.layers.masks import padding_keep_mask
+from keras_transformer.layers.attention.masks import padding_keep_mask
 
 
 def sentence_embeddings(

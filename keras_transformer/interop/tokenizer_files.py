@@ -16,13 +16,13 @@ from tokenizers import (
     pre_tokenizers,
 )
 
-from keras_transformer.data.tokenizers import Tokenizers
+from keras_transformer.data.tokenizers.library import KINDS, LibraryTokenizer
+from keras_transformer.data.tokenizers.marian import MarianTokenizer
+from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.files import file_error, make_folder, reason_of, write_bytes, write_json
 from keras_transformer.interop.checkpoints import CONFIG, read_json
 from keras_transformer.interop.marian import our_ids, their_ids
-from keras_transformer.interop.marian_tokenizer import MarianTokenizer
-from keras_transformer.interop.tokenizers import KINDS, LibraryTokenizer
 from keras_transformer.special_tokens import RESERVED_TOKENS
 
 _LIBRARY, _SETTINGS = "tokenizer.json", "tokenizer_config.json"

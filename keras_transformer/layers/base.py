@@ -36,7 +36,7 @@ class TransformerLayer(ScoresOnDemand, keras.layers.Layer):
         layer_norm_epsilon: added to the variance in layer normalisation.
         rotary: rotate queries and keys of self-attention by their positions.
         attention_implementation: what computes attention, one of
-            `fused_attention.IMPLEMENTATIONS`; see `MultiHeadAttention`.
+            `dot_product.IMPLEMENTATIONS`; see `MultiHeadAttention`.
     """
 
     def __init__(

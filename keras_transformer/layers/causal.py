@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_transformer.layers import cache as caches
-from keras_transformer.layers.attention import CausalSelfAttention
+from keras_transformer.layers.attention.sublayers import CausalSelfAttention
 from keras_transformer.layers.encoder import EncoderLayer, EncoderStack
 
 

@@ -8,10 +8,10 @@ import keras
 import tensorflow as tf
 
 from keras_transformer.layers import cache as caches
-from keras_transformer.layers.attention import CausalSelfAttention, CrossAttention
+from keras_transformer.layers.attention.masks import padding_keep_mask
+from keras_transformer.layers.attention.sublayers import CausalSelfAttention, CrossAttention
 from keras_transformer.layers.base import TokenStack, TransformerLayer
 from keras_transformer.layers.feed_forward import FeedForward
-from keras_transformer.layers.masks import padding_keep_mask
 
 
 @keras.saving.register_keras_serializable("keras_transformer")

@@ -6,10 +6,10 @@ vectors there are, such as those of BERT's segments or of the patches of an imag
 
 import keras
 
-from keras_transformer.layers.attention import BaseAttention, GlobalSelfAttention
+from keras_transformer.layers.attention.masks import padding_keep_mask
+from keras_transformer.layers.attention.sublayers import BaseAttention, GlobalSelfAttention
 from keras_transformer.layers.base import TokenStack, TransformerLayer, TransformerStack
 from keras_transformer.layers.feed_forward import FeedForward
-from keras_transformer.layers.masks import padding_keep_mask
 
 
 @keras.saving.register_keras_serializable("keras_transformer")

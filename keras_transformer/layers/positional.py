@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.layers.attention.masks import padding_keep_mask
 from keras_transformer.layers.embeddings import make_embedding
-from keras_transformer.layers.masks import padding_keep_mask
 
 POSITION_KINDS = ("sinusoidal", "interleaved", "learned", "rotary", "none")
 """``sinusoidal``: sines then cosines (2022 edition); ``interleaved``: sine and cosine take turns

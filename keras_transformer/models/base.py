@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.layers.attention.masks import drop_keras_mask, padding_keep_mask
 from keras_transformer.layers.dropout import dropout_seed
 from keras_transformer.layers.embeddings import OneHot
-from keras_transformer.layers.masks import drop_keras_mask, padding_keep_mask
 
 
 class TrainedModel(keras.Model):

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from keras_transformer.layers.attention.masks import padding_keep_mask, padding_lengths
 from keras_transformer.layers.encoder import EncoderStack
 from keras_transformer.layers.layer_normalization import LayerNormalization
-from keras_transformer.layers.masks import padding_keep_mask, padding_lengths
 from keras_transformer.layers.positional import PositionalEmbedding
 from keras_transformer.models.base import TrainedModel
 
@@ -193,7 +193,7 @@ class Bert(TrainedModel):
         layer_norm_epsilon: added to the variance in layer normalisation.
         pooler: make a vector of each text from that of its first token.
         attention_implementation: what computes attention, one of
-            `fused_attention.IMPLEMENTATIONS`; see `MultiHeadAttention`.
+            `dot_product.IMPLEMENTATIONS`; see `MultiHeadAttention`.
         right_padded: padding stands at the end of rows only, as in the batches of this package;
             see `Transformer`.
         initial_stddev: standard deviation of the initial weights, truncated normal. What the

@@ -7,8 +7,8 @@ says of a text; all of it is trained together (BERT, section 3.2 and figure 4).
 import keras
 import tensorflow as tf
 
+from keras_transformer.layers.attention.masks import padding_keep_mask, padding_lengths
 from keras_transformer.layers.dropout import Dropout
-from keras_transformer.layers.masks import padding_keep_mask, padding_lengths
 from keras_transformer.models.base import TrainedModel
 from keras_transformer.models.bert import BertOutput, OverBert, ids_and_segments, small_dense
 from keras_transformer.special_tokens import END

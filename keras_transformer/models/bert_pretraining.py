@@ -8,9 +8,9 @@ Design choices: the model has its losses itself, because logits of all positions
 import keras
 import tensorflow as tf
 
+from keras_transformer.layers.attention.masks import padding_keep_mask
 from keras_transformer.layers.dropout import dropout_seed
 from keras_transformer.layers.layer_normalization import LayerNormalization
-from keras_transformer.layers.masks import padding_keep_mask
 from keras_transformer.models.base import TokenModel
 from keras_transformer.models.bert import OverBert, ids_and_segments, small_dense
 
@@ -162,7 +162,7 @@ class BertPretraining(OverBert, TokenModel):
 
     def _token_sums(self, x, label):
         """Loss and hits of predicted tokens, and their number."""
-        from keras_transformer.training.projected_loss import projected_loss  # imports no model
+        from keras_transformer.losses.projected import projected_loss  # imports no model
 
         static = bool(self.compiled and self.jit_compile)
         if not static:

@@ -10,10 +10,10 @@ convolutions over the characters of a word are an embedding of tokens here.
 import keras
 import tensorflow as tf
 
+from keras_transformer.layers.attention.masks import drop_keras_mask, padding_keep_mask
 from keras_transformer.layers.dropout import Dropout
 from keras_transformer.layers.embeddings import make_embedding
-from keras_transformer.layers.masks import drop_keras_mask, padding_keep_mask
-from keras_transformer.layers.recurrent import Recurrent
+from keras_transformer.layers.recurrent.layer import Recurrent
 from keras_transformer.layers.scalar_mix import ScalarMix
 from keras_transformer.models.base import TokenModel, TrainedModel
 

@@ -2,7 +2,12 @@
 
 import dataclasses
 
-from keras_transformer.model_config import BertConfig, GPTConfig, ModelConfig, RecurrentConfig
+from keras_transformer.config.model import (
+    BertConfig,
+    GPTConfig,
+    ModelConfig,
+    RecurrentConfig,
+)
 from keras_transformer.models.bert import Bert
 from keras_transformer.models.bert_pretraining import BertPretraining
 from keras_transformer.models.gpt import GPT

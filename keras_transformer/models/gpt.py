@@ -10,8 +10,8 @@ it. The model has the methods that `decoding.search` asks for: its source is the
 import keras
 import tensorflow as tf
 
+from keras_transformer.layers.attention.masks import drop_keras_mask, padding_lengths
 from keras_transformer.layers.causal import CausalStack
-from keras_transformer.layers.masks import drop_keras_mask, padding_lengths
 from keras_transformer.layers.positional import PositionalEmbedding
 from keras_transformer.models.base import TokenModel
 
@@ -45,7 +45,7 @@ class GPT(TokenModel):
         layer_norm_epsilon: added to the variance in layer normalisation.
         tie_output: logits are products with the embedding, instead of an own layer.
         attention_implementation: what computes attention, one of
-            `fused_attention.IMPLEMENTATIONS`; see `MultiHeadAttention`.
+            `dot_product.IMPLEMENTATIONS`; see `MultiHeadAttention`.
         kwargs: `output_bias` of `TokenModel`, and what Keras takes.
 
     Call arguments:

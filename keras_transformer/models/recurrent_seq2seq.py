@@ -15,10 +15,10 @@ the same explicit cache for one step. The cache holds states alone and never gro
 import keras
 import tensorflow as tf
 
+from keras_transformer.layers.attention.masks import padding_keep_mask
 from keras_transformer.layers.dropout import Dropout
-from keras_transformer.layers.masks import padding_keep_mask
-from keras_transformer.layers.recurrent_decoder import RecurrentDecoder
-from keras_transformer.layers.recurrent_encoder import RecurrentEncoder
+from keras_transformer.layers.recurrent.decoder import RecurrentDecoder
+from keras_transformer.layers.recurrent.encoder import RecurrentEncoder
 from keras_transformer.models.base import TranslationModel
 from keras_transformer.special_tokens import PAD
 

@@ -8,7 +8,7 @@ model does; one decoding step with an explicit cache stands beside the call for 
 import keras
 
 from keras_transformer.layers import Decoder, Encoder
-from keras_transformer.layers.masks import padding_keep_mask, padding_lengths
+from keras_transformer.layers.attention.masks import padding_keep_mask, padding_lengths
 from keras_transformer.models.base import TranslationModel
 
 
@@ -40,7 +40,7 @@ class Transformer(TranslationModel):
         tie_output: logits are products with the target embedding, instead of an own layer.
         output_bias: a tied output has a bias.
         attention_implementation: what computes attention, one of
-            `fused_attention.IMPLEMENTATIONS`; see `MultiHeadAttention`.
+            `dot_product.IMPLEMENTATIONS`; see `MultiHeadAttention`.
         right_padded: padding stands at the end of rows only, as in the batches of this package:
             attention is then told lengths, which costs less than masks and is what cuDNN wants. A
             0 between tokens hides the wrong ones.

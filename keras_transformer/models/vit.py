@@ -43,7 +43,7 @@ class ViT(TrainedModel):
         layer_norm_epsilon: added to the variance in layer normalisation; checkpoints of others
             may have 1e-12.
         attention_implementation: what computes attention, one of
-            `fused_attention.IMPLEMENTATIONS`; see `MultiHeadAttention`.
+            `dot_product.IMPLEMENTATIONS`; see `MultiHeadAttention`.
 
     Call arguments:
         images: ``(batch, height, width, channels)``, floats; on a size other than `image_size`

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_transformer.config import Config
-from keras_transformer.data.tokenizers import Tokenizers
+from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.data.word_vectors import (
     WordVectorRows,
     read_word_vectors,

@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transformer.layers.dropout import dropout_seed
-from keras_transformer.training.losses import token_losses
-from keras_transformer.training.projected_loss import projected_loss
+from keras_transformer.losses.masked import token_losses
+from keras_transformer.losses.projected import projected_loss
 
 _GROWTH_STEPS = 2000
 """Steps without overflow after which the loss scale of float16 is doubled."""

@@ -9,21 +9,21 @@ from typing import Any
 import keras
 
 from keras_transformer.config import Config
-from keras_transformer.data.batching import Batches, TokenizedPairs, tokenize_pairs
-from keras_transformer.data.corpora import TEXT, Corpus, list_pairs
-from keras_transformer.data.text_batches import (
+from keras_transformer.data.batches.pairs import Batches, TokenizedPairs, tokenize_pairs
+from keras_transformer.data.batches.text_batches import (
     MaskedBatches,
     TextBatches,
     text_corpus,
     without_source,
 )
-from keras_transformer.data.tokenizers import Tokenizers
+from keras_transformer.data.corpora.corpus import TEXT, Corpus, list_pairs
+from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
-from keras_transformer.evaluation import evaluate
-from keras_transformer.runs import SavedRun
+from keras_transformer.models.runs import SavedRun
 from keras_transformer.training.callbacks import SampleTexts, SampleTranslations, TensorBoard
 from keras_transformer.training.step import ValidationStep
-from keras_transformer.translator import Translator
+from keras_transformer.translating.evaluation import evaluate
+from keras_transformer.translating.translator import Translator
 
 MOST = 700.0
 """The largest loss whose exponential is a number."""
@@ -107,7 +107,7 @@ class Continuing(Task):
         return TextBatches(pairs, self.config.training.batch_tokens, **options)
 
     def user(self, tokenizers, model, **options):
-        from keras_transformer.generation import Generator
+        from keras_transformer.translating.generator import Generator
 
         return Generator(tokenizers.target, model, decoding=self.config.decoding, **options)
 

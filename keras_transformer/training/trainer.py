@@ -15,31 +15,31 @@ import keras
 import tensorflow as tf
 
 from keras_transformer.config import Config, config_from_json
-from keras_transformer.data.batching import TokenizedPairs
-from keras_transformer.data.corpora import Corpus, list_pairs
-from keras_transformer.data.token_cache import cached_pairs, corpus_key
-from keras_transformer.data.tokenizers import FILE as TOKENIZERS_FILE
-from keras_transformer.data.tokenizers import Tokenizers, train_tokenizers
+from keras_transformer.data.batches.pairs import TokenizedPairs
+from keras_transformer.data.batches.token_cache import cached_pairs, corpus_key
+from keras_transformer.data.corpora.corpus import Corpus, list_pairs
+from keras_transformer.data.tokenizers.pair import FILE as TOKENIZERS_FILE
+from keras_transformer.data.tokenizers.pair import Tokenizers, train_tokenizers
 from keras_transformer.data.word_vectors import WordVectorRows
 from keras_transformer.errors import InputError
 from keras_transformer.files import delete_unfinished, write_atomically, write_json, write_text
+from keras_transformer.losses.masked import MaskedLoss
+from keras_transformer.losses.metrics import MaskedAccuracy, MaskedCrossentropy
 from keras_transformer.models import families
 from keras_transformer.models.bert_pretraining import BertPretraining
-from keras_transformer.runs import load_weights
+from keras_transformer.models.runs import load_weights
 from keras_transformer.training.callbacks import ProgressBar
 from keras_transformer.training.checkpoints import Checkpoints, FolderLock, arrays_of, put_back
 from keras_transformer.training.initial_vectors import initial_vectors, start_from
 from keras_transformer.training.loop import Progress, TrainingLoop
-from keras_transformer.training.losses import MaskedLoss
-from keras_transformer.training.metrics import MaskedAccuracy, MaskedCrossentropy
 from keras_transformer.training.optimizers import Adam
 from keras_transformer.training.precision import fastest_dtype
 from keras_transformer.training.step import TrainingStep, ValidationStep
 from keras_transformer.training.tasks import task_of
-from keras_transformer.translator import Translator
+from keras_transformer.translating.translator import Translator
 
 if TYPE_CHECKING:
-    from keras_transformer.generation import Generator
+    from keras_transformer.translating.generator import Generator
 
 LIMITS = ("epochs", "max_steps", "max_minutes")
 """What a resumed run may change."""

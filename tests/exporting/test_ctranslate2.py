@@ -13,16 +13,16 @@ import tensorflow as tf
 from click.testing import CliRunner
 
 from keras_transformer import edition_2019
-from keras_transformer.cli import main
+from keras_transformer.cli.command import main
 from keras_transformer.config import DecodingConfig
-from keras_transformer.data.subwords import SentencePieceTokenizer, WordPieceTokenizer
-from keras_transformer.data.tokenizers import Tokenizers
+from keras_transformer.data.tokenizers.pair import Tokenizers
+from keras_transformer.data.tokenizers.subwords import SentencePieceTokenizer, WordPieceTokenizer
 from keras_transformer.errors import InputError
-from keras_transformer.evaluation import evaluate
 from keras_transformer.exporting import CTranslate2Translator, export_ctranslate2
 from keras_transformer.models.transformer import Transformer
 from keras_transformer.special_tokens import END, RESERVED_TOKENS, START
-from keras_transformer.translator import Translator
+from keras_transformer.translating.evaluation import evaluate
+from keras_transformer.translating.translator import Translator
 
 ctranslate2 = pytest.importorskip("ctranslate2")
 

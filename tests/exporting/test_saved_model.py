@@ -15,8 +15,8 @@ from keras_transformer.exporting import export
 from keras_transformer.exporting.model_card import model_card
 from keras_transformer.exporting.saved_model import _ServingModule
 from keras_transformer.exporting.warm_up import write_warm_up_requests
-from keras_transformer.translation import ExportedTranslator
-from keras_transformer.translator import Translator
+from keras_transformer.translating.translation import ExportedTranslator
+from keras_transformer.translating.translator import Translator
 
 STRANGER = """
 import json, sys

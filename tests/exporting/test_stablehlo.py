@@ -10,14 +10,14 @@ import pytest
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
-from keras_transformer.data.subwords import SentencePieceTokenizer, WordPieceTokenizer
-from keras_transformer.data.tokenizers import Tokenizers
+from keras_transformer.data.tokenizers.pair import Tokenizers
+from keras_transformer.data.tokenizers.subwords import SentencePieceTokenizer, WordPieceTokenizer
 from keras_transformer.decoding.search import Search
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.stablehlo import export_stablehlo
 from keras_transformer.models.transformer import Transformer
 from keras_transformer.special_tokens import END, PAD, RESERVED_TOKENS, START
-from keras_transformer.translator import Translator
+from keras_transformer.translating.translator import Translator
 
 jax = pytest.importorskip("jax")
 pytest.importorskip("jax.export")

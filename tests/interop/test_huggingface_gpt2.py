@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_transformer.generation import Generator, perplexity
 from keras_transformer.interop.huggingface import load_huggingface
+from keras_transformer.translating.generator import Generator, perplexity
 
 SIZES = {"vocab_size": 40, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 24}
 

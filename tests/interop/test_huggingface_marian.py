@@ -10,8 +10,8 @@ import sentencepiece
 import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig
-from keras_transformer.data.sample_corpus import sample_corpus
-from keras_transformer.data.tokenizers import Tokenizers
+from keras_transformer.data.corpora.sample_corpus import sample_corpus
+from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.decoding.search import Search
 from keras_transformer.errors import InputError
 from keras_transformer.interop.checkpoints import Checkpoint
@@ -22,9 +22,9 @@ from keras_transformer.interop.huggingface import (
 )
 from keras_transformer.interop.marian import our_ids, their_ids
 from keras_transformer.models.transformer import Transformer
-from keras_transformer.segmentation import tokenize_in_pieces
 from keras_transformer.special_tokens import END, PAD, RESERVED_TOKENS, START, UNK
-from keras_transformer.translator import Translator
+from keras_transformer.translating.segmentation import tokenize_in_pieces
+from keras_transformer.translating.translator import Translator
 
 NEW_TOKENS = 12
 SEARCHES = {

@@ -9,12 +9,12 @@ import sentencepiece
 import tensorflow as tf
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from keras_transformer.data.tokenizers.library import LibraryTokenizer
 from keras_transformer.errors import InputError
 from keras_transformer.interop.huggingface import (
     load_huggingface_tokenizer,
     save_huggingface_tokenizer,
 )
-from keras_transformer.interop.tokenizers import LibraryTokenizer
 
 LINES = [
     "the old man reads a book and the young woman sings",

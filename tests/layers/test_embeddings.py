@@ -15,8 +15,8 @@ from keras_transformer.layers.embeddings import (
     set_word_vectors,
     token_embedding,
 )
+from keras_transformer.losses.masked import masked_loss
 from keras_transformer.models.recurrent_seq2seq import RecurrentSeq2Seq
-from keras_transformer.training.losses import masked_loss
 from keras_transformer.training.optimizers import Adam
 from keras_transformer.training.step import TrainingStep
 

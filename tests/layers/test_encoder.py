@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_transformer.layers import Encoder, EncoderLayer, PositionalEmbedding, masks
+from keras_transformer.layers import Encoder, EncoderLayer, PositionalEmbedding
+from keras_transformer.layers.attention import masks
 from keras_transformer.layers.positional import POSITION_KINDS
 
 SIZES = {"d_model": 8, "num_heads": 2, "dff": 16}

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_transformer.layers import FeedForward, masks, point_wise_feed_forward_network
+from keras_transformer.layers import FeedForward, point_wise_feed_forward_network
+from keras_transformer.layers.attention import masks
 
 NORMS = pytest.mark.parametrize("norm_first", [False, True], ids=["post-norm", "pre-norm"])
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_transformer.layers import PositionalEmbedding, get_angles, masks
+from keras_transformer.layers import PositionalEmbedding, get_angles
+from keras_transformer.layers.attention import masks
 from keras_transformer.layers.positional import (
     POSITION_KINDS,
     interleaved_positional_encoding,

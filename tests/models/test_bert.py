@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_transformer.losses.masked import masked_loss
 from keras_transformer.models import bert as bert_module
 from keras_transformer.models.bert import PRESETS, Bert, BertEmbedding, BertOutput
 from keras_transformer.models.bert_pretraining import BertPretraining
 from keras_transformer.saving import load_model
-from keras_transformer.training.losses import masked_loss
 
 SIZES = {
     "vocab_size": 13,

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_transformer.losses.masked import masked_loss
 from keras_transformer.models.bert import Bert
 from keras_transformer.models.bert_heads import (
     LastTokenReader,
@@ -15,7 +16,6 @@ from keras_transformer.models.bert_heads import (
 )
 from keras_transformer.models.gpt import GPT
 from keras_transformer.saving import load_model
-from keras_transformer.training.losses import masked_loss
 
 IDS = np.array([[2, 5, 3, 6, 7, 8, 3], [2, 9, 3, 10, 3, 0, 0]], np.int32)
 SEGMENTS = np.array([[0, 0, 0, 1, 1, 1, 1], [0, 0, 0, 1, 1, 0, 0]], np.int32)

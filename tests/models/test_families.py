@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_transformer.config import Config, preset
-from keras_transformer.model_config import (
+from keras_transformer.config.model import (
     ATTENTIONS,
     RECURRENT,
     BertConfig,

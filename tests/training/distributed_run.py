@@ -132,8 +132,8 @@ def fit(strategy=None, loss=None) -> dict:
 def train(folder, max_steps, strategy=None, **options):
     """A run of a tiny model on a tiny corpus."""
     import keras_transformer as kt
-    from keras_transformer.data.corpora import Corpus, dataset_of
-    from keras_transformer.data.sample_corpus import sample_corpus
+    from keras_transformer.data.corpora.corpus import Corpus, dataset_of
+    from keras_transformer.data.corpora.sample_corpus import sample_corpus
 
     sample = sample_corpus()
     corpus = Corpus(

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from dying import Killed
 
-from keras_transformer.data.batching import Batches, tokenize_pairs
-from keras_transformer.data.tokenizers import train_tokenizers
+from keras_transformer.data.batches.pairs import Batches, tokenize_pairs
+from keras_transformer.data.tokenizers.pair import train_tokenizers
 from keras_transformer.errors import InputError
+from keras_transformer.losses.masked import masked_loss
 from keras_transformer.models.transformer import Transformer
 from keras_transformer.training.backup import BackupAndRestore
-from keras_transformer.training.losses import masked_loss
 
 EPOCHS = 3
 

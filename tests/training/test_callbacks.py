@@ -5,7 +5,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from keras_transformer.training.callbacks import ProgressBar, SampleTranslations, TensorBoard
-from keras_transformer.translation import Translation
+from keras_transformer.translating.translation import Translation
 
 STEP = {
     "loss": 2.5,

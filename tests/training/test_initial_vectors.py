@@ -7,12 +7,12 @@ from dying import DiesAt, Killed
 from kill_and_resume import differences
 
 from keras_transformer.config import Config
-from keras_transformer.data.tokenizers import train_tokenizers
+from keras_transformer.data.tokenizers.pair import train_tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.layers.embeddings import OneHot, token_embedding
 from keras_transformer.training.initial_vectors import FILE
 from keras_transformer.training.trainer import train
-from keras_transformer.translator import Translator
+from keras_transformer.translating.translator import Translator
 
 pytest.importorskip("gensim")
 

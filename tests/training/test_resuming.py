@@ -15,7 +15,7 @@ from dying import DiesAt, Killed
 from kill_and_resume import differences
 
 from keras_transformer.config import Config
-from keras_transformer.data.corpora import Corpus
+from keras_transformer.data.corpora.corpus import Corpus
 from keras_transformer.errors import InputError
 from keras_transformer.training.checkpoints import FolderLock
 from keras_transformer.training.trainer import train
@@ -173,7 +173,8 @@ def test_resuming_a_finished_run_changes_nothing(tiny_corpus, config, whole, tmp
 def test_tokens_are_read_from_the_cache(tiny_corpus, config, whole, tmp_path, monkeypatch):
     shutil.copytree(whole, tmp_path / "run")
     monkeypatch.setattr(
-        "keras_transformer.data.token_cache.tokenize_pairs", lambda *_: pytest.fail("tokenised")
+        "keras_transformer.data.batches.token_cache.tokenize_pairs",
+        lambda *_: pytest.fail("tokenised"),
     )
     train(tiny_corpus, tmp_path / "run", config, resume=True)
     (tmp_path / "run" / "tokens" / "train.npz").write_bytes(b"damaged")

@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 
 import keras_transformer as kt
+from keras_transformer.losses.masked import masked_loss, token_losses
+from keras_transformer.losses.metrics import masked_accuracy
 from keras_transformer.training import step as step_module
-from keras_transformer.training.losses import masked_loss, token_losses
-from keras_transformer.training.metrics import masked_accuracy
 from keras_transformer.training.step import TrainingStep, ValidationStep
 
 RATES = (0.02, 0.03, 0.01)
@@ -284,7 +284,7 @@ def test_xla_equals_eager(caplog):
     shared = shared_step(**RECIPE)
     expected, weights = train(shared)
     step = make_step(jit_compile=True, **RECIPE)
-    with caplog.at_level(logging.DEBUG, "keras_transformer.layers.fused_attention"):
+    with caplog.at_level(logging.DEBUG, "keras_transformer.layers.attention.dot_product"):
         results, found = train(step)
     # One trace for each of the shapes, which the layers know then.
     assert [trace.experimental_get_tracing_count() for trace in step._traces.values()] == [1, 1]

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_transformer.data.corpora import Corpus
+from keras_transformer.data.corpora.corpus import Corpus
 from keras_transformer.errors import InputError
-from keras_transformer.evaluation import evaluate
 from keras_transformer.training.trainer import make_model, train
-from keras_transformer.translator import Translator
+from keras_transformer.translating.evaluation import evaluate
+from keras_transformer.translating.translator import Translator
 
 
 def test_the_run_folder_holds_everything(tiny_run):

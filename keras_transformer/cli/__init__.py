@@ -1,0 +1,5 @@
+"""The command ``keras-transformer``."""
+
+from keras_transformer.cli.command import main
+
+__all__ = ["main"]

@@ -1,0 +1,1 @@
+"""Batches of token ids: pairs, texts, and texts with masked tokens."""

@@ -1,0 +1,1 @@
+"""Corpora: pairs of sentences and documents, and where they come from."""

@@ -1,0 +1,1 @@
+"""Text before it is divided into tokens: normalisation."""

@@ -1,0 +1,1 @@
+"""Tokenizers: text to ids and back, for one language and for a pair of them."""

@@ -1,0 +1,248 @@
+"""The pair of tokenizers a translator needs, and the kinds a side can be of.
+
+`Tokenizers` has `.source` and `.target`, also under their language codes (`.pt`, `.en`) as in the
+tutorial. A converter loaded with `tf.saved_model.load`, the tutorial's own, takes the same places.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import tensorflow as tf
+
+from keras_transformer.data.text.normalization import humanize_bert
+from keras_transformer.data.tokenizers.subwords import (
+    KINDS,
+    BertTokenizer,
+    Ids,
+    SentencePieceTokenizer,
+    SubwordTokenizer,
+    WordPieceTokenizer,
+    read_json,
+    read_tokenizer,
+)
+from keras_transformer.errors import InputError
+from keras_transformer.files import write_json
+from keras_transformer.special_tokens import END, PAD
+
+__all__ = [
+    "BertTokenizer",
+    "SentencePieceTokenizer",
+    "SubwordTokenizer",
+    "Tokenizers",
+    "WordPieceTokenizer",
+    "as_tokenizers",
+    "detokenize",
+    "train_tokenizers",
+    "tutorial_tokenizers",
+]
+
+FILE = "tokenizers.json"
+_METHODS = ("tokenize", "detokenize", "lookup", "get_vocab_size")
+
+
+class Tokenizers(tf.Module):
+    """A source and a target tokenizer; one object may serve as both (shared vocabulary).
+
+    The language codes become attributes, `-` written `_`. Where both languages have one code, it
+    names the source tokenizer.
+
+    Args:
+        source: tokenizer of the language translated from.
+        target: tokenizer of the language translated to.
+        source_language: its code.
+        target_language: its code.
+    """
+
+    def __init__(
+        self,
+        source: SubwordTokenizer,
+        target: SubwordTokenizer,
+        source_language: str = "pt",
+        target_language: str = "en",
+    ):
+        super().__init__()
+        self.source = source
+        self.target = target
+        self.source_language = source_language
+        self.target_language = target_language
+        for language, tokenizer in ((target_language, target), (source_language, source)):
+            attribute = language.replace("-", "_")
+            if attribute in ("source", "target"):
+                continue
+            if hasattr(type(self), attribute) or attribute.endswith("_language"):
+                raise InputError(f"{language!r} cannot be a language code: use one like 'pt'")
+            setattr(self, attribute, tokenizer)
+
+    @property
+    def shared(self) -> bool:
+        """Whether both sides are one tokenizer."""
+        return self.source is self.target
+
+    def save(self, folder: str | os.PathLike) -> None:
+        """Writes `tokenizers.json` and one vocabulary file per tokenizer into `folder`.
+
+        Raises:
+            InputError: a side that was loaded with `tf.saved_model.load`.
+        """
+        for side in (self.source, self.target):
+            if not isinstance(side, SubwordTokenizer):
+                raise InputError(
+                    "a converter from tf.saved_model.load has no files to save: keep its folder, "
+                    "or load its vocab.txt files with tutorial_tokenizers"
+                )
+        if self.shared:
+            source = target = self.source.write_vocabulary(folder, "shared")
+        else:
+            source = self.source.write_vocabulary(folder, "source")
+            target = self.target.write_vocabulary(folder, "target")
+        content = {
+            "source": {"language": self.source_language, **source},
+            "target": {"language": self.target_language, **target},
+        }
+        write_json(Path(folder) / FILE, content)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike) -> Self:
+        """Reads what `save` wrote.
+
+        Raises:
+            InputError: files missing or damaged.
+        """
+        path = Path(folder) / FILE
+        content = read_json(path)
+        try:
+            sides = content["source"], content["target"]
+            languages = [side["language"] for side in sides]
+            files = [side["file"] for side in sides]
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"{path} is damaged: source or target is wrong; save the tokenizers again"
+            ) from error
+        source = read_tokenizer(folder, sides[0])
+        target = source if files[0] == files[1] else read_tokenizer(folder, sides[1])
+        return cls(source, target, *languages)
+
+
+def train_tokenizers(
+    corpus: Any,
+    kind: str = "wordpiece",
+    vocab_size: int = 8000,
+    normalization: str | None = None,
+    shared: bool = False,
+) -> Tokenizers:
+    """Learns the tokenizers of a corpus from its training pairs.
+
+    Args:
+        corpus: has `train`, a `tf.data.Dataset` of (source, target) string scalars, and may have
+            `source_language` ("pt"), `target_language` ("en") and `normalization` ("ptb-lower").
+        kind: "wordpiece" or "sentencepiece".
+        vocab_size: ids wanted per vocabulary; a small corpus gives fewer.
+        normalization: "ptb-lower" or "none"; the corpus' own by default.
+        shared: one vocabulary for both languages.
+
+    Raises:
+        InputError: unknown kind or normalisation, or a corpus without text.
+    """
+    if kind not in ("wordpiece", "sentencepiece"):
+        raise InputError(f"unknown kind of tokenizer {kind!r}: use 'wordpiece' or 'sentencepiece'")
+    style = normalization or getattr(corpus, "normalization", "ptb-lower")
+    sources, targets = [], []
+    for source, target in corpus.train.batch(8192).as_numpy_iterator():
+        sources.extend(source)
+        targets.extend(target)
+
+    def learn(lines: list[bytes]) -> SubwordTokenizer:
+        return KINDS[kind].train(lines, vocab_size=vocab_size, normalization=style)
+
+    source = learn(sources + targets if shared else sources)
+    target = source if shared else learn(targets)
+    return Tokenizers(
+        source,
+        target,
+        getattr(corpus, "source_language", "pt"),
+        getattr(corpus, "target_language", "en"),
+    )
+
+
+def tutorial_tokenizers(
+    source_vocabulary: str | os.PathLike,
+    target_vocabulary: str | os.PathLike,
+    source_language: str = "pt",
+    target_language: str = "en",
+) -> Tokenizers:
+    """The tutorial's converter, rebuilt from its two vocab.txt files.
+
+    Raises:
+        InputError: a file missing, or not a vocabulary.
+    """
+
+    def read(path: str | os.PathLike) -> SubwordTokenizer:
+        path = Path(path)
+        description = {"kind": "bert", "normalization": "ptb-lower", "file": path.name}
+        return read_tokenizer(path.parent, description)
+
+    return Tokenizers(
+        read(source_vocabulary), read(target_vocabulary), source_language, target_language
+    )
+
+
+def as_tokenizers(
+    converter: Any, source_language: str | None = None, target_language: str | None = None
+) -> Tokenizers:
+    """Accepts tokenizers of this package or a converter such as the tutorial's.
+
+    Args:
+        converter: `Tokenizers`, or an object with one attribute per language (`.pt`, `.en`), each
+            with `tokenize`, `detokenize`, `lookup` and `get_vocab_size`, as `tf.saved_model.load`
+            gives for the tutorial's converter.
+        source_language: the attribute to translate from; "pt" by default.
+        target_language: the attribute to translate to; "en" by default.
+
+    Returns:
+        An object with `.source` and `.target`.
+
+    Raises:
+        InputError: names what the converter lacks.
+    """
+    if isinstance(converter, Tokenizers):
+        return converter
+    languages = source_language or "pt", target_language or "en"
+    for language in languages:
+        side = getattr(converter, language, None)
+        missing = [name for name in _METHODS if not callable(getattr(side, name, None))]
+        if side is None or missing:
+            lacks = f".{language}" if side is None else f".{language}.{missing[0]}"
+            raise InputError(
+                f"the tokenizers given ({type(converter).__name__}) have no {lacks}: give "
+                "Tokenizers, or an object with one attribute per language offering "
+                f"{', '.join(_METHODS)}"
+            )
+    source, target = (getattr(converter, language) for language in languages)
+    return Tokenizers(source, target, *languages)
+
+
+def detokenize(tokenizer: Any, ids: Ids, style: str = "corpus") -> tf.Tensor:
+    """`tokenizer.detokenize(ids, style)` for any tokenizer, a foreign converter's too.
+
+    Args:
+        tokenizer: one side of what `as_tokenizers` returns.
+        ids: (batch, seq) ids, ragged or padded.
+        style: "corpus" or "human".
+
+    Returns:
+        (batch,) strings.
+    """
+    if isinstance(tokenizer, SubwordTokenizer):
+        return tokenizer.detokenize(ids, style)
+    if style not in ("corpus", "human"):
+        raise InputError(f"unknown style of text {style!r}: use 'corpus' or 'human'")
+    decode: Callable[[Ids], tf.Tensor] = tokenizer.detokenize
+    if not isinstance(ids, tf.RaggedTensor):
+        ids = tf.RaggedTensor.from_tensor(tf.convert_to_tensor(ids))
+    # What follows the first end is noise; a foreign detokenizer would print it.
+    dense = tf.cast(ids.to_tensor(default_value=PAD), tf.int64)
+    ended = tf.cumsum(tf.cast(dense == END, tf.int32), axis=1) > 0
+    text = decode(tf.ragged.boolean_mask(dense, ~ended & (dense != PAD)))
+    return humanize_bert(text) if style == "human" else text

@@ -1,0 +1,143 @@
+"""Learns subword vocabularies with the trainers of well-kept libraries.
+
+Both trainers are deterministic: the same lines and size give the same vocabulary in any process.
+"""
+
+import io
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import sentencepiece
+import tensorflow as tf
+from sentencepiece import sentencepiece_model_pb2
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+from keras_transformer.data.text.normalization import normalize
+from keras_transformer.errors import InputError
+from keras_transformer.special_tokens import END, PAD, RESERVED_TOKENS, START, UNK
+
+CONTINUATION = "##"  # what vocab.txt writes before a piece that continues a word
+
+
+def normalized_lines(lines: Iterable[str], style: str) -> Iterator[str]:
+    """Yields the lines that are not empty once normalised to `style`, a batch of them at a time."""
+    lines = iter(lines)
+    while batch := list(islice(lines, 8192)):
+        for line in normalize(tf.constant(batch), style).numpy():
+            if line:
+                yield line.decode()
+
+
+def learn_wordpiece(lines: Iterable[str], vocab_size: int) -> list[str]:
+    """Learns WordPiece pieces from white-space words.
+
+    Every character seen is a piece, at the start of a word and within it, so that any text written
+    in these characters can be split. If the size does not allow that, the rarest are left out.
+
+    Args:
+        lines: normalised text.
+        vocab_size: the number of pieces wanted; a small corpus gives fewer.
+
+    Returns:
+        The pieces, reserved tokens first, in the notation of a vocab.txt.
+
+    Raises:
+        InputError: no text, or a size without room for characters.
+    """
+    lines = list(lines)
+    characters = Counter()
+    for line in lines:
+        characters.update(line)
+    del characters[" "]
+    if not characters:
+        raise InputError("no text to learn a vocabulary from: give at least one line with words")
+    room = (vocab_size - len(RESERVED_TOKENS)) // 2
+    if room < 1:
+        raise InputError(f"vocab_size {vocab_size} is too small: ask for some thousand pieces")
+    by_frequency = sorted(characters, key=lambda character: (-characters[character], character))
+    alphabet = sorted(by_frequency[:room])
+
+    # Pieces that continue a word begin with a space here: no word can contain one, while a word
+    # may well begin with "##". Naming all single characters up front fixes their ids, which the
+    # trainer would hand out in the random order of a hash map.
+    seeds = [*RESERVED_TOKENS, *alphabet, *(" " + character for character in alphabet)]
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size,
+        special_tokens=seeds,
+        limit_alphabet=len(alphabet),
+        continuing_subword_prefix=" ",
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(lines, trainer)
+    vocabulary = tokenizer.get_vocab()
+    pieces = [
+        CONTINUATION + piece[1:] if piece.startswith(" ") else piece
+        for piece in sorted(vocabulary, key=vocabulary.get)
+        if not piece.startswith(CONTINUATION)  # would read as a continuation in vocab.txt
+    ]
+    return pieces[:vocab_size]
+
+
+def learn_sentencepiece(lines: Iterable[str], vocab_size: int) -> bytes:
+    """Learns a SentencePiece unigram model with byte fallback.
+
+    Args:
+        lines: normalised text.
+        vocab_size: the number of pieces wanted, 256 bytes included; a small corpus gives fewer.
+
+    Returns:
+        The serialised model, reserved tokens at ids 0 to 3.
+
+    Raises:
+        InputError: no text, or a size without room for bytes and characters.
+    """
+    model = io.BytesIO()
+    lines = iter(lines)
+    first = next(lines, None)
+    if first is None:
+        raise InputError("no text to learn a vocabulary from: give at least one line with words")
+
+    def sentences() -> Iterator[str]:
+        yield first
+        yield from lines
+
+    with tempfile.TemporaryDirectory() as folder:
+        # "▁" is how the model writes a space: text that has one keeps it as "_".
+        rules = Path(folder) / "rules.tsv"
+        rules.write_text("2581\t5F\n")
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=sentences(),
+                model_writer=model,
+                model_type="unigram",
+                vocab_size=vocab_size,
+                hard_vocab_limit=False,
+                byte_fallback=True,
+                character_coverage=0.9999,
+                normalization_rule_tsv=str(rules),
+                max_sentence_length=100_000,  # bytes; longer lines are not learned from
+                pad_id=PAD,
+                unk_id=UNK,
+                bos_id=START,
+                eos_id=END,
+                pad_piece="[PAD]",
+                unk_piece="[UNK]",
+                bos_piece="[START]",
+                eos_piece="[END]",
+                unk_surface=" [UNK]",
+                num_threads=4,  # fixed: sums over threads decide the last digits of the scores
+                minloglevel=2,
+            )
+        except RuntimeError as error:
+            raise InputError(
+                f"SentencePiece cannot learn {vocab_size} pieces from this text: use a larger "
+                f"vocab_size or more text ({' '.join(str(error).split())})"
+            ) from error
+    proto = sentencepiece_model_pb2.ModelProto.FromString(model.getvalue())
+    proto.normalizer_spec.normalization_rule_tsv = ""  # a path of this machine; the rule is kept
+    return proto.SerializeToString(deterministic=True)

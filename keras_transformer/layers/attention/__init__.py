@@ -1,0 +1,1 @@
+"""Dot-product attention, its implementations, its masks and the layers that use it."""

@@ -1,0 +1,285 @@
+"""Equation 1 of Attention Is All You Need: three implementations, one meaning.
+
+* ``reference``: equation 1 as it stands. Holds all weights at once, and returns them if asked.
+* ``blockwise``: block by block, with memory linear in the length, on any device; see
+  `blockwise_attention`.
+* ``cudnn``: NVIDIA's fused kernels, in programs that XLA compiles; see `cudnn_attention`.
+
+In all of them a hidden key changes nothing, and a query that sees no key gives zero output and
+gradients. To learn which one a model uses and why:
+
+    logging.getLogger("keras_transformer.layers.attention.dot_product").setLevel(logging.DEBUG)
+"""
+
+import functools
+import logging
+
+import tensorflow as tf
+
+from keras_transformer.layers.attention import cudnn, masks
+from keras_transformer.layers.attention.blockwise import blockwise_attention
+from keras_transformer.layers.dropout import drop
+
+IMPLEMENTATIONS = ("auto", "reference", "blockwise", "cudnn")
+
+BLOCKWISE_FROM = 1024
+"""Length from which ``auto`` computes in blocks; below it these save little and cost some time."""
+
+logger = logging.getLogger(__name__)
+
+
+def scaled_dot_product_attention(q, k, v, mask=None, *, scale=None, dropout=None):
+    """Attention Is All You Need, equation 1: ``softmax(q k^T / sqrt(dk)) v``.
+
+    Leading dimensions are arbitrary and broadcast. In half precision the softmax is computed in
+    float32.
+
+    Args:
+        q: queries, ``(..., query, depth)``.
+        k: keys, ``(..., key, depth)``.
+        v: values, ``(..., key, depth_v)``.
+        mask: broadcasts to ``(..., query, key)``; bool means keep, float or integer 1 means
+            hidden; ``None`` hides nothing.
+        scale: a number in place of ``1 / sqrt(dk)``.
+        dropout: a callable that drops some of the weights in training.
+
+    Returns:
+        ``(output, attention_weights)`` of shapes ``(..., query, depth_v)`` and
+        ``(..., query, key)``. The weights are those before dropout. A query with no visible key
+        has zero output and weights.
+    """
+    q, k, v = (tf.convert_to_tensor(x) for x in (q, k, v))
+    attention_weights, any_visible = _softmax(q, k, mask, scale)
+    output = tf.matmul(dropout(attention_weights) if dropout else attention_weights, v)
+    if any_visible is not None:
+        output *= any_visible
+        attention_weights *= any_visible
+    return output, attention_weights
+
+
+def _softmax(q, k, mask, scale):
+    """``softmax(q k^T / sqrt(dk))``, and which queries see anything.
+
+    Returns:
+        the weights, those of a query that sees nothing unspecified; and 1 or 0 for each query,
+        ``(..., query or 1, 1)``, or ``None`` if every query sees everything.
+    """
+    compute = tf.float64 if q.dtype == tf.float64 else tf.float32
+    if scale is None:
+        dk = tf.cast(tf.shape(k)[-1], tf.float32)
+        scale = 1 / tf.math.sqrt(tf.cast(dk, compute))
+    # Scaling before the product gives the same number and keeps float16 products in range.
+    q = tf.cast(tf.cast(q, compute) * tf.cast(scale, compute), q.dtype)
+    logits = tf.cast(tf.matmul(q, k, transpose_b=True), compute)
+    if q.dtype == tf.float16:  # a product beyond its range came out infinite
+        logits = tf.clip_by_value(logits, tf.float16.min, tf.float16.max)
+    any_visible = None
+    if mask is not None:
+        keep = masks.as_keep_mask(mask)
+        logits += tf.cast(~keep, compute) * -1e9
+        any_visible = tf.cast(tf.reduce_any(keep, axis=-1, keepdims=True), q.dtype)
+    return tf.cast(tf.nn.softmax(logits, axis=-1), q.dtype), any_visible
+
+
+def dot_product_attention(
+    query,
+    key,
+    value,
+    *,
+    key_lengths=None,
+    mask=None,
+    causal=False,
+    query_offset=0,
+    scale=None,
+    dropout_rate=0.0,
+    seed=None,
+    return_weights=False,
+    implementation="auto",
+):
+    """Equation 1 for several heads.
+
+    Args:
+        query: ``(batch, query, heads, depth)``.
+        key: ``(batch, key, heads, depth)``.
+        value: ``(batch, key, heads, depth_v)``.
+        key_lengths: integers ``(batch,)``: how many keys of each row are real, the others being
+            padding at the end. Costs no memory, where a mask does.
+        mask: of rank 4 or less, broadcasts to ``(batch, heads, query, key)``; bool means keep,
+            float or integer 1 means hidden.
+        causal: hide from query ``i`` every key after ``i + query_offset``.
+        query_offset: integer or integer scalar tensor.
+        scale: a number that products of queries and keys are multiplied with; ``depth ** -0.5``
+            unless given.
+        dropout_rate: share of the weights that are dropped.
+        seed: integers ``(2,)``, may be a tensor, that alone decides what is dropped. Which weights
+            these are differs between the implementations.
+        return_weights: return the weights, too, which takes the reference implementation.
+        implementation: one of `IMPLEMENTATIONS`. ``auto`` picks by device, dtype, sizes and
+            arguments; ``cudnn`` needs a program that XLA compiles.
+
+    Returns:
+        ``(batch, query, heads, depth_v)``; with `return_weights` a pair of that and the weights
+        before dropout, ``(batch, heads, query, key)``.
+
+    Raises:
+        ValueError: for shapes, dtypes or arguments that do not fit together, or if ``cudnn`` is
+            asked for what it cannot do.
+    """
+    query, key, value = (tf.convert_to_tensor(x) for x in (query, key, value))
+    check_implementation(implementation)
+    _check(query, key, value, dropout_rate, seed)
+    result = attention_of_heads(
+        *(tf.transpose(x, (0, 2, 1, 3)) for x in (query, key, value)),
+        key_lengths=key_lengths,
+        mask=mask,
+        causal=causal,
+        query_offset=query_offset,
+        scale=scale,
+        dropout_rate=dropout_rate,
+        seed=seed,
+        return_weights=return_weights,
+        implementation=implementation,
+    )
+    output, *weights = result if return_weights else (result,)
+    output = tf.transpose(output, (0, 2, 1, 3))
+    return (output, *weights) if return_weights else output
+
+
+@tf.autograph.experimental.do_not_convert
+def attention_of_heads(
+    q,
+    k,
+    v,
+    *,
+    scale=None,
+    dropout_rate=0.0,
+    seed=None,
+    return_weights=False,
+    implementation="auto",
+    **sight,
+):
+    """`dot_product_attention` with heads first.
+
+    Args:
+        q: ``(batch, heads, query, depth)``.
+        k: ``(batch, heads, key, depth)``.
+        v: ``(batch, heads, key, depth_v)``.
+        sight: `key_lengths`, `mask`, `causal` and `query_offset` of `dot_product_attention`, as
+            the other arguments are.
+
+    Returns:
+        ``(batch, heads, query, depth_v)``; with `return_weights` a pair of that and the weights.
+    """
+    arguments = {
+        "key_lengths": None,
+        "mask": None,
+        "causal": False,
+        "query_offset": 0,
+        **sight,
+        "scale": q.shape[-1] ** -0.5 if scale is None else float(scale),
+        "dropout_rate": dropout_rate,
+        "seed": seed,
+    }
+    name, reason = _choose(implementation, return_weights, q, k, v, arguments)
+    logger.debug("%s attention: %s", name, reason)
+    if name == "reference":
+        output, weights = _reference_attention(q, k, v, **arguments)
+        return (output, weights) if return_weights else output
+    if name == "blockwise":
+        return blockwise_attention(q, k, v, **arguments)
+    del arguments["query_offset"]  # 0, as `cudnn.obstacle` made sure
+    return cudnn.cudnn_attention(q, k, v, **arguments)
+
+
+def attention_weights_of_heads(q, k, *, scale=None, **sight) -> tf.Tensor:
+    """The weights alone, before dropout: ``(batch, heads, query, key)``.
+
+    Args:
+        q, k, scale, sight: as in `attention_of_heads`.
+    """
+    weights, any_visible = _softmax(q, k, _keep_mask(q, k, **sight), scale)
+    return weights if any_visible is None else weights * any_visible
+
+
+def _reference_attention(q, k, v, *, scale, dropout_rate, seed, **sight):
+    """`attention_of_heads` with all weights at once: output and weights."""
+    dropout = None
+    if dropout_rate:
+        dropout = functools.partial(drop, rate=dropout_rate, seed=seed)
+    keep = _keep_mask(q, k, **sight)
+    return scaled_dot_product_attention(q, k, v, keep, scale=scale, dropout=dropout)
+
+
+def _keep_mask(q, k, *, key_lengths=None, mask=None, causal=False, query_offset=0):
+    """One mask of all that hides keys; ``None`` if nothing does."""
+    query_length, key_length = tf.shape(q)[2], tf.shape(k)[2]
+    keep = [] if mask is None else [masks.as_keep_mask(mask)]
+    if key_lengths is not None:
+        lengths = tf.reshape(tf.cast(key_lengths, tf.int32), (-1, 1, 1, 1))
+        keep.append(tf.range(key_length) < lengths)
+    if causal:
+        offset = tf.cast(query_offset, tf.int32)
+        keep.append(masks.causal_keep_mask(query_length, key_length, offset))
+    return functools.reduce(tf.logical_and, keep) if keep else None
+
+
+def check_implementation(name):
+    """Refuses what is none of `IMPLEMENTATIONS`."""
+    if name not in IMPLEMENTATIONS:
+        raise ValueError(
+            f"implementation must be one of {', '.join(IMPLEMENTATIONS)}; got {name!r}."
+        )
+
+
+def _check(query, key, value, dropout_rate, seed):
+    shapes = query.shape, key.shape, value.shape
+    if any(shape.rank != 4 or shape[3] is None for shape in shapes):
+        raise ValueError(
+            "Queries, keys and values have the shape (batch, length, heads, depth), the last of "
+            f"them a number; got {', '.join(map(str, shapes))}."
+        )
+    fits = [
+        shapes[0][:1].is_compatible_with(shapes[1][:1]),
+        shapes[0][2:].is_compatible_with(shapes[1][2:]),  # heads and depth
+        shapes[1][:3].is_compatible_with(shapes[2][:3]),  # batch, length and heads
+    ]
+    if not all(fits):
+        raise ValueError(
+            "Queries and keys must agree in batch, heads and depth, keys and values in all but "
+            f"the depth; got {', '.join(map(str, shapes))}."
+        )
+    if not query.dtype == key.dtype == value.dtype or not query.dtype.is_floating:
+        raise ValueError(
+            "Queries, keys and values must have one dtype, of floating-point numbers; got "
+            f"{query.dtype.name}, {key.dtype.name} and {value.dtype.name}."
+        )
+    if not 0 <= dropout_rate < 1:
+        raise ValueError(f"dropout_rate must be at least 0 and below 1; got {dropout_rate}.")
+    if dropout_rate and seed is None:
+        raise ValueError("Dropout needs a seed, two integers.")
+
+
+def _choose(implementation, return_weights, q, k, v, arguments) -> tuple[str, str]:
+    """The implementation to use, and why."""
+    if return_weights:
+        return "reference", "the weights are asked for"
+    if implementation in ("reference", "blockwise"):
+        return implementation, "asked for"
+    names = ("mask", "causal", "query_offset", "dropout_rate", "seed")
+    obstacle = cudnn.obstacle(q, k, v, **{name: arguments[name] for name in names})
+    if implementation == "cudnn":
+        if obstacle:
+            raise ValueError(
+                f"cuDNN's attention does not work here: {obstacle}: take the implementation "
+                "'auto', which uses it where it works."
+            )
+        return "cudnn", "asked for"
+    obstacle = obstacle or cudnn.missing_device()
+    if not obstacle:
+        return "cudnn", "a CUDA device runs the program that XLA compiles"
+    lengths = q.shape[2], k.shape[2]
+    if None in lengths:
+        return "reference", f"the lengths are not known when tracing; no cuDNN: {obstacle}"
+    if lengths[0] * lengths[1] >= BLOCKWISE_FROM**2:
+        return "blockwise", f"{lengths[0]} queries, {lengths[1]} keys; no cuDNN: {obstacle}"
+    return "reference", f"{lengths[0]} queries, {lengths[1]} keys are few; no cuDNN: {obstacle}"

@@ -1,0 +1,1 @@
+"""Recurrent cells, the layers that run them, and attention over their states."""

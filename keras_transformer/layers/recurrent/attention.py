@@ -1,0 +1,293 @@
+"""Attention as recurrent networks have it: a decoder's state looks back at an encoder's states.
+
+Bahdanau et al. 2015 and Luong et al. 2015. Each score is a layer of its own with its equation.
+They obey the laws of `layers.attention`: a hidden position never changes a result, and a query
+with no visible position gives zero context, weights and gradients. What a score takes from the
+encoder alone is computed once for all steps (`project_keys`).
+"""
+
+import keras
+import tensorflow as tf
+
+from keras_transformer.layers.attention import masks
+from keras_transformer.layers.recurrent.cells import affine
+
+
+class RecurrentAttention(keras.layers.Layer):
+    """What the kinds of attention share: scores become weights, weights sum up the memory.
+
+    ::
+
+        a_ij = softmax_j(e_ij)
+        c_i = sum_j a_ij h_j
+
+    A subclass says what the scores ``e_ij`` are (`scores`).
+
+    Call arguments:
+        query: states of the decoder, ``(batch, query, query width)``.
+        memory: states of the encoder, ``(batch, source, memory width)``.
+        mask: which of them are real, ``(batch, source)`` or ``(batch, query, source)``; bool means
+            keep, float or integer 1 means hidden.
+
+    Returns:
+        ``(context, weights)``: ``(batch, query, memory width)`` and ``(batch, query, source)``.
+    """
+
+    def project_keys(self, memory) -> tf.Tensor:
+        """What the scores take from the memory alone.
+
+        Args:
+            memory: ``(batch, source, memory width)``.
+
+        Returns:
+            ``(batch, source, width)``.
+        """
+        return tf.cast(memory, self.compute_dtype)
+
+    def scores(self, query, keys) -> tf.Tensor:
+        """How well each query and each key fit.
+
+        Args:
+            query: ``(batch, query, query width)``.
+            keys: from `project_keys`.
+
+        Returns:
+            ``(batch, query, source)``.
+        """
+        raise NotImplementedError
+
+    def call(self, query, memory, mask=None):
+        return self.attend(query, self.project_keys(memory), memory, mask)
+
+    def attend(self, query, keys, memory, mask=None):
+        """The call, with the keys already projected."""
+        query, memory = (tf.cast(part, self.compute_dtype) for part in (query, memory))
+        scores = self.scores(query, keys)
+        weights = masked_softmax(scores, None if mask is None else masks.as_keep_mask(mask))
+        return tf.matmul(weights, memory), weights
+
+
+def masked_softmax(scores, keep=None) -> tf.Tensor:
+    """Weights of the visible positions, which sum to one; all zero where none is visible.
+
+    Args:
+        scores: ``(batch, query, source)``; in half precision the softmax is computed in float32.
+        keep: bool ``(batch, source)`` or ``(batch, query, source)``.
+
+    Returns:
+        tensor of the shape and dtype of `scores`.
+    """
+    logits = tf.cast(scores, tf.float64 if scores.dtype == tf.float64 else tf.float32)
+    if keep is None:
+        return tf.cast(tf.nn.softmax(logits), scores.dtype)
+    if keep.shape.rank == 2:
+        keep = keep[:, tf.newaxis, :]
+    weights = tf.nn.softmax(tf.where(keep, logits, tf.constant(-1e9, logits.dtype)))
+    any_visible = tf.cast(tf.reduce_any(keep, axis=-1, keepdims=True), weights.dtype)
+    return tf.cast(weights * any_visible, scores.dtype)
+
+
+@keras.saving.register_keras_serializable("keras_transformer")
+class AdditiveAttention(RecurrentAttention):
+    """Bahdanau et al. 2015, appendix A.1.2: a small network with one hidden layer.
+
+    ::
+
+        e_ij = v^T tanh(W s_i + U h_j)
+
+    Args:
+        units: width of the hidden layer.
+
+    Example:
+        >>> attention = AdditiveAttention(32)
+        >>> s, h = tf.random.uniform((1, 4, 16)), tf.random.uniform((1, 7, 24))
+        >>> context, weights = attention(s, h)
+        >>> context.shape, weights.shape
+        (TensorShape([1, 4, 24]), TensorShape([1, 4, 7]))
+    """
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = int(units)
+
+    def build(self, query_shape, memory_shape):
+        self.query_kernel = self.add_weight(
+            shape=(query_shape[-1], self.units), initializer="glorot_uniform", name="query_kernel"
+        )
+        self.key_kernel = self.add_weight(
+            shape=(memory_shape[-1], self.units), initializer="glorot_uniform", name="key_kernel"
+        )
+        self.score_kernel = self.add_weight(
+            shape=(self.units, 1), initializer="glorot_uniform", name="score_kernel"
+        )
+
+    def project_keys(self, memory):
+        return affine(super().project_keys(memory), self.key_kernel)
+
+    def scores(self, query, keys):
+        queries = affine(query, self.query_kernel)
+        # (batch, query, 1, units) and (batch, 1, source, units)
+        hidden = tf.tanh(queries[:, :, tf.newaxis] + keys[:, tf.newaxis])
+        return affine(hidden, self.score_kernel)[..., 0]
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+@keras.saving.register_keras_serializable("keras_transformer")
+class DotAttention(RecurrentAttention):
+    """Luong et al. 2015, section 3.1, "dot": states of one width, compared as they are.
+
+    ::
+
+        e_ij = s_i^T h_j                     dot
+        e_ij = s_i^T h_j / sqrt(width)       scaled
+
+    Args:
+        scaled: divide by the square root of the width (Attention Is All You Need, equation 1).
+    """
+
+    def __init__(self, *, scaled=False, **kwargs):
+        super().__init__(**kwargs)
+        self.scaled = scaled
+
+    def build(self, query_shape, memory_shape):
+        if query_shape[-1] != memory_shape[-1]:
+            raise ValueError(
+                "Dot attention compares states of one width; got queries of width "
+                f"{query_shape[-1]} and a memory of width {memory_shape[-1]}. Change one of them "
+                "or use general attention."
+            )
+
+    def scores(self, query, keys):
+        if self.scaled:
+            query = query / tf.cast(query.shape[-1] ** 0.5, query.dtype)
+        return tf.matmul(query, keys, transpose_b=True)
+
+    def get_config(self):
+        return {**super().get_config(), "scaled": self.scaled}
+
+
+@keras.saving.register_keras_serializable("keras_transformer")
+class GeneralAttention(RecurrentAttention):
+    """Luong et al. 2015, section 3.1, "general": a matrix takes one width to the other.
+
+    ::
+
+        e_ij = s_i^T W h_j
+    """
+
+    def build(self, query_shape, memory_shape):
+        self.kernel = self.add_weight(
+            shape=(memory_shape[-1], query_shape[-1]), initializer="glorot_uniform", name="kernel"
+        )
+
+    def project_keys(self, memory):
+        return affine(super().project_keys(memory), self.kernel)
+
+    def scores(self, query, keys):
+        return tf.matmul(query, keys, transpose_b=True)
+
+
+@keras.saving.register_keras_serializable("keras_transformer")
+class ConcatAttention(RecurrentAttention):
+    """Luong et al. 2015, section 3.1, "concat": one matrix for both states in a row.
+
+    ::
+
+        e_ij = v^T tanh(W [s_i; h_j])
+
+    The product with a row of two is the sum of two products, so this is `AdditiveAttention` with
+    both matrices in one and another start.
+
+    Args:
+        units: width of the hidden layer.
+    """
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = int(units)
+
+    def build(self, query_shape, memory_shape):
+        self.query_width = query_shape[-1]
+        self.kernel = self.add_weight(
+            shape=(query_shape[-1] + memory_shape[-1], self.units),
+            initializer="glorot_uniform",
+            name="kernel",
+        )
+        self.score_kernel = self.add_weight(
+            shape=(self.units, 1), initializer="glorot_uniform", name="score_kernel"
+        )
+
+    def project_keys(self, memory):
+        return affine(super().project_keys(memory), self.kernel[self.query_width :])
+
+    def scores(self, query, keys):
+        queries = affine(query, self.kernel[: self.query_width])
+        hidden = tf.tanh(queries[:, :, tf.newaxis] + keys[:, tf.newaxis])
+        return affine(hidden, self.score_kernel)[..., 0]
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+SCORES = ("additive", "dot", "general", "concat", "scaled_dot")
+"""Kinds of attention by the names that models give them."""
+
+
+def make_attention(score, units, **kwargs) -> RecurrentAttention:
+    """An attention of one of the kinds of `SCORES`.
+
+    Args:
+        score: the kind.
+        units: width of the hidden layer of those that have one.
+
+    Raises:
+        ValueError: for another kind.
+    """
+    if score == "additive":
+        return AdditiveAttention(units, **kwargs)
+    if score == "concat":
+        return ConcatAttention(units, **kwargs)
+    if score == "general":
+        return GeneralAttention(**kwargs)
+    if score in ("dot", "scaled_dot"):
+        return DotAttention(scaled=score == "scaled_dot", **kwargs)
+    raise ValueError(f"A score of attention is one of {', '.join(SCORES)}; got {score!r}.")
+
+
+@keras.saving.register_keras_serializable("keras_transformer")
+class AttentionalVector(keras.layers.Layer):
+    """Luong et al. 2015, equation 5: what was found and who looked for it, in one vector.
+
+    ::
+
+        s'_i = tanh(W_c [c_i; s_i])
+
+    Args:
+        units: width of the vector.
+
+    Call arguments:
+        context: ``(batch, query, memory width)``.
+        state: ``(batch, query, query width)``.
+
+    Returns:
+        ``(batch, query, units)``.
+    """
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = int(units)
+
+    def build(self, context_shape, state_shape):
+        self.kernel = self.add_weight(
+            shape=(context_shape[-1] + state_shape[-1], self.units),
+            initializer="glorot_uniform",
+            name="kernel",
+        )
+
+    def call(self, context, state):
+        return tf.tanh(affine(tf.concat([context, state], axis=-1), self.kernel))
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}

@@ -1,0 +1,1 @@
+"""Losses and metrics that count no padding: what models and training share."""

@@ -1,0 +1,1 @@
+"""Pictures: attention, masks, positions, curves of training, scores by length."""

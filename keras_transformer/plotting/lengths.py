@@ -1,0 +1,178 @@
+"""Pictures that set systems side by side: scores by the length of the source, loss by time.
+
+Long sentences are where a single context vector fails, and one score of a whole test set, most of
+whose sentences are short, hides it.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from keras_transformer.errors import InputError
+from keras_transformer.plotting.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PINK,
+    SKY_BLUE,
+    VERMILION,
+    new_figure,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LENGTH_LIMITS = (10, 20, 30, 40)
+"""Most words of the source in each bucket but the last, which has no limit."""
+
+# The dashes and marks tell the lines apart in grey print.
+_STYLES = (
+    {"color": GREY, "linestyle": ":", "marker": "o"},
+    {"color": SKY_BLUE, "linestyle": ":", "marker": "s"},
+    {"color": BLUE, "linestyle": ":", "marker": "^"},
+    {"color": GREEN, "linestyle": "--", "marker": "D"},
+    {"color": PINK, "linestyle": "--", "marker": "v"},
+    {"color": ORANGE, "linestyle": "-", "marker": "P"},
+    {"color": VERMILION, "linestyle": "-", "marker": "X"},
+    {"color": BLACK, "linestyle": "-", "marker": "*"},
+)
+_MARKS = 8  # on a line
+
+
+def scores_by_length(
+    sources: Sequence[str],
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    limits: Sequence[int] = LENGTH_LIMITS,
+) -> list[dict[str, Any]]:
+    """BLEU of the sentences of each length of the source.
+
+    Args:
+        sources: the source sentences; what stands between spaces is a word.
+        hypotheses: their translations in the corpus' style.
+        references: the corpus' target sentences.
+        limits: most words of each bucket but the last, rising.
+
+    Returns:
+        ``{"words", "sentences", "bleu"}`` for each bucket, the shortest first: its lengths, such
+        as ``11-20`` and ``41+``, its number of sentences and their corpus score, None where there
+        is no sentence.
+
+    Raises:
+        InputError: when the numbers of sentences differ or the limits do not rise from 1 on.
+    """
+    from keras_transformer.translating.evaluation import corpus_scores
+
+    if len({len(sources), len(hypotheses), len(references)}) > 1:
+        raise InputError(
+            f"{len(sources):,} sources, {len(hypotheses):,} translations and {len(references):,} "
+            "references: give exactly one of each for each sentence"
+        )
+    limits = tuple(limits)
+    if not limits or limits[0] < 1 or any(low >= high for low, high in pairwise(limits)):
+        raise InputError(f"limits {limits} of the lengths: give whole numbers that rise from 1 on")
+    # A limit belongs to the bucket that it ends.
+    places = np.searchsorted(limits, [len(source.split()) for source in sources], side="left")
+    scores = []
+    for place, words in enumerate(_bucket_names(limits)):
+        chosen = np.flatnonzero(places == place)
+        bleu = None
+        if len(chosen):
+            found = corpus_scores([hypotheses[i] for i in chosen], [references[i] for i in chosen])
+            bleu = found["bleu"]["score"]
+        scores.append({"words": words, "sentences": len(chosen), "bleu": bleu})
+    return scores
+
+
+def _bucket_names(limits: Sequence[int]) -> list[str]:
+    names = [f"{low + 1}-{high}" for low, high in pairwise((0, *limits))]
+    return [*names, f"{limits[-1] + 1}+"]
+
+
+def plot_scores_by_length(scores: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+    """Draws the BLEU of each system over the length of the source.
+
+    Args:
+        scores: by the name of a system, what `scores_by_length` gave; all of the same sentences.
+
+    Returns:
+        The figure. A bucket without sentences leaves a gap.
+
+    Raises:
+        InputError: when there is nothing to draw, more than eight systems, or their buckets
+            differ.
+    """
+    _check_number(scores)
+    buckets = {
+        tuple((part["words"], part["sentences"]) for part in parts) for parts in scores.values()
+    }
+    if len(buckets) > 1:
+        raise InputError(
+            "scores of different buckets: score all systems on the same sentences, with the same "
+            "limits"
+        )
+    figure, axes = _axes()
+    (names,) = buckets
+    for (name, parts), style in zip(scores.items(), _STYLES, strict=False):
+        values = [np.nan if part["bleu"] is None else part["bleu"] for part in parts]
+        axes.plot(range(len(values)), values, label=name, markersize=6, **style)
+    labels = [f"{words}\n({sentences:,})" for words, sentences in names]
+    axes.set_xticks(range(len(labels)), labels)
+    axes.set(xlabel="Words of the source (sentences)", ylabel="BLEU")
+    axes.update_datalim([(0, 0)])  # with room above for the highest marker
+    axes.autoscale_view()
+    axes.set_ylim(bottom=0)
+    return _with_legend(figure, axes)
+
+
+def plot_losses_by_time(curves: Mapping[str, tuple[Any, Any]]) -> Figure:
+    """Draws how the loss of each system falls with the time of its training.
+
+    Args:
+        curves: by the name of a system, the seconds since its training began and the losses then,
+          `(points,)` each.
+
+    Returns:
+        The figure.
+
+    Raises:
+        InputError: when there is nothing to draw, more than eight systems, or one without a
+            loss for each time.
+    """
+    _check_number(curves)
+    figure, axes = _axes()
+    for (name, (seconds, losses)), style in zip(curves.items(), _STYLES, strict=False):
+        minutes, losses = np.asarray(seconds, np.float64) / 60, np.asarray(losses, np.float64)
+        if minutes.ndim != 1 or minutes.shape != losses.shape or not len(minutes):
+            raise InputError(
+                f"{name}: seconds of shape {minutes.shape} and losses of shape {losses.shape}: "
+                "give one loss for each time, (points,)"
+            )
+        every = max(1, len(minutes) // _MARKS)
+        axes.plot(minutes, losses, label=name, markevery=every, markersize=5, **style)
+    axes.set(xlabel="Minutes of training", ylabel="Loss of a target token")
+    axes.set_xlim(left=0)
+    return _with_legend(figure, axes)
+
+
+def _check_number(systems: Mapping[str, Any]) -> None:
+    if not 0 < len(systems) <= len(_STYLES):
+        raise InputError(f"{len(systems)} systems to draw: give 1 to {len(_STYLES)}")
+
+
+def _axes() -> tuple[Figure, "Axes"]:
+    figure = new_figure(7.5, 4.5)
+    axes = figure.add_subplot()
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
+def _with_legend(figure: Figure, axes: "Axes") -> Figure:
+    """Beside the axes: lines may lie anywhere within."""
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", frameon=False)
+    return figure

@@ -1,0 +1,1 @@
+"""From text to text: translators, the generator of a language model, and their evaluation."""

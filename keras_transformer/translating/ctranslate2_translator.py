@@ -1,0 +1,191 @@
+"""A translator over what `export_ctranslate2` wrote: our tokenizers, CTranslate2's search."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_transformer.data.tokenizers.pair import Tokenizers, detokenize
+from keras_transformer.errors import InputError
+from keras_transformer.exporting.ctranslate2 import LIMITS_FILE, import_ctranslate2
+from keras_transformer.exporting.format import version_folders
+from keras_transformer.special_tokens import PAD, UNK
+from keras_transformer.translating.segmentation import tokenize_in_pieces, warn_of_pieces
+from keras_transformer.translating.translation import (
+    TranslatesLines,
+    Translation,
+    joined,
+    utf8,
+    with_alternatives,
+)
+
+
+class CTranslate2Translator(TranslatesLines):
+    """Translates text with CTranslate2.
+
+    Args:
+        folder: a version folder, or the folder above it, of which the highest version is taken.
+        compute_type: precision of the products, such as ``float32`` or ``int8``; ``default`` is
+            that of the stored weights where the processor has it.
+        inter_threads: batches translated at a time.
+        intra_threads: threads for each of them; 0 for CTranslate2's own choice.
+        device: ``cpu``, ``cuda`` or ``auto``.
+
+    Raises:
+        InputError: when ctranslate2 is missing, or the folder holds no such model.
+
+    Example:
+        >>> translator = CTranslate2Translator(export_ctranslate2(translator, "models/pt_en"))
+        >>> translator.translate(["este é um problema que temos que resolver."])[0].text
+    """
+
+    BATCH = 64
+    """Most texts in one batch."""
+
+    def __init__(
+        self, folder, *, compute_type="default", inter_threads=1, intra_threads=0, device="cpu"
+    ):
+        ctranslate2 = import_ctranslate2()
+        self.folder = _version_folder(Path(folder))
+        self.tokenizers = Tokenizers.load(self.folder / "tokenizers")
+        try:
+            limits = json.loads((self.folder / LIMITS_FILE).read_text(encoding="utf-8"))
+            self._length_ratio = float(limits["length_ratio"])
+            self._length_offset = int(limits["length_offset"])
+            self._max_length = int(limits["max_length"])
+            self._max_source_length = int(limits["max_source_length"])
+            self._model = ctranslate2.Translator(
+                str(self.folder),
+                device=device,
+                compute_type=compute_type,
+                inter_threads=inter_threads,
+                intra_threads=intra_threads,
+            )
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            problem = " ".join(str(error).split())
+            raise InputError(f"{self.folder}: cannot be loaded ({problem}).") from error
+        names = _names(self.tokenizers.target, range(int(self.tokenizers.target.get_vocab_size())))
+        self._target_ids = {name: i for i, name in enumerate(names)}
+        self._padding = names[PAD]
+
+    def translate(
+        self,
+        lines: Iterable[str],
+        *,
+        style="human",
+        n_best=1,
+        beam_size=1,
+        length_penalty=1.0,
+        **options,
+    ) -> list[Translation]:
+        """Translates many texts, batched by length.
+
+        The limits of the targets are those of `Translator`, and as there a translation may be
+        empty and never holds ``[PAD]``, and texts that are too long are translated in pieces;
+        ``[UNK]`` is allowed.
+
+        Args:
+            lines: texts.
+            style: ``human`` joins clitics and punctuation; ``corpus`` is what the model learned.
+            n_best: translations of each text, at most `beam_size`.
+            beam_size: hypotheses followed at a time; 1 is greedy search.
+            length_penalty: the sum of a hypothesis' logarithmic probabilities, divided by
+                ``tokens ** length_penalty``, decides; an end counts as a token.
+            options: passed on to ``ctranslate2.Translator.translate_batch``, for example
+                ``patience=2``.
+
+        Returns:
+            one `Translation` for each text, in the same order; an empty text gives an empty one.
+
+        Raises:
+            InputError: when CTranslate2 refuses an option.
+        """
+        lines = list(lines)
+        texts = tf.constant([utf8(line) for line in lines], tf.string, shape=(len(lines),))
+        source, owners = tokenize_in_pieces(self.tokenizers.source, texts, self._max_source_length)
+        warn_of_pieces(owners.numpy(), self._max_source_length)
+        options |= {"beam_size": beam_size, "length_penalty": length_penalty}
+        try:
+            found = self._search(source, n_best, options)
+        except (TypeError, ValueError) as error:
+            options = {"n_best": n_best, **options}
+            named = ", ".join(f"{name}={value!r}" for name, value in options.items())
+            problem = str(error).split("\n", 1)[0]
+            raise InputError(f"CTranslate2 refuses {named} ({problem})") from error
+        hypotheses = [tokens for result in found.values() for tokens in result.hypotheses]
+        translated = iter(self._texts(hypotheses, style))
+        by_line: list[list[list[Translation]]] = [[] for _ in lines]
+        alternatives = [[Translation("", 0.0, normalized_score=0.0)] for _ in owners]
+        for row, result in found.items():
+            alternatives[row] = [
+                Translation(
+                    next(translated),
+                    score * len(tokens) ** length_penalty,
+                    normalized_score=score,
+                )
+                for tokens, score in zip(result.hypotheses, result.scores, strict=True)
+            ]
+        for owner, of_piece in zip(owners.numpy(), alternatives, strict=True):
+            by_line[owner].append(of_piece)
+        return [with_alternatives(joined(pieces), n_best) for pieces in by_line]
+
+    def _search(self, source: tf.RaggedTensor, n_best, options) -> dict[int, Any]:
+        """What CTranslate2 found for every row that is not empty."""
+        lengths = source.row_lengths().numpy()
+        names = _rows(_names(self.tokenizers.source, source.flat_values), lengths)
+        limits = self._limits(lengths)
+        waiting = []
+        # A call has one limit, and thus one length of source: its batches need no padding.
+        for limit in np.unique(limits[limits > 0])[::-1]:
+            rows = np.flatnonzero(limits == limit)
+            results = self._model.translate_batch(
+                [names[row] for row in rows],
+                num_hypotheses=n_best,
+                max_batch_size=self.BATCH,
+                asynchronous=True,
+                max_input_length=0,
+                max_decoding_length=int(limit),
+                min_decoding_length=0,
+                suppress_sequences=[[self._padding]],
+                return_end_token=True,
+                return_scores=True,
+                **options,
+            )
+            waiting.extend(zip(rows, results, strict=True))
+        return {row: result.result() for row, result in waiting}
+
+    def _limits(self, lengths) -> np.ndarray:
+        """Most target tokens of each row, as `Translator` has them."""
+        limits = (lengths.astype(np.float32) * np.float32(self._length_ratio)).astype(int)
+        limits = np.minimum(limits + self._length_offset, self._max_length)
+        return np.where(lengths > 2, limits, 0)  # two tokens are start and end
+
+    def _texts(self, tokens: list[list[str]], style: str) -> list[str]:
+        ids = [self._target_ids.get(token, UNK) for row in tokens for token in row]
+        ragged = tf.RaggedTensor.from_row_lengths(
+            tf.constant(ids, tf.int64), [len(row) for row in tokens]
+        )
+        texts = detokenize(self.tokenizers.target, ragged, style)
+        return [text.decode("utf-8") for text in texts.numpy()]
+
+
+def _names(tokenizer, ids) -> list[str]:
+    """The tokens that a vector of ids stands for."""
+    names = tokenizer.lookup(tf.constant(ids, tf.int64)[tf.newaxis])[0]
+    return [name.decode("utf-8") for name in names.numpy()]
+
+
+def _rows(names: list[str], lengths) -> list[list[str]]:
+    ends = np.cumsum(lengths)
+    return [names[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+
+
+def _version_folder(folder: Path) -> Path:
+    candidates = [folder, *reversed(version_folders(folder))]
+    for candidate in candidates:
+        if (candidate / "model.bin").is_file():
+            return candidate
+    raise InputError(f"{folder}: holds no model of CTranslate2 (it has no model.bin).")

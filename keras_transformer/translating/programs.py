@@ -1,0 +1,78 @@
+"""What a `Translator` runs as graphs: tokenising, searching and detokenising."""
+
+import functools
+import threading
+
+import tensorflow as tf
+
+from keras_transformer.data.tokenizers.pair import detokenize
+from keras_transformer.special_tokens import END, START
+from keras_transformer.translating.segmentation import tokenize_in_pieces
+
+
+class Programs:
+    """Graphs that a translator runs, in a place that a SavedModel does not look into.
+
+    Args:
+        translator: whose tokenizers and `max_source_length` count as they are at the first call.
+
+    Attributes:
+        seconds: spent with searching so far; the translator keeps count.
+        sources: from texts, ``(batch,)``, length ratio, length offset and most target tokens, to
+            ids in pieces, the number of the text of each piece, and its `most_tokens`.
+    """
+
+    def __init__(self, translator):
+        self.seconds = 0.0
+        self._searches = {}
+        self._lock = threading.Lock()
+        self._translator = translator
+
+        def sources(texts, length_ratio, length_offset, most):
+            ids, owners = tokenize_in_pieces(
+                translator.tokenizers.source, texts, translator.max_source_length
+            )
+            return ids, owners, most_tokens(ids, length_ratio, length_offset, most)
+
+        numbers = [tf.TensorSpec([], dtype) for dtype in (tf.float32, tf.int32, tf.int32)]
+        self.sources = tf.function(
+            sources,
+            input_signature=[tf.TensorSpec([None], tf.string), *numbers],
+            autograph=False,
+        )
+        self._texts = {
+            style: tf.function(
+                functools.partial(self._detokenize, style),
+                input_signature=[tf.TensorSpec([None, None], tf.int64)],
+                autograph=False,
+            )
+            for style in ("corpus", "human")
+        }
+
+    def texts(self, ids, style):
+        """Texts of target ids, ``(batch, seq)``, in a style of `detokenize`."""
+        if style not in self._texts:
+            return self._detokenize(style, ids)  # which says what is wrong
+        return self._texts[style](ids)
+
+    def _detokenize(self, style, ids):
+        return detokenize(self._translator.tokenizers.target, ids, style)
+
+    def search(self, kind, make):
+        """The search of a kind, made by `make` the first time; threads may ask side by side."""
+        with self._lock:
+            if kind not in self._searches:
+                self._searches[kind] = make()
+            return self._searches[kind]
+
+
+def most_tokens(source: tf.RaggedTensor, length_ratio, length_offset, most):
+    """Most target tokens of each source, int32 ``(batch,)``; see `DecodingConfig`."""
+    lengths = tf.cast(source.row_lengths(), tf.float32)
+    limits = tf.cast(lengths * length_ratio, tf.int32) + length_offset
+    return tf.where(is_empty(source), 0, tf.minimum(limits, most))
+
+
+def is_empty(source: tf.RaggedTensor):
+    """Rows with nothing but control tokens."""
+    return tf.reduce_all((source == START) | (source == END), axis=1)

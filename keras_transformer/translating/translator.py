@@ -1,0 +1,443 @@
+"""From text to text: tokenise, search, detokenise."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_transformer.config import Config, DecodingConfig
+from keras_transformer.data.tokenizers.pair import as_tokenizers, detokenize
+from keras_transformer.decoding.choosing import LOWEST
+from keras_transformer.decoding.search import Search
+from keras_transformer.errors import InputError
+from keras_transformer.models.runs import is_language_model, load_run
+from keras_transformer.special_tokens import UNK
+from keras_transformer.translating.programs import Programs, is_empty, most_tokens
+from keras_transformer.translating.segmentation import warn_of_pieces
+from keras_transformer.translating.translation import (
+    ExportedTranslator,
+    TranslatesLines,
+    Translation,
+    joined,
+    utf8,
+    with_alternatives,
+)
+
+MAX_TOKENS = 128
+"""Most target tokens that calling a `Translator` gives, as in the tutorial."""
+
+BATCH_ROWS, BATCH_TOKENS = 64, 4096
+"""Most texts in one batch, and most source tokens with their padding."""
+
+PATIENCE = 60.0
+"""Seconds of searching after which compiling, which takes about as long, is worthwhile."""
+
+
+class Translator(tf.Module, TranslatesLines):
+    """Translates text with a trained model.
+
+    Args:
+        tokenizers: a `Tokenizers`, or an object such as the tutorial's converter with two
+            languages as attributes (``.pt`` and ``.en``).
+        transformer: a `Transformer` or `RecurrentSeq2Seq`, or any model with their `encode`,
+            `initial_cache`, `decode_step`, `cross_attention_scores` and `max_length`.
+        decoding: a `DecodingConfig`, how translations are searched.
+        max_source_length: texts of more tokens are translated in pieces; as many as the model has
+            positions for unless given.
+        jit_compile: compile the search with XLA, one program for each of a few shapes, each of
+            which takes seconds to compile; ``None`` does once this translator has searched for
+            `PATIENCE` seconds without, and from the start on a GPU.
+
+    Example:
+        >>> translator = Translator(tokenizers, transformer)
+        >>> text, tokens, attention = translator("este é um problema que temos que resolver.")
+        >>> translator.translate(["bom dia.", "obrigado."])[1].text
+    """
+
+    def __init__(
+        self, tokenizers, transformer, *, decoding=None, max_source_length=None, jit_compile=None
+    ):
+        super().__init__()
+        self.tokenizers = as_tokenizers(tokenizers)
+        self.transformer = transformer
+        self.decoding = decoding or DecodingConfig()
+        reach = transformer.max_length
+        self.max_source_length = min(max_source_length or reach, reach)
+        start, end = self.tokenizers.target.tokenize(tf.constant([""]))[0].numpy()
+        self.start_id, self.end_id = int(start), int(end)
+        self.jit_compile = jit_compile
+        self.folder: Path | None = None  # of the run that it was loaded from
+        self._programs = Programs(self)
+
+    def __call__(self, sentence, max_length=MAX_TOKENS):
+        """Translates in the tutorial's form, in the corpus' style.
+
+        Works eagerly and inside a `tf.function`.
+
+        Args:
+            sentence: one text or many: a string or a list of them, or a string tensor of rank 0
+                or 1.
+            max_length: most target tokens, the end included.
+
+        Returns:
+            ``(text, tokens, attention_weights)``. For one text: a scalar string, its tokens with
+            start and end, and weights of the last layer, ``(1, heads, tokens - 1, source)``. For
+            many: ``(batch,)`` strings, ragged tokens, and weights
+            ``(batch, heads, longest - 1, source)``.
+
+        Raises:
+            ValueError: for strings of another rank.
+        """
+        sentence = tf.convert_to_tensor(sentence, tf.string)
+        if sentence.shape.rank not in (0, 1):
+            raise ValueError(f"Expected a string or a vector of strings; got {sentence.shape}.")
+        source = self._source_ids(tf.reshape(sentence, [-1]))
+        limits = tf.minimum(max_length, self.transformer.max_length)
+        limits = tf.where(is_empty(source), 0, limits)
+        source = source.to_tensor()
+        target = self._search(source, limits).tokens[:, 0]
+        text = detokenize(self.tokenizers.target, target, "corpus")
+        tokens, attention_weights = (
+            self.target_tokens(target),
+            self.attention_weights(source, target),
+        )
+        if sentence.shape.rank == 0:
+            return text[0], tokens[0], attention_weights
+        return text, tokens, attention_weights
+
+    def translate(
+        self,
+        lines: Iterable[str],
+        *,
+        style="human",
+        attention=False,
+        token_scores=False,
+        target_prefix: Iterable[str] | None = None,
+        first_stream=0,
+        **options,
+    ) -> list[Translation]:
+        """Translates many texts, batched by length.
+
+        A text of more tokens than `max_source_length` is translated in pieces, with a warning.
+
+        Args:
+            lines: texts.
+            style: ``human`` joins clitics and punctuation; ``corpus`` is what the model learned.
+            attention: return tokens and cross-attention weights too.
+            token_scores: return tokens and their scores too.
+            target_prefix: for each text what its translation begins with.
+            first_stream: sampling only: number of the random numbers of the first text; those of
+                the others follow.
+            options: fields of `DecodingConfig` to change, such as ``beam_size=4``.
+
+        Returns:
+            one `Translation` for each text, in the same order; an empty text gives an empty one.
+
+        Raises:
+            InputError: for an unknown option or a wrong value.
+        """
+        lines = list(lines)
+        if not lines:
+            return []
+        config = self._configured(options)
+        source, owners, limits = self._sources(lines, config)
+        warn_of_pieces(owners, self.max_source_length)
+        prefix = self._prefix_ids(target_prefix, owners, len(lines))
+        if prefix is not None:
+            limits = np.where(limits, limits + prefix.row_lengths().numpy(), 0)
+            limits = np.minimum(limits, self._longest(config))
+        found: list[list[Translation]] = [[] for _ in owners]
+
+        def search(rows):
+            arguments = {"streams": first_stream + owners[rows]}
+            if prefix is not None:
+                arguments["prefix"] = tf.gather(prefix, rows).to_tensor()
+            ids = tf.gather(source, rows)
+            return rows, ids, self._search(ids.to_tensor(), limits[rows], config, **arguments)
+
+        batches = _batches(source.row_lengths().numpy())
+        # While one batch is between kernels, another one keeps the cores busy.
+        workers = min(len(batches), 1 + (os.cpu_count() or 1), 8)
+        with ThreadPoolExecutor(workers) as executor:
+            for rows, ids, result in executor.map(search, batches):
+                translations = self._translations(ids, result, style, attention, token_scores)
+                for row, alternatives in zip(rows, translations, strict=True):
+                    found[row] = alternatives
+        by_line: list[list[list[Translation]]] = [[] for _ in lines]
+        for owner, alternatives in zip(owners, found, strict=True):
+            by_line[owner].append(alternatives)
+        return [with_alternatives(joined(pieces), config.n_best) for pieces in by_line]
+
+    def translate_stream(self, lines: Iterable[str], *, chunk=2048, target_prefix=None, **options):
+        """Translates without holding more than `chunk` texts; see `translate`.
+
+        Yields:
+            one `Translation` for each text, in order.
+        """
+        lines = iter(lines)
+        prefixes = None if target_prefix is None else iter(target_prefix)
+        first = 0
+        while batch := list(islice(lines, chunk)):
+            if prefixes is not None:
+                options["target_prefix"] = list(islice(prefixes, len(batch)))
+            yield from self.translate(batch, first_stream=first, **options)
+            first += len(batch)
+
+    def warm_up(self, texts=BATCH_ROWS, *, source_length=32, target_length=48, **options) -> float:
+        """Compiles the search ahead, so that no call of `translate` up to some size waits for it.
+
+        What does not fit the sizes given is compiled when it comes. From here on the search is
+        compiled, unless the translator was made with ``jit_compile=False``.
+
+        Args:
+            texts: most texts in one call; from `BATCH_ROWS` on all calls are alike.
+            source_length: most tokens of a text, with start and end. Programs are compiled for
+                32, 64, 128 and so on.
+            target_length: most tokens of a translation. Programs are compiled for 48, 96, 192 and
+                so on.
+            options: fields of `DecodingConfig` to change, as for `translate`.
+
+        Returns:
+            the seconds that it took.
+
+        Raises:
+            InputError: for an unknown option or a wrong value.
+        """
+        start = time.perf_counter()
+        config = self._configured(options)
+        self.jit_compile = self.jit_compile is not False
+        source, _, _ = self._sources([""], config)
+        self._programs.texts(tf.cast(source.to_tensor(), tf.int64), "human")
+        self._program(config, self.jit_compile).warm_up(
+            min(texts, BATCH_ROWS),
+            min(source_length, self.max_source_length),
+            min(target_length, self._longest(config)),
+        )
+        return time.perf_counter() - start
+
+    @classmethod
+    def load(cls, path, *, jit_compile=None) -> Translator | TranslatesLines:
+        """Loads a run folder, or what `export` or `export_ctranslate2` wrote.
+
+        Args:
+            path: a run folder, a version folder of an export, or the folder above it, of which
+                the highest version is taken.
+            jit_compile: as for `Translator`; an exported model is compiled by XLA only if asked.
+
+        Returns:
+            a `Translator`, an `ExportedTranslator` or a `CTranslate2Translator`.
+
+        Raises:
+            InputError: when it is neither, or damaged.
+        """
+        from keras_transformer.exporting.format import version_folders
+
+        path = Path(path)
+        has_config = (path / "config.json").is_file()  # a run does, and a model of CTranslate2
+        for folder in [path] if has_config else [path, *reversed(version_folders(path))]:
+            if (folder / "saved_model.pb").is_file():
+                return ExportedTranslator(folder, jit_compile=bool(jit_compile))
+            if (folder / "model.bin").is_file():
+                from keras_transformer.exporting import CTranslate2Translator
+
+                return CTranslate2Translator(folder)
+        if has_config:
+            return cls._load_run(path, jit_compile)
+        raise InputError(
+            f"{path}: is neither a run folder (it has no config.json) nor an exported model "
+            "(it has no saved_model.pb or model.bin)."
+        )
+
+    @classmethod
+    def _load_run(cls, folder: Path, jit_compile) -> Translator:
+        if is_language_model(folder):
+            raise InputError(
+                f"{folder}: holds a language model, which does not translate: use generate "
+                "(Generator.load) for a GPT, and evaluate for any."
+            )
+        run = load_run(folder)
+        translator = cls(
+            run.tokenizers,
+            run.model,
+            decoding=run.config.decoding,
+            max_source_length=run.config.training.max_tokens,
+            jit_compile=jit_compile,
+        )
+        translator.folder = folder
+        return translator
+
+    def _configured(self, options) -> DecodingConfig:
+        whole = Config(decoding=self.decoding)
+        return whole.replace({"decoding": options}, "The options of the search").decoding
+
+    def _sources(self, lines, config):
+        """Pieces of texts as ids, the number of the text of each, and its most target tokens."""
+        texts = tf.constant([utf8(line) for line in lines], tf.string)
+        source, owners, limits = self._programs.sources(
+            texts, config.length_ratio, config.length_offset, self._longest(config)
+        )
+        return source, owners.numpy(), limits.numpy()
+
+    def _source_ids(self, strings) -> tf.RaggedTensor:
+        """Token ids of texts, of which those of too long ones are left out."""
+        return self.tokenizers.source.tokenize(strings)[:, : self.max_source_length]
+
+    def _prefix_ids(self, prefixes, owners, count) -> tf.RaggedTensor | None:
+        """Token ids of the target prefix of each piece; only the first of a text has one."""
+        if prefixes is None:
+            return None
+        prefixes = list(prefixes)
+        if len(prefixes) != count:
+            raise InputError(f"{len(prefixes)} target prefixes for {count} texts: give one each.")
+        first = np.concatenate([[True], owners[1:] != owners[:-1]])
+        texts = [
+            utf8(prefixes[owner]) if is_first else b""
+            for owner, is_first in zip(owners, first, strict=True)
+        ]
+        return self.tokenizers.target.tokenize(tf.constant(texts, tf.string))[:, 1:-1]
+
+    def new_search(self, config, **arguments) -> Search:
+        """A `Search` by a `DecodingConfig`; `arguments` are passed on to it."""
+        return Search(
+            self.transformer,
+            start_id=self.start_id,
+            end_id=self.end_id,
+            config=config,
+            forbidden=(UNK,) if config.forbid_unknown else (),
+            **arguments,
+        )
+
+    def limits(self, source: tf.RaggedTensor, config):
+        """Most target tokens of each source by a `DecodingConfig`, int32 ``(batch,)``."""
+        return most_tokens(source, config.length_ratio, config.length_offset, self._longest(config))
+
+    def _longest(self, config) -> int:
+        """Most target tokens, whatever the source."""
+        reach = self.transformer.max_length
+        return min(config.max_length or reach, reach)
+
+    def _search(self, source, limits, config=None, **arguments):
+        config = config or self.decoding
+        in_graph = not tf.executing_eagerly()
+        compiled = self.jit_compile
+        if compiled is None:
+            seconds = self._programs.seconds
+            compiled = not in_graph and (
+                seconds > PATIENCE or bool(tf.config.list_physical_devices("GPU"))
+            )
+        search = self._program(config, compiled)
+        start = time.perf_counter()
+        found = search(source, limits, seed=config.seed, **arguments)
+        if not in_graph:
+            found.scores.numpy()  # waits for it
+            self._programs.seconds += time.perf_counter() - start
+        return found
+
+    def _program(self, config, jit_compile) -> Search:
+        # What the search itself does not look at needs no program of its own.
+        kind = dataclasses.replace(
+            config, seed=0, max_length=None, length_ratio=1.0, length_offset=0
+        )
+        return self._programs.search(
+            (kind, jit_compile), lambda: self.new_search(kind, jit_compile=jit_compile)
+        )
+
+    def _translations(self, source, found, style, attention, token_scores):
+        """The translations of every row of a batch, best first."""
+        batch, n_best, length = found.tokens.shape
+        flat = tf.reshape(found.tokens, (batch * n_best, length))
+        texts = self._programs.texts(flat, style).numpy()
+        scores, ranks = found.scores.numpy(), found.ranks.numpy()
+        found_one = ranks > LOWEST / 2
+        details = [{} for _ in texts]
+        if attention or token_scores:
+            details = self._details(
+                tf.gather(source, np.repeat(np.arange(batch), n_best)),
+                flat,
+                tf.reshape(found.token_scores, (batch * n_best, length)),
+                attention,
+            )
+        return [
+            [
+                Translation(
+                    texts[i].decode("utf-8"),
+                    float(scores[row, rank]),
+                    normalized_score=float(ranks[row, rank]) if found_one[row, rank] else 0.0,
+                    **details[i],
+                )
+                for rank, i in enumerate(range(row * n_best, (row + 1) * n_best))
+                if rank == 0 or found_one[row, rank]
+            ]
+            for row in range(batch)
+        ]
+
+    def _with_start(self, target):
+        return tf.pad(target, [[0, 0], [1, 0]], constant_values=self.start_id)
+
+    def target_tokens(self, target) -> tf.RaggedTensor:
+        """Names of the start and the found tokens; each row ends where its padding begins."""
+        ids = tf.RaggedTensor.from_tensor(self._with_start(target), padding=0)
+        return self.tokenizers.target.lookup(ids)
+
+    def attention_weights(self, source, target):
+        """One pass over the finished translations, as long as the longest, as in the tutorial."""
+        longest = tf.reduce_max(tf.math.count_nonzero(target, axis=1, dtype=tf.int32))
+        target = self._with_start(target)[:, : tf.maximum(longest, 1)]
+        return self.transformer.cross_attention_scores(source, target)[:, :, :longest]
+
+    def _details(self, source: tf.RaggedTensor, target, token_scores, attention) -> list[dict]:
+        """Tokens, their scores and, if asked for, where the model looked, row by row."""
+        sources, targets = self.tokenizers.source.lookup(source), self.target_tokens(target)
+        rows = []
+        for source_tokens, tokens, scores in zip(
+            sources, targets, token_scores.numpy(), strict=True
+        ):
+            rows.append(
+                {
+                    "source_tokens": [token.decode("utf-8") for token in source_tokens.numpy()],
+                    "tokens": [token.decode("utf-8") for token in tokens.numpy()],
+                    "token_scores": scores[: len(tokens) - 1].tolist(),
+                }
+            )
+        if attention:
+            weights = self.attention_weights(source.to_tensor(), target).numpy()
+            for row, heads in zip(rows, weights, strict=True):
+                queries, keys = len(row["tokens"]) - 1, len(row["source_tokens"])
+                row["attention"] = heads[:, :queries, :keys]
+        return rows
+
+
+def print_translation(sentence, tokens, ground_truth) -> None:
+    """Prints a source, its translation and the reference, as the tutorial does.
+
+    Args:
+        sentence: the source text.
+        tokens: the translation, a scalar string tensor or a string.
+        ground_truth: the reference.
+    """
+    prediction = tokens.numpy().decode("utf-8") if tf.is_tensor(tokens) else tokens
+    for label, text in (
+        ("Input:", sentence),
+        ("Prediction", prediction),
+        ("Ground truth", ground_truth),
+    ):
+        print(f"{label:15s}: {text}")
+
+
+def _batches(lengths) -> list[np.ndarray]:
+    """Row numbers of batches of like lengths, the longest first."""
+    order = np.argsort(-lengths, kind="stable")
+    batches, start = [], 0
+    while start < len(order):
+        rows = max(1, min(BATCH_ROWS, BATCH_TOKENS // int(lengths[order[start]])))
+        batches.append(order[start : start + rows])
+        start += rows
+    return batches

@@ -1,0 +1,262 @@
+"""The command line as a user meets it: results, exit codes, one line for each mistake."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from keras_transformer.cli.command import main
+from keras_transformer.translating.translator import Translator
+
+SMALL = """
+model: {num_layers: 1, d_model: 16, num_heads: 2, dff: 32}
+tokenizer: {vocab_size: 200}
+training: {batch_tokens: 512, warmup_steps: 10}
+"""
+
+
+@pytest.fixture
+def run(tiny_run, monkeypatch):
+    """Runs a command in this process; the tiny run is loaded, and compiled, already."""
+    load = Translator.load
+
+    def load_once(path, **options):
+        return tiny_run.translator if path == tiny_run.folder else load(path, **options)
+
+    monkeypatch.setattr(Translator, "load", load_once)
+    return lambda *arguments, **options: CliRunner().invoke(
+        main, [str(argument) for argument in arguments], **options
+    )
+
+
+@pytest.fixture(scope="module")
+def pair_files(tiny_corpus, tmp_path_factory):
+    """``SRC,TGT`` of the forty test pairs."""
+    folder = tmp_path_factory.mktemp("pairs")
+    pairs = list(tiny_corpus.test.as_numpy_iterator())
+    for side, name in enumerate(("test.pt", "test.en")):
+        (folder / name).write_bytes(b"".join(pair[side] + b"\n" for pair in pairs))
+    return f"{folder / 'test.pt'},{folder / 'test.en'}"
+
+
+def test_a_run_is_resumed_and_never_overwritten(run, pair_files, tmp_path):
+    (tmp_path / "small.yaml").write_text(SMALL)
+
+    def train(*more):
+        return run(
+            *("train", "--dataset", f"pairs:{pair_files}", "--validation-pairs", pair_files),
+            *("--output", tmp_path / "run", "--config", tmp_path / "small.yaml", *more),
+        )
+
+    def steps():
+        return json.loads((tmp_path / "run" / "metrics.json").read_text())["steps"]
+
+    assert train("--max-steps", 2, "--resume").exit_code == 0  # nothing there: it begins
+    assert steps() == 2
+    again = train("--max-steps", 2)
+    assert again.exit_code == 1
+    assert "--resume" in again.stderr
+    other = train("--max-steps", 4, "--resume", "--seed", 9)
+    assert other.exit_code == 1
+    assert "training.seed = 1, not 9" in other.stderr
+    assert train("--max-steps", 4, "--resume").exit_code == 0
+    assert steps() == 4
+
+
+def test_several_hosts_need_to_know_each_other(run, pair_files, tmp_path, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    result = run(
+        *("train", "--dataset", f"pairs:{pair_files}", "--output", tmp_path / "run"),
+        *("--strategy", "multiworker"),
+    )
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: TF_CONFIG: ")
+    assert not (tmp_path / "run").exists()
+
+
+def test_from_training_to_an_exported_model(pair_files, tmp_path):
+    """Train, translate, evaluate, export, translate again: each in a process of its own."""
+
+    # Commands run in this process have set it, and then it counts as the user's wish.
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+
+    def command(*arguments, text=None):
+        return subprocess.run(
+            [sys.executable, "-m", "keras_transformer", *map(str, arguments)],
+            input=text,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=environment,
+            check=False,
+        )
+
+    (tmp_path / "small.yaml").write_text(SMALL)
+    trained = command(
+        *("train", "--dataset", f"pairs:{pair_files}", "--validation-pairs", pair_files),
+        *("--output", "runs/a", "--config", "small.yaml", "--max-steps", 12, "--threads", 2),
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert trained.stdout == ""
+    assert "40 train pairs" in trained.stderr
+    assert "0000 00" not in trained.stderr, "TensorFlow's start-up notes are kept away"
+
+    lines = "o gato dorme .\n\na menina lê .\n"
+    translated = command("translate", "--model", "runs/a", text=lines)
+    assert translated.returncode == 0, translated.stderr
+    assert translated.stderr == ""
+    assert translated.stdout.count("\n") == 3
+    assert translated.stdout.split("\n")[1] == ""
+
+    scores = ("--json", "scores.json")
+    evaluated = command("evaluate", "--model", "runs/a", "--pairs", pair_files, *scores)
+    assert evaluated.returncode == 0, evaluated.stderr
+
+    exported = command(
+        *("export", "--model", "runs/a", "--output", "saved_models/a"),
+        *("--no-xla", "--scores", "scores.json"),
+    )
+    assert exported.stdout == "saved_models/a/1\n", exported.stderr
+    card = (tmp_path / "saved_models" / "a" / "1" / "README.md").read_text()
+    assert f"{pair_files}, 40 sentences | BLEU |" in card
+    again = command("translate", "--model", "saved_models/a", text=lines)
+    assert again.stdout == translated.stdout, again.stderr
+
+
+def test_translate_takes_texts_and_bytes(run, tiny_run):
+    texts = run("translate", "--model", tiny_run.folder, "o gato dorme .", "a menina lê .")
+    lines = run(
+        *("translate", "--model", tiny_run.folder),
+        input="o gato dorme .\r\na menina lê .".encode(),
+    )
+    assert texts.exit_code == 0
+    assert texts.stdout == lines.stdout
+    odd = run("translate", "--model", tiny_run.folder, input=b"\xff\xfe o gato\n\n")
+    assert odd.stdout.count("\n") == 2
+
+
+def test_translate_json_is_one_object_a_line(run, tiny_run):
+    answer = run("translate", "--model", tiny_run.folder, "--json", "a menina lê .", "o gato .")
+    objects = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert [set(each) for each in objects] == [{"text", "score", "normalized_score"}] * 2
+    assert objects[0]["score"] < objects[0]["normalized_score"] < 0
+
+
+def test_translate_takes_the_options_of_a_search(run, tiny_run):
+    texts = ["a menina lê .", "o gato ."]
+    beam = ["--beam-size", "3", "--length-penalty", "0", "--min-length", "2"]
+    command = ["translate", "--model", tiny_run.folder, *beam, "--n-best", "2"]
+    expected = tiny_run.translator.translate(
+        texts, beam_size=3, n_best=2, length_penalty=0.0, min_length=2
+    )
+    lines = run(*command, *texts).stdout.splitlines()
+    assert [line.split(" ||| ")[:2] for line in lines] == [
+        [str(number), other.text]
+        for number, best in enumerate(expected)
+        for other in best.alternatives
+    ]
+    objects = [json.loads(line) for line in run(*command, "--json", *texts).stdout.splitlines()]
+    for answer, best in zip(objects, expected, strict=True):
+        assert [other["text"] for other in answer["alternatives"]] == [
+            other.text for other in best.alternatives
+        ]
+        assert answer["text"] == best.text
+
+
+@pytest.mark.slow
+def test_samples_follow_from_the_seed(run, tiny_run):
+    command = ["translate", "--model", tiny_run.folder, "--sampling", "--temperature", "2"]
+    texts = ["a menina lê .", "o gato dorme ."]
+    first, again, other = (run(*command, "--seed", seed, *texts).stdout for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_evaluate_prints_and_writes_scores(run, tiny_run, pair_files, tmp_path):
+    file = tmp_path / "scores.json"
+    answer = run("evaluate", "--model", tiny_run.folder, "--pairs", pair_files, "--json", file)
+    assert answer.exit_code == 0, answer.stderr
+    scores = json.loads(file.read_text())
+    assert set(scores) == {"test_set", "bleu", "bleu_none", "chrf", "sentences", "seconds"}
+    assert scores["sentences"] == 40
+    assert f"{scores['bleu']['score']:.2f}" in answer.stdout
+    assert "tok:13a" in answer.stdout
+
+
+def test_evaluate_takes_the_options_of_a_search(run, tiny_run, pair_files):
+    command = ("evaluate", "--model", tiny_run.folder, "--pairs", pair_files)
+    assert run(*command, "--max-length", "2").stdout != run(*command).stdout
+    wrong = run(*command, "--top-k", "5")
+    assert wrong.exit_code == 1
+    assert "set decoding.sampling" in wrong.stderr
+
+
+def test_plot_draws_a_picture(run, tiny_run, tmp_path):
+    answer = run(
+        "plot", "--model", tiny_run.folder, "--output", tmp_path / "a.png", "a menina lê o livro ."
+    )
+    assert answer.exit_code == 0, answer.stderr
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_info_describes_a_run(run, tiny_run):
+    answer = run("info", "--model", tiny_run.folder)
+    assert f"{tiny_run.metrics['parameters']:,}" in answer.stdout
+    assert "num_layers=2" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["translate"],
+        ["train", "--dataset", "sample"],
+        ["train", "--dataset", "sample", "--output", "x", "--epochs", "many"],
+        ["evaluate", "--model", "x"],
+        ["evaluate", "--model", "x", "--pairs", "a,b", "--dataset", "sample"],
+        ["export", "--model", "x", "--output", "y", "--version", "0"],
+        ["export", "--model", "x", "--output", "y", "--batch-size", "1"],
+        ["export", "--model", "x", "--output", "y", "--format", "stablehlo", "--scores", "z"],
+        ["serve"],
+        ["fly"],
+    ],
+)
+def test_wrong_usage_exits_with_2(run, arguments):
+    assert run(*arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["translate", "--model", "/nowhere", "a"], "/nowhere"),
+        (["train", "--dataset", "nonsense", "--output", "x"], "nonsense"),
+        (["train", "--dataset", "pairs:/no.pt,/no.en", "--output", "x"], "/no.pt"),
+        (["train", "--dataset", "sample", "--output", "x", "--preset", "huge"], "huge"),
+        (["train", "--dataset", "sample", "--output", "x", "--config", "/no.yaml"], "/no.yaml"),
+        (["train", "--dataset", "sample", "--output", "x", "--epochs", "0"], "epochs"),
+        (["evaluate", "--model", "/nowhere", "--pairs", "/no.tsv"], "/no.tsv"),
+        (["export", "--model", "/nowhere", "--output", "x", "--scores", "/no.json"], "/no.json"),
+        (["serve", "--saved-model", "/nowhere"], "/nowhere"),
+        (["serve", "--saved-model", "/nowhere", "--max-queue", "0"], "--max-queue"),
+    ],
+)
+def test_a_wrong_input_exits_with_1_and_one_line(run, arguments, named, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = run(*arguments)
+    assert answer.exit_code == 1
+    assert named in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+    assert answer.stdout == ""
+
+
+def test_wrong_pictures_and_targets_are_named(run, tiny_run, tmp_path):
+    model = ["--model", tiny_run.folder]
+    assert "nowhere" in run("plot", *model, "--output", "/nowhere/a.png", "o gato .").stderr
+    assert "no attention" in run("plot", *model, "--output", tmp_path / "a.png", " ").stderr
+    assert "exists already" in _export_twice(run, model, tmp_path).stderr
+
+
+def _export_twice(run, model, folder):
+    (folder / "m" / "1").mkdir(parents=True)
+    return run("export", *model, "--output", folder / "m", "--version", 1)

@@ -1,0 +1,70 @@
+"""The cache of token ids: the same ids, or made anew."""
+
+import numpy as np
+import pytest
+
+from keras_transformer.data.batches import token_cache
+from keras_transformer.data.batches.pairs import tokenize_pairs
+from keras_transformer.data.batches.token_cache import cached_pairs, corpus_key
+from keras_transformer.data.corpora.corpus import dataset_of
+from keras_transformer.data.tokenizers.pair import train_tokenizers
+
+
+@pytest.fixture(scope="module")
+def tokenizers(tiny_corpus):
+    return train_tokenizers(tiny_corpus, vocab_size=300)
+
+
+@pytest.fixture
+def folder(tokenizers, tmp_path):
+    tokenizers.save(tmp_path / "tokenizers")
+    return tmp_path
+
+
+def _same(one, other):
+    for (name, array), (_, again) in zip(one.arrays().items(), other.arrays().items(), strict=True):
+        np.testing.assert_array_equal(array, again, err_msg=name)
+
+
+def test_what_is_read_is_what_was_tokenised(tiny_corpus, tokenizers, folder, monkeypatch):
+    expected = tokenize_pairs(tiny_corpus.train, tokenizers, 20)
+    assert expected.dropped
+    path = folder / "train.npz"
+    _same(cached_pairs(path, "key", tiny_corpus.train, tokenizers, 20), expected)
+    monkeypatch.setattr(token_cache, "tokenize_pairs", lambda *_: pytest.fail("tokenised"))
+    _same(cached_pairs(path, "key", tiny_corpus.train, tokenizers, 20), expected)
+
+
+@pytest.mark.parametrize("damage", ["other key", "half", "empty", "no file"])
+def test_what_does_not_fit_is_tokenised_anew(tiny_corpus, tokenizers, folder, damage):
+    path = folder / "train.npz"
+    expected = cached_pairs(path, "key", tiny_corpus.train, tokenizers, 20)
+    key = "other" if damage == "other key" else "key"
+    if damage == "half":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "no file":
+        path.unlink()
+    _same(cached_pairs(path, key, tiny_corpus.train, tokenizers, 20), expected)
+    with np.load(path) as arrays:
+        assert str(arrays["key"]) == key
+
+
+def test_nothing_is_written_unless_asked(tiny_corpus, tokenizers, folder):
+    cached_pairs(folder / "t.npz", "key", tiny_corpus.train, tokenizers, 20, write=False)
+    assert not (folder / "t.npz").exists()
+
+
+def test_the_key_knows_the_text_the_tokenizers_and_the_limit(tiny_corpus, folder, tmp_path):
+    pairs = [("a", "b"), ("c", "d")]
+    key = corpus_key(dataset_of(pairs), folder / "tokenizers", 20)
+    assert key == corpus_key(dataset_of(pairs), folder / "tokenizers", 20)
+    others = [
+        corpus_key(dataset_of(pairs), folder / "tokenizers", 21),
+        corpus_key(dataset_of([("a", "b"), ("c", "e")]), folder / "tokenizers", 20),
+        corpus_key(dataset_of([("a", "b c"), ("c", "d")]), folder / "tokenizers", 20),
+    ]
+    train_tokenizers(tiny_corpus, vocab_size=301).save(folder / "tokenizers")
+    others.append(corpus_key(dataset_of(pairs), folder / "tokenizers", 20))
+    assert len({key, *others}) == 5

@@ -1,0 +1,540 @@
+import gzip
+import json
+import subprocess
+import sys
+import textwrap
+from types import SimpleNamespace
+
+import keras
+import pytest
+import tensorflow as tf
+import tensorflow_text as tf_text
+
+from keras_transformer.data.text.normalization import normalize
+from keras_transformer.data.tokenizers.pair import (
+    BertTokenizer,
+    SentencePieceTokenizer,
+    SubwordTokenizer,
+    Tokenizers,
+    WordPieceTokenizer,
+    as_tokenizers,
+    detokenize,
+    train_tokenizers,
+    tutorial_tokenizers,
+)
+from keras_transformer.errors import InputError
+
+PORTUGUESE = [
+    "este é um problema que temos que resolver .",
+    "o gato não viu a menina no jardim , mas a menina viu o gato .",
+    "`` olá '' , disse ela : quanto custa ? 3,50 ou 1.000 !",
+    "os livros velhos ficam na casa grande da minha avó - sempre .",
+] * 5
+ENGLISH = [
+    "this is a problem we have to solve .",
+    "the cat did n't see the girl in the garden , but she saw the cat .",
+    "`` hello '' , she said : how much is it ? 3.50 or 1,000 !",
+    "the old books stay in my grandmother 's big house - always .",
+] * 5
+CORPUS = SimpleNamespace(
+    train=tf.data.Dataset.from_tensor_slices((PORTUGUESE, ENGLISH)),
+    source_language="pt",
+    target_language="en",
+    normalization="ptb-lower",
+)
+BERT_VOCABULARY = [
+    "[PAD]", "[UNK]", "[START]", "[END]", "'", ",", ".", "[", "]", "do", "##n", "t", "ola", "mundo",
+    "start", "##s",
+]  # fmt: skip
+
+HOSTILE = [
+    "",
+    "   ",
+    "[START] [END] [PAD] [UNK]",
+    " [START]\t[PAD]",
+    "<s> </s> <pad> <unk> <0x41>",
+    "## ##a #",
+    "😀👍🏽",
+    "Привет 你好 สวัสดี שלום",
+    b"ol\xe1 \xff\xfe",
+    "a\x00b\n\r\nc",
+    "x" * 50_000,
+    "a▁b",
+]
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return {
+        "wordpiece": WordPieceTokenizer.train(PORTUGUESE, vocab_size=300),
+        "wordpiece-none": WordPieceTokenizer.train(
+            [*PORTUGUESE, "## [START] [PAD]"], vocab_size=300, normalization="none"
+        ),
+        "sentencepiece": SentencePieceTokenizer.train(PORTUGUESE, vocab_size=400),
+        "sentencepiece-none": SentencePieceTokenizer.train(
+            PORTUGUESE, vocab_size=400, normalization="none"
+        ),
+        "bert": BertTokenizer(BERT_VOCABULARY),
+    }
+
+
+KINDS = ["wordpiece", "wordpiece-none", "sentencepiece", "sentencepiece-none", "bert"]
+
+
+@pytest.fixture(params=KINDS)
+def tokenizer(request, trained) -> SubwordTokenizer:
+    return trained[request.param]
+
+
+@pytest.fixture(params=KINDS[:-1])
+def reversible(request, trained) -> SubwordTokenizer:
+    return trained[request.param]
+
+
+def assert_same(one: tf.RaggedTensor, other: tf.RaggedTensor) -> None:
+    assert one.to_list() == other.to_list()
+
+
+# Laws
+
+
+def test_round_trip(reversible):
+    ids = reversible.tokenize(PORTUGUESE)
+    assert [line.decode() for line in reversible.detokenize(ids).numpy()] == PORTUGUESE
+
+
+def test_any_text_has_its_start_and_end_and_no_other_control_token(tokenizer):
+    ids = tokenizer.tokenize(HOSTILE + PORTUGUESE)
+    assert ids.dtype == tf.int64
+    assert ids.shape.as_list() == [len(HOSTILE) + len(PORTUGUESE), None]
+    for row in ids.to_list():
+        assert row[0] == 2
+        assert row[-1] == 3
+        assert not {0, 2, 3} & set(row[1:-1])
+        assert max(row) < tokenizer.vocab_size
+    assert ids[0].numpy().tolist() == ids[1].numpy().tolist() == [2, 3]
+
+
+def test_a_line_is_tokenized_alike_in_any_batch(tokenizer):
+    together = tokenizer.tokenize(HOSTILE + PORTUGUESE).to_list()
+    alone = [tokenizer.tokenize([line]).to_list()[0] for line in HOSTILE + PORTUGUESE]
+    assert together == alone
+
+
+def test_graph_equals_eager(tokenizer):
+    lines = tf.constant(HOSTILE + PORTUGUESE)
+    tokenize = tf.function(tokenizer.tokenize, input_signature=[tf.TensorSpec([None], tf.string)])
+    ids = tokenizer.tokenize(lines)
+    assert_same(tokenize(lines), ids)
+    for style in ("corpus", "human"):
+        graph = tf.function(lambda ids, style=style: tokenizer.detokenize(ids, style))
+        tf.debugging.assert_equal(graph(ids), tokenizer.detokenize(ids, style))
+    assert_same(tf.function(tokenizer.lookup)(ids), tokenizer.lookup(ids))
+    assert_same(
+        tokenize(tf.constant([], tf.string)), tokenizer.tokenize(tf.constant([], tf.string))
+    )
+
+
+def test_saved_and_loaded_is_the_same(tokenizer, tmp_path):
+    tokenizer.save(tmp_path / "new")
+    loaded = type(tokenizer).load(tmp_path / "new")
+    assert type(loaded) is type(SubwordTokenizer.load(tmp_path / "new")) is type(tokenizer)
+    assert loaded.normalization == tokenizer.normalization
+    assert loaded.vocab_size == tokenizer.vocab_size
+    lines = HOSTILE + PORTUGUESE
+    ids = tokenizer.tokenize(lines)
+    assert_same(loaded.tokenize(lines), ids)
+    assert_same(loaded.lookup(ids), tokenizer.lookup(ids))
+
+
+def test_padding_and_what_follows_the_end_do_not_show(tokenizer):
+    ids = tokenizer.tokenize(["olá mundo", ""])
+    dense = ids.to_tensor(shape=[None, 40])
+    after_end = tf.concat([ids, tf.fill([2, 3], tf.constant(9, tf.int64))], axis=1)
+    for form in (dense, tf.cast(dense, tf.int32), after_end):
+        tf.debugging.assert_equal(tokenizer.detokenize(form), tokenizer.detokenize(ids))
+
+
+def test_text_that_spells_control_tokens_survives(trained):
+    text = "[START] [END] [PAD]"
+    for kind, expected in (
+        ("sentencepiece", "[ start ] [ end ] [ pad ]"),
+        ("sentencepiece-none", text),
+    ):
+        back = trained[kind].detokenize(trained[kind].tokenize(text))
+        assert back.numpy()[0].decode() == expected
+    # Only words that the vocabulary can write.
+    text = "[START] [PAD] ## ###"
+    tokenizer = trained["wordpiece-none"]
+    assert tokenizer.detokenize(tokenizer.tokenize(text)).numpy()[0].decode() == text
+
+
+@pytest.mark.parametrize("kind", [WordPieceTokenizer, SentencePieceTokenizer])
+def test_setting_a_seed_leaves_tokenizers_alone(kind):
+    tokenizer = kind.train(PORTUGUESE, vocab_size=400)
+    in_graph = tf.function(tokenizer.tokenize, input_signature=[tf.TensorSpec([None], tf.string)])
+    before = [tokenizer.tokenize(PORTUGUESE), in_graph(PORTUGUESE)]
+    keras.utils.set_random_seed(1)
+    for tokenize, ids in zip((tokenizer.tokenize, in_graph), before, strict=True):
+        assert tokenize(PORTUGUESE).to_list() == ids.to_list()
+
+
+@pytest.mark.parametrize("kind", [WordPieceTokenizer, SentencePieceTokenizer])
+def test_training_is_deterministic(kind, tmp_path):
+    script = f"""
+        import sys
+        from keras_transformer.data.tokenizers import {kind.__name__}
+        {kind.__name__}.train({PORTUGUESE!r}, vocab_size=350).save(sys.argv[1])
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "other")]
+    subprocess.run(command, check=True, capture_output=True)
+    kind.train(PORTUGUESE, vocab_size=350).save(tmp_path / "here")
+    for path in (tmp_path / "here").iterdir():
+        assert path.read_bytes() == (tmp_path / "other" / path.name).read_bytes()
+
+
+def test_bytes_write_any_text(trained):
+    text = "Привет 你好 สวัสดี 😀👍🏽"
+    tokenizer = trained["sentencepiece-none"]
+    ids = tokenizer.tokenize(text)
+    assert 1 not in ids.flat_values
+    assert tokenizer.detokenize(ids).numpy()[0].decode() == text
+
+
+# The parts of the interface
+
+
+def test_a_scalar_is_a_batch_of_one(tokenizer):
+    assert_same(tokenizer.tokenize("olá mundo"), tokenizer.tokenize(["olá mundo"]))
+
+
+def test_empty_batch(tokenizer):
+    ids = tokenizer.tokenize(tf.constant([], tf.string))
+    assert ids.nrows() == 0
+    assert tokenizer.detokenize(ids).shape == [0]
+    assert tokenizer.lookup(ids).nrows() == 0
+    assert tokenizer.detokenize(tf.zeros([0, 0], tf.int64)).shape == [0]
+
+
+def test_vocabulary_size_and_reserved_tokens(tokenizer):
+    assert tokenizer.get_vocab_size().numpy() == tokenizer.vocab_size
+    assert tokenizer.get_vocab_size().dtype == tf.int32
+    reserved = [b"[PAD]", b"[UNK]", b"[START]", b"[END]"]
+    assert tokenizer.get_reserved_tokens().numpy().tolist() == reserved
+    assert tokenizer.lookup([[0, 1, 2, 3]]).to_list() == [reserved]
+
+
+def test_ids_beyond_the_vocabulary_are_unknown(tokenizer):
+    ids = [[tokenizer.vocab_size, -1, 3, 0]]
+    assert tokenizer.lookup(ids).to_list() == [[b"[UNK]", b"[UNK]", b"[END]", b"[PAD]"]]
+    assert tokenizer.detokenize(ids).numpy().tolist() == [b"[UNK] [UNK]"]
+
+
+def test_long_lines(reversible):
+    line = " ".join(["gato"] * 10_000)
+    assert reversible.detokenize(reversible.tokenize(line)).numpy()[0].decode() == line
+
+
+def test_raw_text_is_normalized(trained):
+    for kind in ("wordpiece", "sentencepiece"):
+        ids = trained[kind].tokenize("Este e\u0301 UM problema que temos que resolver.")
+        assert trained[kind].detokenize(ids).numpy()[0].decode() == PORTUGUESE[0]
+        assert trained[kind].detokenize(ids, style="human").numpy()[0].decode() == (
+            "este é um problema que temos que resolver."
+        )
+
+
+def test_literal_pieces():
+    tokenizer = WordPieceTokenizer(
+        ["[PAD]", "[UNK]", "[START]", "[END]", "ol", "##á", "mundo", "."], "ptb-lower"
+    )
+    ids = tokenizer.tokenize("Olá mundo. xyz")
+    assert ids.to_list() == [[2, 4, 5, 6, 7, 1, 3]]
+    assert tokenizer.lookup(ids).to_list()[0] == [
+        piece.encode() for piece in ["[START]", "ol", "##á", "mundo", ".", "[UNK]", "[END]"]
+    ]
+    assert tokenizer.detokenize(ids).numpy()[0].decode() == "olá mundo . [UNK]"
+
+
+def test_sampling_varies_the_pieces_and_keeps_the_text(trained):
+    sampled = trained["sentencepiece"].with_sampling(alpha=0.1)
+    line = PORTUGUESE[1]
+    rows = {tuple(sampled.tokenize(line).to_list()[0]) for _ in range(10)}
+    assert len(rows) > 1
+    for row in rows:
+        assert sampled.detokenize([row]).numpy()[0].decode() == line
+
+
+def test_a_small_corpus_gives_a_small_vocabulary():
+    for kind in (WordPieceTokenizer, SentencePieceTokenizer):
+        assert 4 < kind.train(PORTUGUESE, vocab_size=20_000).vocab_size < 2_000
+
+
+# The pair
+
+
+def test_pair_is_named_by_language():
+    tokenizers = train_tokenizers(CORPUS, vocab_size=300)
+    assert isinstance(tokenizers.pt, WordPieceTokenizer)
+    assert tokenizers.pt is tokenizers.source
+    assert tokenizers.en is tokenizers.target
+    assert tokenizers.pt is not tokenizers.en
+    other = Tokenizers(tokenizers.source, tokenizers.target, "pt-br", "gl")
+    assert other.pt_br is tokenizers.source
+    assert other.gl is tokenizers.target
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "sentencepiece"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_pair_saves_and_loads(kind, shared, tmp_path):
+    tokenizers = train_tokenizers(CORPUS, kind, vocab_size=400, shared=shared)
+    tokenizers.save(tmp_path)
+    loaded = Tokenizers.load(tmp_path)
+    assert (loaded.source is loaded.target) == shared == loaded.shared
+    assert len(list(tmp_path.iterdir())) == (2 if shared else 3)
+    assert (loaded.source_language, loaded.target_language) == ("pt", "en")
+    for side, lines in (("pt", PORTUGUESE), ("en", ENGLISH)):
+        before, after = getattr(tokenizers, side), getattr(loaded, side)
+        assert_same(after.tokenize(lines), before.tokenize(lines))
+        assert [line.decode() for line in after.detokenize(after.tokenize(lines)).numpy()] == lines
+
+
+def test_defaults_come_from_the_corpus():
+    corpus = SimpleNamespace(train=CORPUS.train)
+    tokenizers = train_tokenizers(corpus, vocab_size=300)
+    assert tokenizers.pt.normalization == "ptb-lower"
+    corpus = SimpleNamespace(
+        train=CORPUS.train, source_language="gl", target_language="en", normalization="none"
+    )
+    assert train_tokenizers(corpus, vocab_size=300).gl.normalization == "none"
+    normalized = train_tokenizers(corpus, vocab_size=300, normalization="ptb-lower")
+    assert normalized.gl.normalization == "ptb-lower"
+
+
+def test_a_saved_model_runs_without_the_package(tmp_path):
+    class Echo(tf.Module):
+        def __init__(self, tokenizers):
+            super().__init__()
+            self.tokenizers = tokenizers
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        def __call__(self, lines):
+            ids = self.tokenizers.pt.tokenize(lines)
+            return {
+                "ids": ids.to_tensor(),
+                "corpus": self.tokenizers.pt.detokenize(ids),
+                "human": self.tokenizers.pt.detokenize(ids, style="human"),
+                "tokens": self.tokenizers.pt.lookup(ids).to_tensor(),
+            }
+
+    lines = ["Este é um problema.", "", '"Olá", disse [START].']
+    expected = {}
+    for kind in ("wordpiece", "sentencepiece", "bert"):
+        if kind == "bert":
+            side = BertTokenizer(BERT_VOCABULARY)
+            tokenizers = Tokenizers(side, side)
+        else:
+            tokenizers = train_tokenizers(CORPUS, kind, vocab_size=400)
+        echo = Echo(tokenizers)
+        tf.saved_model.save(echo, str(tmp_path / kind))
+        outputs = echo(tf.constant(lines))
+        expected[kind] = {key: str(value.numpy().tolist()) for key, value in outputs.items()}
+    script = f"""
+        import json, sys
+        import tensorflow as tf
+        import tensorflow_text
+        results = {{}}
+        for kind in ("wordpiece", "sentencepiece", "bert"):
+            model = tf.saved_model.load(sys.argv[1] + "/" + kind)
+            outputs = model(tf.constant({lines!r}))
+            results[kind] = {{key: str(value.numpy().tolist()) for key, value in outputs.items()}}
+        assert not {{"keras_transformer", "sentencepiece", "tokenizers"}} & set(sys.modules)
+        print(json.dumps(results))
+    """
+    # Moved, so that no path of the saving process is needed.
+    moved = tmp_path.rename(tmp_path.with_name("moved"))
+    command = [sys.executable, "-c", textwrap.dedent(script), str(moved)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=moved)
+    assert json.loads(done.stdout) == expected
+
+
+# Converters from elsewhere
+
+
+class TutorialTokenizer(tf.Module):
+    """One side of the tutorial's converter, as its notebook on subword tokenizers builds it."""
+
+    def __init__(self, vocab_path):
+        super().__init__()
+        self.tokenizer = tf_text.BertTokenizer(str(vocab_path), lower_case=True)
+        self.vocab = tf.Variable(vocab_path.read_text().splitlines())
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def tokenize(self, strings):
+        ids = self.tokenizer.tokenize(strings).merge_dims(-2, -1)
+        column = tf.ones([ids.bounding_shape()[0], 1], tf.int64)
+        return tf.concat([2 * column, ids, 3 * column], axis=1)
+
+    @tf.function(input_signature=[tf.RaggedTensorSpec([None, None], tf.int64)])
+    def detokenize(self, ids):
+        words = self.tokenizer.detokenize(ids)
+        bad = tf.strings.regex_full_match(words, r"\[PAD\]|\[START\]|\[END\]")
+        return tf.strings.reduce_join(tf.ragged.boolean_mask(words, ~bad), separator=" ", axis=-1)
+
+    @tf.function(input_signature=[tf.RaggedTensorSpec([None, None], tf.int64)])
+    def lookup(self, ids):
+        return tf.gather(self.vocab, ids)
+
+    @tf.function(input_signature=[])
+    def get_vocab_size(self):
+        return tf.shape(self.vocab)[0]
+
+
+def tutorial_converter(pt_path, en_path, folder):
+    converter = tf.Module()
+    converter.pt, converter.en = TutorialTokenizer(pt_path), TutorialTokenizer(en_path)
+    tf.saved_model.save(converter, str(folder))
+    return tf.saved_model.load(str(folder))
+
+
+def test_the_tutorials_converter_takes_the_same_place(tmp_path):
+    path = tmp_path / "vocab.txt"
+    path.write_text("\n".join(BERT_VOCABULARY) + "\n")
+    converter = as_tokenizers(tutorial_converter(path, path, tmp_path / "converter"))
+    assert (converter.source_language, converter.target_language) == ("pt", "en")
+    ours = tutorial_tokenizers(path, path)
+    lines = ["Olá mundos, don't.", "", "[START]"]
+    ids = ours.source.tokenize(lines)
+    assert_same(converter.source.tokenize(lines), ids)
+    assert_same(converter.pt.lookup(ids), ours.pt.lookup(ids))
+    assert converter.target.get_vocab_size().numpy() == ours.target.vocab_size
+    corpus = [b"ola mundos , don ' t .", b"", b"[ start ]"]
+    human = [b"ola mundos, don't.", b"", b"[start]"]
+    padded = tf.concat([ids, tf.fill([3, 2], tf.constant(9, tf.int64))], axis=1).to_tensor()
+    for tokenizer in (converter.target, ours.target):
+        for form in (ids, padded, tf.cast(padded, tf.int32)):
+            assert detokenize(tokenizer, form).numpy().tolist() == corpus
+            assert detokenize(tokenizer, form, style="human").numpy().tolist() == human
+    with pytest.raises(InputError, match=r"tutorial_tokenizers"):
+        converter.save(tmp_path)
+
+
+def test_tutorial_vocabularies(shared_data, official_validation, tmp_path):
+    paths = {
+        language: shared_data / "tutorial_vocabularies" / f"{language}_vocab.txt"
+        for language in ("pt", "en")
+    }
+    if not paths["pt"].exists():
+        pytest.skip("no tutorial vocabularies")
+    ours = tutorial_tokenizers(paths["pt"], paths["en"])
+    theirs = tutorial_converter(paths["pt"], paths["en"], tmp_path)
+    assert ours.pt.get_vocab_size() == 7765
+    assert ours.en.get_vocab_size() == 7010
+    for language, lines in official_validation.items():
+        ids = getattr(theirs, language).tokenize(lines)
+        assert_same(getattr(ours, language).tokenize(lines), ids)
+        tf.debugging.assert_equal(
+            getattr(ours, language).detokenize(ids), getattr(theirs, language).detokenize(ids)
+        )
+
+
+def test_tokenizers_pass_through_as_they_are(trained):
+    tokenizers = Tokenizers(trained["wordpiece"], trained["bert"])
+    assert as_tokenizers(tokenizers) is tokenizers
+
+
+def test_other_languages_of_a_converter(trained):
+    converter = SimpleNamespace(gl=trained["wordpiece"], en=trained["bert"])
+    tokenizers = as_tokenizers(converter, source_language="gl")
+    assert tokenizers.source is converter.gl
+    assert tokenizers.target is converter.en
+
+
+# Wrong input
+
+
+def test_what_a_converter_lacks_is_named(trained):
+    with pytest.raises(InputError, match=r"have no \.pt"):
+        as_tokenizers(object())
+    half = SimpleNamespace(pt=trained["wordpiece"], en=SimpleNamespace(tokenize=print))
+    with pytest.raises(InputError, match=r"have no \.en\.detokenize"):
+        as_tokenizers(half)
+
+
+def test_wrong_arguments(trained):
+    with pytest.raises(InputError, match=r"unknown kind.*'bpe'"):
+        train_tokenizers(CORPUS, kind="bpe")
+    with pytest.raises(InputError, match="unknown normalisation"):
+        train_tokenizers(CORPUS, normalization="upper")
+    with pytest.raises(InputError, match="'italic'"):
+        trained["wordpiece"].detokenize([[2, 3]], style="italic")
+    with pytest.raises(InputError, match="vector of strings"):
+        trained["wordpiece"].tokenize([["a"], ["b"]])
+    with pytest.raises(InputError, match="is not trained here"):
+        BertTokenizer.train(["a"])
+    with pytest.raises(InputError, match="language code"):
+        Tokenizers(trained["bert"], trained["bert"], "save", "en")
+
+
+@pytest.mark.parametrize("kind", [WordPieceTokenizer, SentencePieceTokenizer])
+def test_nothing_to_learn_from(kind):
+    for lines in ([], ["", "  "]):
+        with pytest.raises(InputError, match="no text"):
+            kind.train(lines)
+    with pytest.raises(InputError, match="vocab_size"):
+        kind.train(PORTUGUESE, vocab_size=5)
+
+
+def test_wrong_vocabularies():
+    with pytest.raises(InputError, match=r"starts with \[PAD\]"):
+        WordPieceTokenizer(["a", "b"])
+    with pytest.raises(InputError, match="repeats 'a'"):
+        WordPieceTokenizer(["[PAD]", "[UNK]", "[START]", "[END]", "a", "a"])
+    with pytest.raises(InputError, match="not a SentencePiece model"):
+        SentencePieceTokenizer(b"nonsense")
+
+
+def test_missing_and_damaged_files(trained, tmp_path):
+    with pytest.raises(InputError, match=r"tokenizers\.json"):
+        Tokenizers.load(tmp_path)
+    with pytest.raises(InputError, match=r"tokenizer\.json"):
+        WordPieceTokenizer.load(tmp_path)
+    for content in (b"{", b"[]", b"{}", b'{"source": 1, "target": {}}', b"\xff"):
+        (tmp_path / "tokenizers.json").write_bytes(content)
+        with pytest.raises(InputError, match="damaged"):
+            Tokenizers.load(tmp_path)
+    pair = Tokenizers(trained["wordpiece"], trained["sentencepiece"])
+    pair.save(tmp_path)
+    for name in ("source.vocab.txt", "target.sentencepiece.model"):
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(b"\xff" + whole[:50])
+        with pytest.raises(InputError, match=name):
+            Tokenizers.load(tmp_path)
+        (tmp_path / name).unlink()
+        with pytest.raises(InputError, match=name):
+            Tokenizers.load(tmp_path)
+        (tmp_path / name).write_bytes(whole)
+    Tokenizers.load(tmp_path)
+    trained["bert"].save(tmp_path)
+    with pytest.raises(InputError, match=r"BertTokenizer\.load"):
+        WordPieceTokenizer.load(tmp_path)
+
+
+# Lossless on text of the reference corpus
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [WordPieceTokenizer, SentencePieceTokenizer])
+def test_validation_split_survives(kind, shared_data, official_validation):
+    for language, lines in official_validation.items():
+        path = shared_data / "pt_en_mixed" / f"train.{language}.gz"
+        if not path.exists():
+            pytest.skip("no pt_en_mixed")
+        with gzip.open(path, "rt", encoding="utf-8", newline="\n") as file:
+            tokenizer = kind.train(file.read().split("\n")[::5], vocab_size=8000)
+        ids = tokenizer.tokenize(lines)
+        unknown = tf.reduce_any(ids == 1, axis=1)
+        assert tf.math.count_nonzero(unknown) <= (0 if kind is SentencePieceTokenizer else 6)
+        known = tf.boolean_mask(lines, ~unknown)
+        tf.debugging.assert_equal(tokenizer.detokenize(tokenizer.tokenize(known)), known)
+        tf.debugging.assert_equal(normalize(known), known)
