@@ -25,14 +25,14 @@ def shared_data() -> Path:
 def tiny_corpus():
     """A thousand pairs of the sample corpus to train on, forty to validate, forty to test."""
     from keras_transformer.data.corpora.corpus import Corpus, dataset_of
-    from keras_transformer.data.corpora.sample_corpus import sample_corpus
+    from keras_transformer.data.corpora.sample import read_sample
 
-    sample = sample_corpus()
+    sample = read_sample()
     return Corpus(
         name="tiny",
-        train=dataset_of(sample.train[:1000]),
-        validation=dataset_of(sample.validation[:40]),
-        test=dataset_of(sample.test[:40]),
+        train=dataset_of(sample["train"][:1000]),
+        validation=dataset_of(sample["validation"][:40]),
+        test=dataset_of(sample["test"][:40]),
     )
 
 

@@ -67,13 +67,13 @@ def checkpoint(tmp_path_factory):
     """A checkpoint of Marian of random weights, as `transformers` writes it."""
     import sentencepiece
 
-    from keras_transformer.data.corpora.sample_corpus import sample_corpus
+    from keras_transformer.data.corpora.sample import read_sample
     from keras_transformer.interop.huggingface import save_huggingface
     from keras_transformer.models.transformer import Transformer
 
     folder, names = tmp_path_factory.mktemp("marian"), ["</s>", "<unk>"]
     for side, lines in zip(
-        ("source", "target"), zip(*sample_corpus().train[:300], strict=True), strict=True
+        ("source", "target"), zip(*read_sample()["train"][:300], strict=True), strict=True
     ):
         written = io.BytesIO()
         sentencepiece.SentencePieceTrainer.train(

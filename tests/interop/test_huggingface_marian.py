@@ -10,7 +10,7 @@ import sentencepiece
 import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig
-from keras_transformer.data.corpora.sample_corpus import sample_corpus
+from keras_transformer.data.corpora.sample import read_sample
 from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.decoding.search import Search
 from keras_transformer.errors import InputError
@@ -49,7 +49,7 @@ def learned(lines) -> bytes:
 def folder(peers, random_peer, tmp_path_factory):
     """A checkpoint of random weights, with tokenizers learned from a few sentences."""
     folder = tmp_path_factory.mktemp("marian")
-    pairs = sample_corpus().train[:300]
+    pairs = read_sample()["train"][:300]
     names = {"</s>": 0, "<unk>": 1, ">>pt<<": 2}
     for side, lines in zip(("source", "target"), zip(*pairs, strict=True), strict=True):
         model = learned([line.decode() if isinstance(line, bytes) else line for line in lines])

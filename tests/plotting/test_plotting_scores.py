@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig
 from keras_transformer.data.corpora.corpus import dataset_of
-from keras_transformer.data.corpora.sample_corpus import sample_corpus
+from keras_transformer.data.corpora.sample import read_sample
 from keras_transformer.data.tokenizers.pair import train_tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.models.transformer import Transformer
@@ -111,7 +111,7 @@ def test_padding_is_hidden_unless_asked_for():
 
 def test_the_attention_of_a_translator_of_all_layers():
     """The last layer is what translating returns, and every row is a distribution."""
-    lines = sample_corpus().train[:20]
+    lines = read_sample()["train"][:20]
     corpus = SimpleNamespace(train=dataset_of(lines))
     tokenizers = train_tokenizers(corpus, vocab_size=200)
     keras.utils.set_random_seed(1)

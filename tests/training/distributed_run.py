@@ -133,13 +133,13 @@ def train(folder, max_steps, strategy=None, **options):
     """A run of a tiny model on a tiny corpus."""
     import keras_transformer as kt
     from keras_transformer.data.corpora.corpus import Corpus, dataset_of
-    from keras_transformer.data.corpora.sample_corpus import sample_corpus
+    from keras_transformer.data.corpora.sample import read_sample
 
-    sample = sample_corpus()
+    sample = read_sample()
     corpus = Corpus(
         name="tiny",
-        train=dataset_of(sample.train[:40]),
-        validation=dataset_of(sample.validation[:20]),
+        train=dataset_of(sample["train"][:40]),
+        validation=dataset_of(sample["validation"][:20]),
     )
     config = kt.Config().replace(
         {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from keras_transformer.data.sample.adjectives import ADJECTIVES
-from keras_transformer.data.sample.clauses import (
+from sample_corpus.adjectives import ADJECTIVES
+from sample_corpus.clauses import (
     CAN,
     FUTURE,
     IF,
@@ -16,8 +16,8 @@ from keras_transformer.data.sample.clauses import (
     clause,
     with_object,
 )
-from keras_transformer.data.sample.conjugation import english
-from keras_transformer.data.sample.fixed_phrases import (
+from sample_corpus.conjugation import english
+from sample_corpus.fixed_phrases import (
     BECAUSE,
     BUT_OR_AND,
     LAST_NIGHT,
@@ -27,8 +27,8 @@ from keras_transformer.data.sample.fixed_phrases import (
     WH_ADVERBS,
     WHEN,
 )
-from keras_transformer.data.sample.nouns import CLOTHES, GOODS, LARGE_GOODS, STRANGERS, TEXTS
-from keras_transformer.data.sample.parts import (
+from sample_corpus.nouns import CLOTHES, GOODS, LARGE_GOODS, STRANGERS, TEXTS
+from sample_corpus.parts import (
     be,
     feeling,
     in_either_order,
@@ -37,8 +37,8 @@ from keras_transformer.data.sample.parts import (
     sudden,
     transitive_frames,
 )
-from keras_transformer.data.sample.phrases import ELA, ELE, ELES, EMPTY, PRONOUNS, Phrase
-from keras_transformer.data.sample.verbs import (
+from sample_corpus.phrases import ELA, ELE, ELES, EMPTY, PRONOUNS, Phrase
+from sample_corpus.verbs import (
     ACTIVITIES,
     CONDITIONS,
     DEEDS,
@@ -47,7 +47,7 @@ from keras_transformer.data.sample.verbs import (
     SUDDEN_DEEDS,
     Deed,
 )
-from keras_transformer.data.sample.writer import Writer, determiner
+from sample_corpus.writer import Writer, determiner
 
 IF_WORD = Phrase("se", "if")
 BEFORE_OR_AFTER = (Phrase("antes de", "before"), Phrase("depois de", "after"))

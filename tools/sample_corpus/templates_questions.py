@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from keras_transformer.data.sample.adjectives import agree
-from keras_transformer.data.sample.clauses import (
+from sample_corpus.adjectives import agree
+from sample_corpus.clauses import (
     ALREADY,
     CAN,
     FUTURE,
@@ -14,12 +14,12 @@ from keras_transformer.data.sample.clauses import (
     WANT,
     clause,
 )
-from keras_transformer.data.sample.conjugation import HE
-from keras_transformer.data.sample.fixed_phrases import WH_ADVERBS
-from keras_transformer.data.sample.nouns import CLOTHES, GOODS, PEOPLE, SHOWS, TEXTS
-from keras_transformer.data.sample.parts import ask, feeling
-from keras_transformer.data.sample.phrases import EMPTY, PRONOUNS, VOCE, NounPhrase, Phrase
-from keras_transformer.data.sample.verbs import (
+from sample_corpus.conjugation import HE
+from sample_corpus.fixed_phrases import WH_ADVERBS
+from sample_corpus.nouns import CLOTHES, GOODS, PEOPLE, SHOWS, TEXTS
+from sample_corpus.parts import ask, feeling
+from sample_corpus.phrases import EMPTY, PRONOUNS, VOCE, NounPhrase, Phrase
+from sample_corpus.verbs import (
     ACTIVITIES,
     EVENTS,
     LASTING_DEEDS,
@@ -27,7 +27,7 @@ from keras_transformer.data.sample.verbs import (
     Deed,
     frames_of,
 )
-from keras_transformer.data.sample.writer import Writer
+from sample_corpus.writer import Writer
 
 WHO = NounPhrase("quem", "who", HE, key="quem")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from keras_transformer.data.sample.adjectives import ADJECTIVES, COLORS, LARGER, UNGRADED, agree
-from keras_transformer.data.sample.clauses import (
+from sample_corpus.adjectives import ADJECTIVES, COLORS, LARGER, UNGRADED, agree
+from sample_corpus.clauses import (
     AUXILIARIES,
     PAST,
     PRESENT,
@@ -13,8 +13,8 @@ from keras_transformer.data.sample.clauses import (
     STATE_PAST,
     clause,
 )
-from keras_transformer.data.sample.conjugation import WE
-from keras_transformer.data.sample.fixed_phrases import (
+from sample_corpus.conjugation import WE
+from sample_corpus.fixed_phrases import (
     ADULT_AGES,
     AGES,
     BUT,
@@ -30,7 +30,7 @@ from keras_transformer.data.sample.fixed_phrases import (
     WHEN,
     YEARS,
 )
-from keras_transformer.data.sample.nouns import (
+from sample_corpus.nouns import (
     ANIMALS,
     CLOTHES,
     DRINKS,
@@ -52,10 +52,10 @@ from keras_transformer.data.sample.nouns import (
     Noun,
     named,
 )
-from keras_transformer.data.sample.parts import ask, be, stop, sudden
-from keras_transformer.data.sample.phrases import EMPTY, NounPhrase, Phrase
-from keras_transformer.data.sample.verbs import Deed
-from keras_transformer.data.sample.writer import Writer
+from sample_corpus.parts import ask, be, stop, sudden
+from sample_corpus.phrases import EMPTY, NounPhrase, Phrase
+from sample_corpus.verbs import Deed
+from sample_corpus.writer import Writer
 
 # --- Qualities ----------------------------------------------------------------------------------
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keras_transformer.data.sample.conjugation import HE, I, english, portuguese
-from keras_transformer.data.sample.phrases import EMPTY, NounPhrase, Phrase
-from keras_transformer.data.sample.verbs import Deed, Frame
+from sample_corpus.conjugation import HE, I, english, portuguese
+from sample_corpus.phrases import EMPTY, NounPhrase, Phrase
+from sample_corpus.verbs import Deed, Frame
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-from keras_transformer.data.sample.nouns import (
+from sample_corpus.nouns import (
     ANIMALS,
     CLOTHES,
     DRINKS,

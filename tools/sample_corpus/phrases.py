@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keras_transformer.data.sample.conjugation import HE, THEY, WE, I
+from sample_corpus.conjugation import HE, THEY, WE, I
 
 
 @dataclass(frozen=True)

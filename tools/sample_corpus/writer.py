@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TypeVar
 
-from keras_transformer.data.sample.adjectives import ADJECTIVES, agree
-from keras_transformer.data.sample.clauses import (
+from sample_corpus.adjectives import ADJECTIVES, agree
+from sample_corpus.clauses import (
     CAN,
     FUTURE,
     HAD_TO,
@@ -22,8 +22,8 @@ from keras_transformer.data.sample.clauses import (
     clause,
     with_object,
 )
-from keras_transformer.data.sample.conjugation import HE, THEY, WE, I
-from keras_transformer.data.sample.fixed_phrases import (
+from sample_corpus.conjugation import HE, THEY, WE, I
+from sample_corpus.fixed_phrases import (
     DAILY,
     FEW,
     NOW,
@@ -33,7 +33,7 @@ from keras_transformer.data.sample.fixed_phrases import (
     YESTERDAY,
     counting,
 )
-from keras_transformer.data.sample.nouns import (
+from sample_corpus.nouns import (
     COMPANIONS,
     DRINKS,
     FAMILY,
@@ -48,7 +48,7 @@ from keras_transformer.data.sample.nouns import (
     VEHICLES,
     Noun,
 )
-from keras_transformer.data.sample.phrases import (
+from sample_corpus.phrases import (
     EMPTY,
     PRONOUNS,
     SUBJECT_PRONOUNS,
@@ -56,7 +56,7 @@ from keras_transformer.data.sample.phrases import (
     Phrase,
     fronted,
 )
-from keras_transformer.data.sample.verbs import SINGLE, Deed, Frame
+from sample_corpus.verbs import SINGLE, Deed, Frame
 
 T = TypeVar("T")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keras_transformer.data.sample.phrases import Phrase, phrases
+from sample_corpus.phrases import Phrase, phrases
 
 FEW = phrases(
     """

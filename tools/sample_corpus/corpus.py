@@ -1,9 +1,8 @@
-"""The embedded corpus `sample`: Portuguese to English, written by a small grammar.
+"""The corpus `sample`: sentences of the grammar, divided into training, validation and test.
 
-Every template of the grammar (in `sample/`) says one thing in both languages at once, so a pair is
-a translation by construction; agreement, word order and idiom differ as they do between the real
-languages. The style is that of the TED corpus: lower case, Penn-Treebank tokens (`do n't`,
-`it 's`).
+Every template of the grammar says one thing in both languages at once, so a pair is a translation
+by construction; agreement, word order and idiom differ as they do between the real languages. The
+style is that of the TED corpus: lower case, Penn-Treebank tokens (`do n't`, `it 's`).
 
 Validation and test are held out by combination: each of their sentences pairs two lexemes (verb
 and object, noun and adjective, subject and verb, ...) that no training sentence pairs in that way.
@@ -14,40 +13,33 @@ the subject's own, a bare `nós` form of the present that equals the preterite i
 
 from __future__ import annotations
 
-import functools
 import random
 from collections import Counter
-from dataclasses import dataclass
 
-from keras_transformer.data.sample.sentences import Sentence, generate_pairs
-
-__all__ = ["SampleCorpus", "Sentence", "generate_pairs", "sample_corpus"]
-
-Pair = tuple[str, str]
+from sample_corpus.sentences import Sentence, generate_pairs
 
 TRAIN_PAIRS, HELD_OUT_PAIRS = 25_000, 600  # the second for validation and test each
 HELD_OUT_COMBINATIONS = 0.025
 MINIMUM_COUNT = 5  # of every held-out word in the training pairs
 
 
-@dataclass(frozen=True)
-class SampleCorpus:
-    """Pairs of (Portuguese, English) sentences; the three parts share no sentence."""
+def corpus_table(seed: int = 0) -> str:
+    """The corpus as a table, a line for each pair: split, source and target, tab-separated."""
+    return "".join(
+        f"{split}\t{sentence.source}\t{sentence.target}\n"
+        for split, sentences in divide_sentences(seed).items()
+        for sentence in sentences
+    )
 
-    train: tuple[Pair, ...]
-    validation: tuple[Pair, ...]
-    test: tuple[Pair, ...]
 
-
-@functools.cache
-def sample_corpus(seed: int = 0) -> SampleCorpus:
-    """Writes the corpus, the same for the same seed on every platform.
+def divide_sentences(seed: int) -> dict[str, list[Sentence]]:
+    """Writes the sentences of the corpus, the same for the same seed on every platform.
 
     Args:
         seed: of the writer's draws and of the choice of the held-out combinations.
 
     Returns:
-        25,000 training pairs, 600 validation and 600 test pairs. Every word of the last two
+        `"train"` (25,000), `"validation"` and `"test"` (600 each). Every word of the last two
         occurs in training; their combinations of words do not.
     """
     sentences = generate_pairs(seed, round(1.15 * TRAIN_PAIRS))
@@ -68,11 +60,7 @@ def sample_corpus(seed: int = 0) -> SampleCorpus:
     ]
     shuffled = _interleaved(candidates, Counter(s.template for s in train), draws)
     validation, test = shuffled[:HELD_OUT_PAIRS], shuffled[HELD_OUT_PAIRS : 2 * HELD_OUT_PAIRS]
-    return SampleCorpus(_pairs(train), _pairs(validation), _pairs(test))
-
-
-def _pairs(sentences: list[Sentence]) -> tuple[Pair, ...]:
-    return tuple((sentence.source, sentence.target) for sentence in sentences)
+    return {"train": train, "validation": validation, "test": test}
 
 
 def _interleaved(

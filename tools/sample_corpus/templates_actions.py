@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keras_transformer.data.sample.adjectives import agree
-from keras_transformer.data.sample.clauses import (
+from sample_corpus.adjectives import agree
+from sample_corpus.clauses import (
     ALREADY,
     CAN,
     FUTURE,
@@ -23,9 +23,9 @@ from keras_transformer.data.sample.clauses import (
     shortened,
     with_object,
 )
-from keras_transformer.data.sample.conjugation import HE, WE, I, english, portuguese
-from keras_transformer.data.sample.fixed_phrases import DAILY, OFTEN, OUTDOORS, PUBLIC_SITES
-from keras_transformer.data.sample.nouns import (
+from sample_corpus.conjugation import HE, WE, I, english, portuguese
+from sample_corpus.fixed_phrases import DAILY, OFTEN, OUTDOORS, PUBLIC_SITES
+from sample_corpus.nouns import (
     ANIMALS,
     PEOPLE,
     PLACES,
@@ -35,9 +35,9 @@ from keras_transformer.data.sample.nouns import (
     named,
     without,
 )
-from keras_transformer.data.sample.parts import stop
-from keras_transformer.data.sample.phrases import EMPTY, EU, NOS, Phrase, fronted, phrases
-from keras_transformer.data.sample.verbs import (
+from sample_corpus.parts import stop
+from sample_corpus.phrases import EMPTY, EU, NOS, Phrase, fronted, phrases
+from sample_corpus.verbs import (
     ACTIVITIES,
     DAILY_DEEDS,
     EVENTS,
@@ -49,7 +49,7 @@ from keras_transformer.data.sample.verbs import (
     Deed,
     Frame,
 )
-from keras_transformer.data.sample.writer import Writer
+from sample_corpus.writer import Writer
 
 CREATURE_FRAMES = tuple(
     Frame(pt, "", en, ())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from keras_transformer.data.sample.adjectives import ADJECTIVES, COLORS, LARGER, UNGRADED, agree
-from keras_transformer.data.sample.clauses import (
+from sample_corpus.adjectives import ADJECTIVES, COLORS, LARGER, UNGRADED, agree
+from sample_corpus.clauses import (
     CAN,
     EVER,
     FUTURE,
@@ -19,9 +19,9 @@ from keras_transformer.data.sample.clauses import (
     clause,
     with_object,
 )
-from keras_transformer.data.sample.conjugation import HE, THEY
-from keras_transformer.data.sample.fixed_phrases import PLACES_OF_RANK, RANKS, VERY
-from keras_transformer.data.sample.nouns import (
+from sample_corpus.conjugation import HE, THEY
+from sample_corpus.fixed_phrases import PLACES_OF_RANK, RANKS, VERY
+from sample_corpus.nouns import (
     CLOTHES,
     FAMILY,
     GOODS,
@@ -34,9 +34,9 @@ from keras_transformer.data.sample.nouns import (
     Noun,
     named,
 )
-from keras_transformer.data.sample.parts import be, stop, transitive_frames
-from keras_transformer.data.sample.phrases import ELA, ELE, EMPTY, NounPhrase, Phrase
-from keras_transformer.data.sample.verbs import (
+from sample_corpus.parts import be, stop, transitive_frames
+from sample_corpus.phrases import ELA, ELE, EMPTY, NounPhrase, Phrase
+from sample_corpus.verbs import (
     ACTIVITIES,
     EVENTS,
     LASTING_DEEDS,
@@ -44,7 +44,7 @@ from keras_transformer.data.sample.verbs import (
     Deed,
     frames_of,
 )
-from keras_transformer.data.sample.writer import Writer, determiner
+from sample_corpus.writer import Writer, determiner
 
 # Seldom done to a thing that something else was done to.
 UNRELATED = frozenset(["write", "make", "miss", "learn", "tell", "drink", "eat", "use"])

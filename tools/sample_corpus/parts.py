@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from keras_transformer.data.sample.adjectives import MOODS, Adjective
-from keras_transformer.data.sample.clauses import BACKGROUND, PAST, PAST_PROGRESSIVE, STATE_PAST
-from keras_transformer.data.sample.conjugation import HE
-from keras_transformer.data.sample.fixed_phrases import VERY
-from keras_transformer.data.sample.nouns import Noun
-from keras_transformer.data.sample.phrases import COMMA, EMPTY, NounPhrase, Phrase
-from keras_transformer.data.sample.verbs import (
+from sample_corpus.adjectives import MOODS, Adjective
+from sample_corpus.clauses import BACKGROUND, PAST, PAST_PROGRESSIVE, STATE_PAST
+from sample_corpus.conjugation import HE
+from sample_corpus.fixed_phrases import VERY
+from sample_corpus.nouns import Noun
+from sample_corpus.phrases import COMMA, EMPTY, NounPhrase, Phrase
+from sample_corpus.verbs import (
     ACTIVITIES,
     CONDITIONS,
     EVENTS,
@@ -18,7 +18,7 @@ from keras_transformer.data.sample.verbs import (
     Frame,
     frames_of,
 )
-from keras_transformer.data.sample.writer import Writer
+from sample_corpus.writer import Writer
 
 
 def stop(phrase: Phrase) -> Phrase:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from keras_transformer.data.sample.fixed_phrases import OPENERS
-from keras_transformer.data.sample.phrases import Phrase, written
-from keras_transformer.data.sample.templates_actions import (
+from sample_corpus.fixed_phrases import OPENERS
+from sample_corpus.phrases import Phrase, written
+from sample_corpus.templates_actions import (
     action,
     encounter,
     giving,
@@ -20,7 +20,7 @@ from keras_transformer.data.sample.templates_actions import (
     sharing,
     state,
 )
-from keras_transformer.data.sample.templates_descriptions import (
+from sample_corpus.templates_descriptions import (
     age,
     comparison,
     contrast,
@@ -30,7 +30,7 @@ from keras_transformer.data.sample.templates_descriptions import (
     since,
     there_is,
 )
-from keras_transformer.data.sample.templates_joined import (
+from sample_corpus.templates_joined import (
     because,
     before_after,
     feeling_because,
@@ -44,14 +44,14 @@ from keras_transformer.data.sample.templates_joined import (
     when,
     while_,
 )
-from keras_transformer.data.sample.templates_questions import (
+from sample_corpus.templates_questions import (
     state_question,
     wh_adverb,
     wh_object,
     wh_subject,
     yes_no,
 )
-from keras_transformer.data.sample.templates_relative import (
+from sample_corpus.templates_relative import (
     cleft,
     related_object,
     related_person,
@@ -59,7 +59,7 @@ from keras_transformer.data.sample.templates_relative import (
     superlative,
     this_is,
 )
-from keras_transformer.data.sample.writer import Writer
+from sample_corpus.writer import Writer
 
 TEMPLATES: dict[Callable[[Writer], Phrase], float] = {
     action: 8,

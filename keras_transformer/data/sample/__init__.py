@@ -1,7 +1,0 @@
-"""The grammar that writes the `sample` corpus: words, phrases, clauses and sentence templates.
-
-Read in the order of the imports: the words (`nouns`, `adjectives`, `conjugation`, `verbs`), how
-they combine (`phrases`, `fixed_phrases`, `clauses`), the `writer` that draws them, the `parts` of
-sentences and the `templates_*` of whole ones, which `sentences` weighs and turns into pairs. In
-the templates, `w` is the writer.
-"""
