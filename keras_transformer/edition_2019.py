@@ -20,6 +20,7 @@ import keras
 import tensorflow as tf
 
 from keras_transformer import layers, models
+from keras_transformer.internals import drop_keras_mask
 from keras_transformer.layers import (
     MultiHeadAttention,
     create_look_ahead_mask,
@@ -29,7 +30,7 @@ from keras_transformer.layers import (
     point_wise_feed_forward_network,
     scaled_dot_product_attention,
 )
-from keras_transformer.layers.attention.masks import drop_keras_mask, padding_keep_mask
+from keras_transformer.layers.attention.masks import padding_keep_mask
 from keras_transformer.layers.base import TransformerLayer
 from keras_transformer.layers.positional import interleaved_positional_encoding
 from keras_transformer.models.base import TrainedModel

@@ -7,8 +7,8 @@ continues another one takes over its row of ``past``; keys and values stay where
 """
 
 import tensorflow as tf
-from tensorflow.compiler.tf2xla.python import xla
-from tensorflow.python.ops import control_flow_util
+
+from keras_transformer.internals import compiled_by_xla, xla_update_slice
 
 
 def write_slots(buffer, new, start):
@@ -23,10 +23,8 @@ def write_slots(buffer, new, start):
         the buffer with `new` in it.
     """
     begin = tf.stack([0, start, 0])
-    if not tf.executing_eagerly() and control_flow_util.GraphOrParentsInXlaContext(
-        tf.compat.v1.get_default_graph()
-    ):
-        return xla.dynamic_update_slice(buffer, new, begin)
+    if compiled_by_xla():
+        return xla_update_slice(buffer, new, begin)
     return tf.raw_ops.TensorStridedSliceUpdate(
         input=buffer,
         begin=begin,

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_transformer.layers.attention.masks import drop_keras_mask, padding_keep_mask
+from keras_transformer.internals import build_for_fit, drop_keras_mask
+from keras_transformer.layers.attention.masks import padding_keep_mask
 from keras_transformer.layers.dropout import dropout_seed
 from keras_transformer.layers.embeddings import OneHot
 
@@ -51,7 +52,7 @@ class TrainedModel(keras.Model):
         if batch is not None and self.compiled and not self.run_eagerly:
             # What is wrong with a batch, the step itself says best.
             with self.distribute_strategy.scope(), contextlib.suppress(RuntimeError):
-                self._symbolic_build(data_batch=batch)
+                build_for_fit(self, batch)
         return super().fit(x, y, *args, **kwargs)
 
     def train_step(self, data):

@@ -10,7 +10,8 @@ convolutions over the characters of a word are an embedding of tokens here.
 import keras
 import tensorflow as tf
 
-from keras_transformer.layers.attention.masks import drop_keras_mask, padding_keep_mask
+from keras_transformer.internals import drop_keras_mask
+from keras_transformer.layers.attention.masks import padding_keep_mask
 from keras_transformer.layers.dropout import Dropout
 from keras_transformer.layers.embeddings import make_embedding
 from keras_transformer.layers.recurrent.layer import Recurrent

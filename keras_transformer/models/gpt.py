@@ -10,7 +10,8 @@ it. The model has the methods that `decoding.search` asks for: its source is the
 import keras
 import tensorflow as tf
 
-from keras_transformer.layers.attention.masks import drop_keras_mask, padding_lengths
+from keras_transformer.internals import drop_keras_mask
+from keras_transformer.layers.attention.masks import padding_lengths
 from keras_transformer.layers.causal import CausalStack
 from keras_transformer.layers.positional import PositionalEmbedding
 from keras_transformer.models.base import TokenModel

@@ -3,6 +3,7 @@
 import keras
 
 from keras_transformer.errors import InputError
+from keras_transformer.internals import begin_fit_at
 from keras_transformer.training.checkpoints import Checkpoints, arrays_of, put_back
 
 
@@ -41,7 +42,7 @@ class BackupAndRestore(keras.callbacks.Callback):
             )
         if "dropout_seed" in self._restored.state:
             self.model.dropout_seed = self._restored.state["dropout_seed"]
-        self.model._initial_epoch = self._restored.step  # what Keras' own callback sets
+        begin_fit_at(self.model, self._restored.step)
         self._restored = None  # it is in the model now
 
     def on_epoch_end(self, epoch, logs=None):

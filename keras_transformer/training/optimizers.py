@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from keras_transformer.internals import adam_moments
+
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class Adam(keras.optimizers.Adam):
@@ -28,13 +30,13 @@ class Adam(keras.optimizers.Adam):
             raise ValueError("amsgrad is not supported: use keras.optimizers.Adam for it.")
 
     def update_step(self, gradient, variable, learning_rate):
-        place = self._get_variable_index(variable)
+        momentum, velocity = adam_moments(self, variable)
         step = tf.cast(self.iterations + 1, variable.dtype)
         beta_1, beta_2 = (tf.constant(beta, variable.dtype) for beta in (self.beta_1, self.beta_2))
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
-            m=self._momentums[place].value.handle,
-            v=self._velocities[place].value.handle,
+            m=momentum.handle,
+            v=velocity.handle,
             beta1_power=tf.pow(beta_1, step),
             beta2_power=tf.pow(beta_2, step),
             lr=tf.cast(learning_rate, variable.dtype),

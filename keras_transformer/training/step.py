@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.internals import no_gradient_reduction
 from keras_transformer.layers.dropout import dropout_seed
 from keras_transformer.losses.masked import token_losses
 from keras_transformer.losses.projected import projected_loss
@@ -161,7 +162,7 @@ class TrainingStep:
             )
 
         def on_all(*arguments):
-            with _summed_already(self.optimizer):
+            with no_gradient_reduction(self.optimizer):
                 result = self.strategy.run(self._on_replica, args=arguments)
             return self.strategy.experimental_local_results(result)[0]
 
@@ -257,16 +258,6 @@ class TrainingStep:
             grown = tf.where(steps + 1 >= _GROWTH_STEPS, 2.0, 1.0)
             scale.assign(scale * tf.where(finite, grown, 0.5))
             steps.assign(tf.where(finite & (grown == 1), steps + 1, 0.0))
-
-
-@contextlib.contextmanager
-def _summed_already(optimizer):
-    """Keeps an optimizer from adding up the gradients of all replicas once more."""
-    optimizer._all_reduce_sum_gradients = lambda gradients_and_variables: gradients_and_variables
-    try:
-        yield
-    finally:
-        del optimizer._all_reduce_sum_gradients
 
 
 def _sums(some, others):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_transformer.internals import keras_mask
 from keras_transformer.layers import Decoder, DecoderLayer, PositionalEmbedding
 from keras_transformer.layers.attention import masks
 from keras_transformer.layers.positional import POSITION_KINDS
@@ -93,7 +94,7 @@ def test_a_layer_alone_obeys_the_laws(
     source, long_source = np.array([[4, 5], [6, 0]]), np.array([[4, 5, 0, 0], [6, 0, 0, 0]])
     expected = numbers(layer(embed(TARGET), embed(source)))[REAL]
     x, context = tf.identity(embed(PADDED)), tf.identity(embed(long_source))
-    assert masks.keras_mask(x) is None
+    assert keras_mask(x) is None
     for output in (
         layer(embed(PADDED), embed(long_source)),  # masks of Keras
         layer(x, context, x_mask=PADDED != 0, context_mask=long_source != 0),

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_transformer.internals import keras_mask
 from keras_transformer.layers import Encoder, EncoderLayer, PositionalEmbedding
 from keras_transformer.layers.attention import masks
 from keras_transformer.layers.positional import POSITION_KINDS
@@ -58,7 +59,7 @@ def test_a_layer_alone_obeys_the_padding_law(
     randomise(layer)
     expected = numbers(layer(embed(SOURCE)))[REAL]
     plain = tf.identity(embed(PADDED))  # without the mask of Keras
-    assert masks.keras_mask(plain) is None
+    assert keras_mask(plain) is None
     for output in (
         layer(embed(PADDED)),
         layer(plain, x_mask=PADDED != 0),
@@ -103,7 +104,7 @@ def test_an_explicit_mask_wins(randomise):
 
 
 def test_the_output_carries_the_mask_of_the_tokens():
-    np.testing.assert_array_equal(masks.keras_mask(built_encoder()(SOURCE)), REAL)
+    np.testing.assert_array_equal(keras_mask(built_encoder()(SOURCE)), REAL)
 
 
 @NORMS

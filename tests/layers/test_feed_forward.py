@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_transformer.internals import keras_mask
 from keras_transformer.layers import FeedForward, point_wise_feed_forward_network
-from keras_transformer.layers.attention import masks
 
 NORMS = pytest.mark.parametrize("norm_first", [False, True], ids=["post-norm", "pre-norm"])
 
@@ -72,7 +72,7 @@ def test_residual_and_norm_stand_where_they_should(norm_first, rng, randomise):
 def test_the_mask_of_keras_passes_through():
     x = keras.layers.Embedding(5, 6, mask_zero=True)(tf.constant([[3, 2, 0]]))
     output = FeedForward(6, 10)(x)
-    np.testing.assert_array_equal(masks.keras_mask(output), [[True, True, False]])
+    np.testing.assert_array_equal(keras_mask(output), [[True, True, False]])
 
 
 def test_dropout_acts_in_training_alone(rng):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_transformer.internals import keras_mask
 from keras_transformer.layers import PositionalEmbedding, get_angles
-from keras_transformer.layers.attention import masks
 from keras_transformer.layers.positional import (
     POSITION_KINDS,
     interleaved_positional_encoding,
@@ -131,7 +131,7 @@ def test_padding_changes_no_other_embedding_and_is_masked(positions):
     layer = PositionalEmbedding(11, 6, positions=positions, max_length=9)
     short, long = layer(tf.constant([[4, 3]])), layer(tf.constant([[4, 3, 0, 0]]))
     np.testing.assert_allclose(long[:, :2], short, atol=1e-6)
-    np.testing.assert_array_equal(masks.keras_mask(long), [[True, True, False, False]])
+    np.testing.assert_array_equal(keras_mask(long), [[True, True, False, False]])
 
 
 def test_positions_are_named_where_unknown():

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import keras_transformer as kt
-from keras_transformer.layers.attention.masks import keras_mask
+from keras_transformer.internals import keras_mask
 from keras_transformer.layers.positional import POSITION_KINDS
 
 SIZES = {"num_layers": 2, "d_model": 8, "num_heads": 2, "dff": 16}

@@ -15,6 +15,7 @@ from keras_transformer.data.text.normalization import normalize
 from keras_transformer.data.tokenizers import subwords
 from keras_transformer.data.tokenizers.subwords import SubwordTokenizer
 from keras_transformer.errors import InputError
+from keras_transformer.internals import keep_sentencepiece_model
 from keras_transformer.special_tokens import RESERVED_TOKENS, UNK
 
 _CODE = r"^>>.*?<<"
@@ -51,7 +52,7 @@ class MarianTokenizer(SubwordTokenizer):
         self.model = model
         try:
             self._matcher = tf_text.SentencepieceTokenizer(model=model, out_type=tf.string)
-            subwords.give_name(self._matcher, model)
+            keep_sentencepiece_model(self._matcher, model)
             self._matcher.vocab_size()
         except tf.errors.OpError as error:
             raise InputError("not a SentencePiece model: fetch the checkpoint again") from error

@@ -5,7 +5,6 @@ needs no files beside it and nothing but tensorflow and tensorflow_text to run.
 """
 
 import abc
-import hashlib
 import json
 import os
 from collections import Counter
@@ -15,7 +14,6 @@ from typing import ClassVar, Self
 
 import tensorflow as tf
 import tensorflow_text as tf_text
-from tensorflow_text.python.ops import sentencepiece_tokenizer
 
 from keras_transformer.data.text.normalization import (
     check_style,
@@ -31,6 +29,7 @@ from keras_transformer.data.tokenizers.vocabulary import (
 )
 from keras_transformer.errors import InputError
 from keras_transformer.files import make_folder, write_bytes, write_json
+from keras_transformer.internals import keep_sentencepiece_model
 from keras_transformer.special_tokens import END, PAD, RESERVED_TOKENS, START, UNK
 
 Ids = tf.RaggedTensor | tf.Tensor
@@ -330,7 +329,7 @@ class SentencePieceTokenizer(SubwordTokenizer):
             self._matcher = tf_text.SentencepieceTokenizer(
                 model=model, out_type=tf.int32, nbest_size=nbest_size, alpha=alpha
             )
-            give_name(self._matcher, model)
+            keep_sentencepiece_model(self._matcher, model)
             self.vocab_size = int(self._matcher.vocab_size())
             first = self._pieces(tf.range(len(RESERVED_TOKENS))).numpy()
         except tf.errors.OpError as error:
@@ -408,18 +407,6 @@ def read_tokenizer(folder: str | os.PathLike, description: dict) -> SubwordToken
         ) from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-
-
-def give_name(matcher, model: bytes) -> None:
-    """Makes TensorFlow keep a SentencePiece model for as long as the process lives.
-
-    Without a name it belongs to an eager kernel, and `keras.utils.set_random_seed` drops those.
-    """
-    resource = matcher._model_resource
-    name = f"keras_transformer_{hashlib.sha256(model).hexdigest()}"
-    create = sentencepiece_tokenizer.gen_sentencepiece_tokenizer.sentencepiece_op
-    resource._create_resource = lambda: create(model=model, shared_name=name)
-    resource._resource_handle = resource._create_resource()
 
 
 def read_json(path: Path) -> dict:

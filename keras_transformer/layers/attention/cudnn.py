@@ -8,9 +8,8 @@ default layout.
 import json
 
 import tensorflow as tf
-from tensorflow.compiler.tf2xla.python import xla
-from tensorflow.python.ops import control_flow_util
 
+from keras_transformer.internals import compiled_by_xla, xla_custom_call
 from keras_transformer.layers.attention.masks import as_keep_mask, causal_keep_mask
 
 _ELEMENT_TYPES = {tf.bfloat16: "BF16", tf.float16: "F16"}
@@ -49,7 +48,7 @@ def obstacle(query, key, value, *, mask, causal, query_offset, dropout_rate, see
 
 def missing_device() -> str | None:
     """Why the function being traced will not run where cuDNN is; ``None`` if it will."""
-    if not _in_xla():
+    if not compiled_by_xla():
         return "XLA does not compile this"
     capability = _compute_capability()
     if capability is None:
@@ -179,8 +178,8 @@ class _Call:
             "" if self.bias is None else "ScaleBias", "Dropout" if self.dropout_rate else "", suffix
         )
         workspace = tf.TensorSpec((0,), tf.uint8)
-        outputs = xla.custom_call_v2(
-            target, operands, [*results, workspace], backend_config=self._configuration(products)
+        outputs = xla_custom_call(
+            target, operands, [*results, workspace], self._configuration(products)
         )
         return outputs[:-1]
 
@@ -261,12 +260,6 @@ def _one_number(seed) -> int:
     """cuDNN's seed, of 31 bits, from the two integers of ours."""
     first, second = (int(number) for number in tf.get_static_value(tf.convert_to_tensor(seed)))
     return (first * 1_000_003 + second) % 2**31
-
-
-def _in_xla() -> bool:
-    return not tf.executing_eagerly() and control_flow_util.GraphOrParentsInXlaContext(
-        tf.compat.v1.get_default_graph()
-    )
 
 
 def _compute_capability() -> tuple[int, int] | None:

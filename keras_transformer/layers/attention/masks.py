@@ -142,19 +142,3 @@ def mask_and_lengths(mask) -> tuple:
         if mask.shape.rank == 1 and mask.dtype.is_integer:
             return None, tf.cast(mask, tf.int32)
     return over_heads_and_queries(mask), None
-
-
-def keras_mask(tensor) -> tf.Tensor | None:
-    """The mask that Keras attached to `tensor`, if any.
-
-    Keras 3 fills arguments named ``<name>_mask`` only for calls with several tensors; layers with
-    one tensor argument ask here.
-    """
-    return getattr(tensor, "_keras_mask", None)
-
-
-def drop_keras_mask(tensor) -> tf.Tensor:
-    """Takes Keras' own mask off a tensor, so that ``fit`` does not weigh a scalar loss by it."""
-    if keras_mask(tensor) is not None:
-        del tensor._keras_mask
-    return tensor

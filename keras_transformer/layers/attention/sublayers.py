@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
+from keras_transformer.internals import is_reachable, keras_mask
 from keras_transformer.layers.attention import dot_product, masks
 from keras_transformer.layers.attention.dot_product import scaled_dot_product_attention
 from keras_transformer.layers.attention.multi_head import MultiHeadAttention
@@ -38,23 +39,13 @@ class _LastAttention:
     sight: dict
 
     def weights(self) -> tf.Tensor:
-        if not _is_reachable(self.queries):
+        if not is_reachable(self.queries):
             raise RuntimeError(
                 "The attention weights of the last call can be read only within the tf.function "
                 "that made it (fit, predict and others make one): call the layer or the model "
                 "once more outside of it, or return the weights from it."
             )
         return dot_product.attention_weights_of_heads(self.queries, self.keys, **self.sight)
-
-
-def _is_reachable(tensor) -> bool:
-    """Whether operations made here and now can take the tensor as their input."""
-    if isinstance(tensor, tf.__internal__.EagerTensor):
-        return True
-    graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
-    while graph is not None and graph is not tensor.graph:
-        graph = getattr(graph, "outer_graph", None)
-    return graph is not None
 
 
 @keras.saving.register_keras_serializable("keras_transformer")
@@ -166,7 +157,7 @@ class BaseAttention(ScoresOnDemand, keras.layers.Layer):
 
     def _self_attention(self, x, x_mask, causal, training):
         """The whole sub-layer where queries, keys and values are one sequence."""
-        mask = masks.keras_mask(x) if x_mask is None else x_mask
+        mask = keras_mask(x) if x_mask is None else x_mask
         return self._attend(
             x, lambda x: self.mha.project(x, x, x), mask, causal=causal, training=training
         )

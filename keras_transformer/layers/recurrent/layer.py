@@ -5,8 +5,8 @@ A hidden position changes nothing: the state goes past it as if it were not ther
 
 import keras
 import tensorflow as tf
-from tensorflow.python.ops import control_flow_util
 
+from keras_transformer.internals import compiled_by_xla, keras_mask, keras_recurrent_layer
 from keras_transformer.layers.attention import masks
 from keras_transformer.layers.recurrent.cells import make_cell
 
@@ -46,31 +46,6 @@ def unroll(cell, x, states=None, keep=None, *, beside=None, reverse=False):
     all_states = tf.scan(step, tuple(elements), tuple(states), reverse=reverse)
     last = [part[0 if reverse else -1] for part in all_states]
     return tf.transpose(all_states[0], (1, 0, 2)), last
-
-
-class _KerasLSTM(keras.layers.LSTM):
-    """Keras' layer, which calls cuDNN where it can, around a cell of this module."""
-
-    def __init__(self, cell, **kwargs):
-        keras.layers.RNN.__init__(self, cell, **kwargs)
-        self.use_cudnn = "auto"
-
-
-class _KerasGRU(keras.layers.GRU):
-    """The same for the gated recurrent unit."""
-
-    def __init__(self, cell, **kwargs):
-        keras.layers.RNN.__init__(self, cell, **kwargs)
-        self.use_cudnn = "auto"
-
-
-_KERAS_LAYERS = {"lstm": _KerasLSTM, "gru": _KerasGRU}
-
-
-def _compiled_by_xla() -> bool:
-    return not tf.executing_eagerly() and control_flow_util.GraphOrParentsInXlaContext(
-        tf.compat.v1.get_default_graph()
-    )
 
 
 @keras.saving.register_keras_serializable("keras_transformer")
@@ -122,7 +97,8 @@ class Recurrent(keras.layers.Layer):
             self.keras_layers = [self._keras_layer(cell) for cell in self.cells]
 
     def _keras_layer(self, cell):
-        return _KERAS_LAYERS.get(self.kind, keras.layers.RNN)(
+        return keras_recurrent_layer(
+            self.kind,
             cell,
             return_sequences=True,
             return_state=True,
@@ -147,7 +123,7 @@ class Recurrent(keras.layers.Layer):
         return mask if self.return_sequences else None
 
     def call(self, x, mask=None, training=None):
-        outputs, states = self.run(x, masks.keras_mask(x) if mask is None else mask)
+        outputs, states = self.run(x, keras_mask(x) if mask is None else mask)
         return outputs if self.return_sequences else states[0]
 
     def run(self, x, mask=None, states=None):
@@ -177,7 +153,7 @@ class Recurrent(keras.layers.Layer):
 
     def _run_direction(self, cell, number, x, states, keep):
         backwards = number == 1
-        if not self.through_keras or _compiled_by_xla():
+        if not self.through_keras or compiled_by_xla():
             return unroll(cell, x, states, keep, reverse=backwards)
         outputs, *states = self.keras_layers[number](x, initial_state=states, mask=keep)
         return (tf.reverse(outputs, [1]) if backwards else outputs), states

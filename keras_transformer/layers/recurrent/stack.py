@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from keras_transformer.internals import keras_mask
 from keras_transformer.layers.attention import masks
 from keras_transformer.layers.dropout import Dropout
 from keras_transformer.layers.recurrent.layer import Recurrent, unroll
@@ -74,7 +75,7 @@ class RecurrentStack(keras.layers.Layer):
         return mask if self.return_sequences else None
 
     def call(self, x, mask=None, training=None):
-        mask = masks.keras_mask(x) if mask is None else mask
+        mask = keras_mask(x) if mask is None else mask
         outputs, states = self.run(x, mask, drops=self.draw_dropout(x, training))
         if self.return_sequences:
             return outputs

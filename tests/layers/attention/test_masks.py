@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_transformer.internals import drop_keras_mask, keras_mask
 from keras_transformer.layers.attention import masks
 
 
@@ -102,7 +103,7 @@ def test_masks_of_another_rank_are_refused(shape):
 
 def test_the_mask_of_keras_is_found_and_taken_off():
     x = keras.layers.Embedding(5, 2, mask_zero=True)(tf.constant([[3, 0]]))
-    np.testing.assert_array_equal(masks.keras_mask(x), [[True, False]])
-    assert masks.keras_mask(masks.drop_keras_mask(x)) is None
-    assert masks.keras_mask(tf.ones(3)) is None
-    assert masks.drop_keras_mask(tf.ones(3)).shape == 3
+    np.testing.assert_array_equal(keras_mask(x), [[True, False]])
+    assert keras_mask(drop_keras_mask(x)) is None
+    assert keras_mask(tf.ones(3)) is None
+    assert drop_keras_mask(tf.ones(3)).shape == 3

@@ -1,0 +1,180 @@
+"""Every use of the private API of TensorFlow, TensorFlow Text and Keras.
+
+An upgrade of theirs has this one place to check. Each function says what it does, why the public
+API does not, and what would take its place.
+"""
+
+import contextlib
+import hashlib
+
+import keras
+import tensorflow as tf
+from tensorflow.compiler.tf2xla.python import xla
+from tensorflow.python.ops import control_flow_util
+
+# TensorFlow
+
+
+def compiled_by_xla() -> bool:
+    """Whether XLA compiles the function that is being traced; False outside of functions.
+
+    Only ``tf.function(jit_compile=True)`` knows, and it has no public question. One there would
+    take its place.
+    """
+    return not tf.executing_eagerly() and control_flow_util.GraphOrParentsInXlaContext(
+        tf.compat.v1.get_default_graph()
+    )
+
+
+def xla_update_slice(buffer, new, start) -> tf.Tensor:
+    """Writes `new` into `buffer` from `start` on, in functions that XLA compiles.
+
+    ``tf.raw_ops.TensorStridedSliceUpdate`` compiles only where the start is a constant, which it is
+    not in a loop. An entry of ``tf.raw_ops`` would take its place.
+
+    Args:
+        buffer, new: tensors of one rank and dtype.
+        start: int32 ``(rank,)``, where the first element of `new` goes.
+    """
+    return xla.dynamic_update_slice(buffer, new, start)
+
+
+def xla_custom_call(target, operands, results, backend_config) -> tuple[tf.Tensor, ...]:
+    """Emits a custom call, which XLA's compiler knows by its name, such as those of cuDNN.
+
+    An entry of ``tf.raw_ops``, or fused attention in TensorFlow itself, would take its place.
+
+    Args:
+        target: name of the call.
+        operands: tensors.
+        results: ``tf.TensorSpec`` of every result, of static shape.
+        backend_config: string that the compiler reads.
+    """
+    return xla.custom_call_v2(target, operands, results, backend_config=backend_config)
+
+
+def is_reachable(tensor) -> bool:
+    """Whether an operation made here can take the tensor as its input.
+
+    Eager tensors can be used everywhere, those of a function only in it and in functions traced
+    inside it. There is no public question; one would take its place.
+    """
+    if isinstance(tensor, tf.__internal__.EagerTensor):
+        return True
+    graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+    while graph is not None and graph is not tensor.graph:
+        graph = getattr(graph, "outer_graph", None)
+    return graph is not None
+
+
+def keep_sentencepiece_model(tokenizer, model: bytes) -> None:
+    """Makes TensorFlow keep a SentencePiece model for as long as the process lives.
+
+    Without a name the model belongs to an eager kernel, which `keras.utils.set_random_seed` drops.
+    An argument `shared_name` of the tokenizer would take its place.
+
+    Args:
+        tokenizer: a ``tensorflow_text.SentencepieceTokenizer``.
+        model: its serialised model.
+    """
+    from tensorflow_text.python.ops import sentencepiece_tokenizer  # only tokenizers load it
+
+    name = f"keras_transformer_{hashlib.sha256(model).hexdigest()}"
+    create = sentencepiece_tokenizer.gen_sentencepiece_tokenizer.sentencepiece_op
+    resource = tokenizer._model_resource
+    resource._create_resource = lambda: create(model=model, shared_name=name)
+    resource._resource_handle = resource._create_resource()
+
+
+# Keras
+
+
+def keras_mask(tensor) -> tf.Tensor | None:
+    """The mask that Keras attached to a tensor, if any.
+
+    Keras 3 fills arguments named ``<name>_mask`` only in calls with several tensors; layers with
+    one tensor argument ask here. The same for an argument `mask` of any layer would take its place.
+    """
+    return getattr(tensor, "_keras_mask", None)
+
+
+def drop_keras_mask(tensor) -> tf.Tensor:
+    """Takes the mask that Keras attached off a tensor, and returns the tensor.
+
+    ``fit`` would weigh a loss that is one number by it. A public way to make a layer's output
+    without one would take its place.
+    """
+    if keras_mask(tensor) is not None:
+        del tensor._keras_mask
+    return tensor
+
+
+def build_for_fit(model, batch) -> None:
+    """Makes the weights of a model, the state of its metrics and that of its optimizer.
+
+    ``Model.build`` makes the weights alone. A `build` of all three would take its place.
+
+    Args:
+        model: a compiled model.
+        batch: what ``fit`` would be given, as nested ``keras.KerasTensor``.
+    """
+    model._symbolic_build(data_batch=batch)
+
+
+class _KerasLSTM(keras.layers.LSTM):
+    def __init__(self, cell, **kwargs):
+        keras.layers.RNN.__init__(self, cell, **kwargs)
+        self.use_cudnn = "auto"
+
+
+class _KerasGRU(keras.layers.GRU):
+    def __init__(self, cell, **kwargs):
+        keras.layers.RNN.__init__(self, cell, **kwargs)
+        self.use_cudnn = "auto"
+
+
+def keras_recurrent_layer(kind, cell, **options) -> keras.layers.RNN:
+    """Keras' recurrent layer around a cell, which calls cuDNN on a GPU where it can.
+
+    ``keras.layers.LSTM`` and ``GRU`` make cells of their own and ``RNN`` never calls cuDNN. An
+    argument `cell` of theirs would take the place of the subclasses.
+
+    Args:
+        kind: ``"lstm"``, ``"gru"`` or another, which runs step by step.
+        cell: a `RecurrentCell`.
+        options: other arguments of ``keras.layers.RNN``.
+    """
+    layers = {"lstm": _KerasLSTM, "gru": _KerasGRU}
+    return layers.get(kind, keras.layers.RNN)(cell, **options)
+
+
+def begin_fit_at(model, epoch: int) -> None:
+    """Makes the ``fit`` that is beginning start at an epoch; for callbacks.
+
+    ``keras.callbacks.BackupAndRestore`` does the same. The public `initial_epoch` must be given
+    before ``fit`` begins.
+    """
+    model._initial_epoch = epoch
+
+
+def adam_moments(optimizer, variable) -> tuple[tf.Variable, tf.Variable]:
+    """The moving averages of the gradient and of its square that Adam keeps for a variable.
+
+    ``optimizer.variables`` is a flat list that does not say which belongs to which.
+    """
+    place = optimizer._get_variable_index(variable)
+    return optimizer._momentums[place].value, optimizer._velocities[place].value
+
+
+@contextlib.contextmanager
+def no_gradient_reduction(optimizer):
+    """Keeps an optimizer from adding up the gradients of all replicas, which the caller has done.
+
+    An argument like that of Keras 2's ``apply_gradients``, `skip_gradients_aggregation`, would
+    take its place.
+    """
+    optimizer._all_reduce_sum_gradients = lambda gradients_and_variables: gradients_and_variables
+    try:
+        yield
+    finally:
+        del optimizer._all_reduce_sum_gradients
