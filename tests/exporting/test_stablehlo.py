@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
+from keras_transformer.data.tokenizers.base import SentencePieceTokenizer, WordPieceTokenizer
 from keras_transformer.data.tokenizers.pair import Tokenizers
-from keras_transformer.data.tokenizers.subwords import SentencePieceTokenizer, WordPieceTokenizer
 from keras_transformer.decoding.search import Search
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.stablehlo import export_stablehlo

@@ -12,8 +12,8 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from keras_transformer.data.text.normalization import normalize
-from keras_transformer.data.tokenizers import subwords
-from keras_transformer.data.tokenizers.subwords import SubwordTokenizer
+from keras_transformer.data.tokenizers import base
+from keras_transformer.data.tokenizers.base import SubwordTokenizer
 from keras_transformer.errors import InputError
 from keras_transformer.internals import keep_sentencepiece_model
 from keras_transformer.special_tokens import RESERVED_TOKENS, UNK
@@ -109,4 +109,4 @@ class MarianTokenizer(SubwordTokenizer):
         return tf.gather(self._names, ids)
 
 
-subwords.KINDS[MarianTokenizer.kind] = MarianTokenizer
+base.KINDS[MarianTokenizer.kind] = MarianTokenizer

@@ -12,7 +12,7 @@ from typing import Any, Self
 import tensorflow as tf
 
 from keras_transformer.data.text.normalization import humanize_bert
-from keras_transformer.data.tokenizers.subwords import (
+from keras_transformer.data.tokenizers.base import (
     KINDS,
     BertTokenizer,
     Ids,
