@@ -145,7 +145,7 @@ def adam(learning_rate: Any, weight_decay: float) -> Any:
 
 
 def learn_vocabulary(verses: Iterable[str], vocab_size: int) -> Any:
-    from keras_transformer.data.tokenizers.pair import WordPieceTokenizer
+    from keras_transformer.data.tokenizers.wordpiece import WordPieceTokenizer
 
     return WordPieceTokenizer.train(verses, vocab_size=vocab_size, normalization="none")
 

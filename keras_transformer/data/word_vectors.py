@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from keras_transformer.data.tokenizers.base import SentencePieceTokenizer
+from keras_transformer.data.tokenizers.sentencepiece import SentencePieceTokenizer
 from keras_transformer.data.tokenizers.vocabulary import CONTINUATION
 from keras_transformer.errors import InputError
 from keras_transformer.files import reason_of

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_transformer.data.tokenizers.pair import Tokenizers, detokenize
+from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.ctranslate2 import LIMITS_FILE, import_ctranslate2
 from keras_transformer.exporting.format import version_folders
@@ -168,7 +168,7 @@ class CTranslate2Translator(TranslatesLines):
         ragged = tf.RaggedTensor.from_row_lengths(
             tf.constant(ids, tf.int64), [len(row) for row in tokens]
         )
-        texts = detokenize(self.tokenizers.target, ragged, style)
+        texts = self.tokenizers.target.detokenize(ragged, style)
         return [text.decode("utf-8") for text in texts.numpy()]
 
 

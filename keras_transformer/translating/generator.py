@@ -15,13 +15,13 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transformer.config import Config, DecodingConfig, config_from_json
-from keras_transformer.data.tokenizers.pair import detokenize
+from keras_transformer.data.tokenizers.adapter import as_tokenizer
 from keras_transformer.decoding.choosing import LOWEST
 from keras_transformer.decoding.search import Search
 from keras_transformer.errors import InputError
 from keras_transformer.losses.masked import token_losses
 from keras_transformer.models.runs import load_run
-from keras_transformer.special_tokens import PAD, UNK
+from keras_transformer.special_tokens import PAD
 from keras_transformer.translating.translation import utf8, with_alternatives
 from keras_transformer.translating.translator import BATCH_ROWS, PATIENCE
 
@@ -62,7 +62,7 @@ class Generator:
 
     Args:
         tokenizer: of one language. What its `tokenize` puts at the end of a text is taken off a
-            prompt; one whose ids are not those of `special_tokens` has an `end_id`.
+            prompt; a foreign one is used through a `TokenizerAdapter`.
         model: a `GPT`, or any model with the methods that `decoding.search` asks for whose source
             is a prompt, and `max_length`, the longest prompt with its continuation.
         decoding: a `DecodingConfig`, how continuations are searched. Its `length_ratio` and
@@ -81,19 +81,18 @@ class Generator:
     """
 
     def __init__(self, tokenizer, model, *, decoding=None, jit_compile=None):
-        self.tokenizer = tokenizer
+        self.tokenizer = as_tokenizer(tokenizer)
         self.model = model
         self.decoding = decoding or DecodingConfig()
         self.jit_compile = jit_compile
-        around = tokenizer.tokenize(tf.constant([""]))[0].numpy().tolist()
-        self.end_id = getattr(tokenizer, "end_id", around[-1] if around else None)
+        self.start_id, self.end_id = self.tokenizer.start_id, self.tokenizer.end_id
         if self.end_id is None:
             raise InputError(
                 f"The tokenizer ({type(tokenizer).__name__}) puts no end to a text, so no "
                 "continuation would find one: give a tokenizer whose tokenize adds it."
             )
-        self.start_id = around[0] if around else self.end_id
-        self._has_own_ids = hasattr(tokenizer, "end_id")
+        if self.start_id is None:  # what ends a text begins the next one
+            self.start_id = self.end_id
         self._searches: dict[tuple, Search] = {}
         self._making = threading.Lock()
         self._seconds = 0.0
@@ -220,8 +219,8 @@ class Generator:
     def new_search(self, config, **arguments) -> Search:
         """A `Search` by a `DecodingConfig`; `arguments` are passed on to it."""
         forbidden = {self.start_id}
-        if config.forbid_unknown and not self._has_own_ids:
-            forbidden.add(UNK)
+        if config.forbid_unknown and self.tokenizer.unknown_id is not None:
+            forbidden.add(self.tokenizer.unknown_id)
         return Search(
             self.model,
             start_id=self.start_id,
@@ -277,11 +276,7 @@ class Generator:
         ]
 
     def _texts(self, rows, style) -> list[str]:
-        ids = _ragged(rows)
-        if self._has_own_ids:
-            texts = self.tokenizer.detokenize(ids, style)
-        else:
-            texts = detokenize(self.tokenizer, ids, style)
+        texts = self.tokenizer.detokenize(_ragged(rows), style)
         return [text.decode("utf-8", errors="replace") for text in texts.numpy()]
 
 

@@ -5,7 +5,6 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from keras_transformer.data.tokenizers.pair import detokenize
 from keras_transformer.decoding.choosing import LOWEST
 from keras_transformer.translating.segmentation import tokenize_in_pieces
 
@@ -145,7 +144,7 @@ class GraphTranslation:
         """Strings ``(pieces, n)`` of tokens ``(pieces, n, length)``."""
         pieces, n, length = tf.unstack(tf.shape(tokens))
         flat = tf.reshape(tokens, (pieces * n, length))
-        texts = detokenize(self.translator.tokenizers.target, flat, style)
+        texts = self.translator.tokenizers.target.detokenize(flat, style)
         return tf.reshape(texts, (pieces, n))
 
 

@@ -5,7 +5,6 @@ import threading
 
 import tensorflow as tf
 
-from keras_transformer.data.tokenizers.pair import detokenize
 from keras_transformer.special_tokens import END, START
 from keras_transformer.translating.segmentation import tokenize_in_pieces
 
@@ -50,13 +49,13 @@ class Programs:
         }
 
     def texts(self, ids, style):
-        """Texts of target ids, ``(batch, seq)``, in a style of `detokenize`."""
+        """Texts of target ids, ``(batch, seq)``, in a style of `Tokenizer.detokenize`."""
         if style not in self._texts:
             return self._detokenize(style, ids)  # which says what is wrong
         return self._texts[style](ids)
 
     def _detokenize(self, style, ids):
-        return detokenize(self._translator.tokenizers.target, ids, style)
+        return self._translator.tokenizers.target.detokenize(ids, style)
 
     def search(self, kind, make):
         """The search of a kind, made by `make` the first time; threads may ask side by side."""

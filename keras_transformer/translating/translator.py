@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transformer.config import Config, DecodingConfig
-from keras_transformer.data.tokenizers.pair import as_tokenizers, detokenize
+from keras_transformer.data.tokenizers.pair import as_tokenizers
 from keras_transformer.decoding.choosing import LOWEST
 from keras_transformer.decoding.search import Search
 from keras_transformer.errors import InputError
@@ -71,8 +71,13 @@ class Translator(tf.Module, TranslatesLines):
         self.decoding = decoding or DecodingConfig()
         reach = transformer.max_length
         self.max_source_length = min(max_source_length or reach, reach)
-        start, end = self.tokenizers.target.tokenize(tf.constant([""]))[0].numpy()
-        self.start_id, self.end_id = int(start), int(end)
+        target = self.tokenizers.target
+        self.start_id, self.end_id = target.start_id, target.end_id
+        if self.start_id is None or self.end_id is None:
+            raise InputError(
+                "The target tokenizer puts no start and end to a text: give one whose tokenize "
+                "adds them."
+            )
         self.jit_compile = jit_compile
         self.folder: Path | None = None  # of the run that it was loaded from
         self._programs = Programs(self)
@@ -104,7 +109,7 @@ class Translator(tf.Module, TranslatesLines):
         limits = tf.where(is_empty(source), 0, limits)
         source = source.to_tensor()
         target = self._search(source, limits).tokens[:, 0]
-        text = detokenize(self.tokenizers.target, target, "corpus")
+        text = self.tokenizers.target.detokenize(target, "corpus")
         tokens, attention_weights = (
             self.target_tokens(target),
             self.attention_weights(source, target),

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_transformer.data.tokenizers.base import SentencePieceTokenizer, WordPieceTokenizer
 from keras_transformer.data.tokenizers.pair import train_tokenizers
+from keras_transformer.data.tokenizers.sentencepiece import SentencePieceTokenizer
+from keras_transformer.data.tokenizers.wordpiece import WordPieceTokenizer
 from keras_transformer.data.word_vectors import WORD_START, read_word_vectors, word_vector_rows
 from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import PAD, RESERVED_TOKENS

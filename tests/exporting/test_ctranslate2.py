@@ -15,8 +15,9 @@ from click.testing import CliRunner
 from keras_transformer import edition_2019
 from keras_transformer.cli.command import main
 from keras_transformer.config import DecodingConfig
-from keras_transformer.data.tokenizers.base import SentencePieceTokenizer, WordPieceTokenizer
 from keras_transformer.data.tokenizers.pair import Tokenizers
+from keras_transformer.data.tokenizers.sentencepiece import SentencePieceTokenizer
+from keras_transformer.data.tokenizers.wordpiece import WordPieceTokenizer
 from keras_transformer.errors import InputError
 from keras_transformer.exporting import CTranslate2Translator, export_ctranslate2
 from keras_transformer.models.transformer import Transformer

@@ -10,8 +10,9 @@ import pytest
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
-from keras_transformer.data.tokenizers.base import SentencePieceTokenizer, WordPieceTokenizer
 from keras_transformer.data.tokenizers.pair import Tokenizers
+from keras_transformer.data.tokenizers.sentencepiece import SentencePieceTokenizer
+from keras_transformer.data.tokenizers.wordpiece import WordPieceTokenizer
 from keras_transformer.decoding.search import Search
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.stablehlo import export_stablehlo

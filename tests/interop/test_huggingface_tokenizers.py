@@ -9,7 +9,6 @@ import sentencepiece
 import tensorflow as tf
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from keras_transformer.data.tokenizers.library import LibraryTokenizer
 from keras_transformer.errors import InputError
 from keras_transformer.interop.huggingface import (
     load_huggingface_tokenizer,
@@ -124,6 +123,13 @@ def test_names_of_ids(folder):
     (names,) = ours.lookup(tf.range(size + 1)[tf.newaxis]).to_list()
     assert names[ours.end_id] in (b"[SEP]", b"<|endoftext|>")
     assert names[0] in (b"[PAD]", b"<pad>")
+    if kind_of(folder) == "gpt2":
+        assert (ours.start_id, ours.unknown_id) == (None, None)
+    else:
+        assert names[ours.start_id] == b"[CLS]"
+        assert names[ours.unknown_id] in (b"[UNK]", b"<unk>")
+    ends = [token for token in (ours.start_id, ours.end_id) if token is not None]
+    assert ours.tokenize([""]).to_list() == [ends]
     assert names[size] == b"[UNK]"
     assert len(set(names[:size])) == size
 
@@ -138,7 +144,7 @@ def test_graphs_give_what_eager_calls_give(folder):
 def test_saved_and_loaded(folder, tmp_path):
     ours = load_huggingface_tokenizer(folder)
     ours.save(tmp_path)
-    again = LibraryTokenizer.load(tmp_path)
+    again = load_huggingface_tokenizer(tmp_path)
     assert again.kind == ours.kind
     assert again.tokenize(TEXTS).to_list() == ours.tokenize(TEXTS).to_list()
 

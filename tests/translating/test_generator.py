@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_transformer.data.batches.texts import line_batches
-from keras_transformer.data.tokenizers.pair import WordPieceTokenizer
+from keras_transformer.data.tokenizers.wordpiece import WordPieceTokenizer
 from keras_transformer.errors import InputError
 from keras_transformer.models.gpt import GPT
 from keras_transformer.training import masked_loss

@@ -5,7 +5,7 @@ import random
 import pytest
 import tensorflow as tf
 
-from keras_transformer.data.tokenizers.base import WordPieceTokenizer
+from keras_transformer.data.tokenizers.wordpiece import WordPieceTokenizer
 from keras_transformer.special_tokens import RESERVED_TOKENS
 from keras_transformer.translating.segmentation import pieces_of, tokenize_in_pieces, warn_of_pieces
 

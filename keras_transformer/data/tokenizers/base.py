@@ -1,57 +1,46 @@
-"""One language's tokenizer: text to subword ids and back, inside the graph.
-
-Three kinds share one face. They hold their vocabulary as constants, so a SavedModel that uses one
-needs no files beside it and nothing but tensorflow and tensorflow_text to run.
-"""
+"""The base classes of tokenizers: from the text of one language to token ids and back."""
 
 import abc
 import json
 import os
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import tensorflow as tf
-import tensorflow_text as tf_text
 
-from keras_transformer.data.text.normalization import (
-    check_style,
-    humanize,
-    humanize_bert,
-    normalize,
-)
-from keras_transformer.data.tokenizers.vocabulary import (
-    CONTINUATION,
-    learn_sentencepiece,
-    learn_wordpiece,
-    normalized_lines,
-)
+from keras_transformer.data.text.normalization import check_style, humanize
+from keras_transformer.data.tokenizers.vocabulary import normalized_lines
 from keras_transformer.errors import InputError
 from keras_transformer.files import make_folder, write_bytes, write_json
-from keras_transformer.internals import keep_sentencepiece_model
-from keras_transformer.special_tokens import END, PAD, RESERVED_TOKENS, START, UNK
+from keras_transformer.special_tokens import END, PAD, START, UNK
 
 Ids = tf.RaggedTensor | tf.Tensor
 
+KINDS: dict[str, type["SubwordTokenizer"]] = {}
+"""Kinds of tokenizers that are kept in files, by their names there; a subclass adds itself."""
 
-class SubwordTokenizer(tf.Module, abc.ABC):
-    """What all kinds do; a kind adds `_encode`, `_decode` and how its vocabulary is kept.
 
-    Ids 0 to 3 are `[PAD]`, `[UNK]`, `[START]`, `[END]`. The text never yields the control tokens,
-    even where it spells their names.
+class Tokenizer(tf.Module, abc.ABC):
+    """From the text of one language to token ids and back.
+
+    A subclass has `_encode`, `_texts`, `_pieces` and these attributes:
+
+    Attributes:
+        vocab_size: the number of ids; 0 is padding.
+        start_id: the id that `tokenize` puts before a text; ``None`` where it puts none, as in the
+            sources of Marian and in GPT-2, whose texts begin with what ends the one before.
+        end_id: the id that `tokenize` puts after a text; ``None`` where it puts none.
+        unknown_id: the id of what the vocabulary has no piece for; ``None`` where there is none.
     """
 
-    kind: ClassVar[str]
-    file_suffix: ClassVar[str]
     vocab_size: int
-
-    def __init__(self, normalization: str):
-        super().__init__()
-        self.normalization = check_style(normalization)
+    start_id: int | None
+    end_id: int | None
+    unknown_id: int | None
 
     def tokenize(self, strings: tf.Tensor | str | list[str]) -> tf.RaggedTensor:
-        """Normalises text and splits it into ids, with start and end.
+        """Splits text into ids, with start and end.
 
         Args:
             strings: (batch,) strings, or one string, which counts as a batch of one.
@@ -68,15 +57,13 @@ class SubwordTokenizer(tf.Module, abc.ABC):
                 f"tokenize takes a string or a vector of strings, not shape {strings.shape}: "
                 "flatten it with tf.reshape(strings, [-1])"
             )
-        ids = self._encode(tf.reshape(strings, [-1]))
-        column = tf.ones([ids.nrows(), 1], tf.int64)
-        return tf.concat([START * column, ids, END * column], axis=1)
+        return self._with_ends(self._encode(tf.reshape(strings, [-1])))
 
     def detokenize(self, ids: Ids, style: str = "corpus") -> tf.Tensor:
-        """Joins ids into text, up to the first `[END]`; padding and control tokens are dropped.
+        """Joins ids into text; padding and control tokens are dropped.
 
         Args:
-            ids: (batch, seq) ids, ragged or padded; ids beyond the vocabulary count as `[UNK]`.
+            ids: (batch, seq) ids, ragged or padded.
             style: "corpus" for the style of the training text, "human" for the way people write.
 
         Returns:
@@ -87,11 +74,7 @@ class SubwordTokenizer(tf.Module, abc.ABC):
         """
         if style not in ("corpus", "human"):
             raise InputError(f"unknown style of text {style!r}: use 'corpus' or 'human'")
-        ids = self._known(ids).to_tensor(default_value=PAD)
-        ended = tf.cumsum(tf.cast(ids == END, tf.int32), axis=1) > 0
-        keep = ~ended & (ids != PAD) & (ids != START)
-        text = self._decode(tf.ragged.boolean_mask(ids, keep))
-        return self._humanize(text) if style == "human" else text
+        return self._texts(ragged(ids), style)
 
     def lookup(self, ids: Ids) -> tf.RaggedTensor:
         """The tokens that ids stand for, control tokens included.
@@ -102,16 +85,61 @@ class SubwordTokenizer(tf.Module, abc.ABC):
         Returns:
             (batch, None) strings.
         """
-        ids = self._known(ids)
+        ids = ragged(ids)
         return ids.with_flat_values(self._pieces(ids.flat_values))
 
     def get_vocab_size(self) -> tf.Tensor:
         """The number of ids, a scalar int32."""
         return tf.constant(self.vocab_size, tf.int32)
 
-    def get_reserved_tokens(self) -> tf.Tensor:
-        """The tokens of ids 0 to 3, a vector of strings."""
-        return tf.constant(RESERVED_TOKENS)
+    def _with_ends(self, ids: tf.RaggedTensor) -> tf.RaggedTensor:
+        column = tf.ones([ids.nrows(), 1], tf.int64)
+        start, end = (
+            [] if token is None else [token * column] for token in (self.start_id, self.end_id)
+        )
+        return tf.concat([*start, ids, *end], axis=1)
+
+    @abc.abstractmethod
+    def _encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
+        """(batch,) strings → (batch, None) int64 ids, to which `_with_ends` adds start and end."""
+
+    @abc.abstractmethod
+    def _texts(self, ids: tf.RaggedTensor, style: str) -> tf.Tensor:
+        """(batch, None) int64 ids → (batch,) strings in a style of `detokenize`."""
+
+    @abc.abstractmethod
+    def _pieces(self, ids: tf.Tensor) -> tf.Tensor:
+        """int64 ids, a vector → their tokens."""
+
+
+class SubwordTokenizer(Tokenizer):
+    """A tokenizer whose vocabulary is kept in a file of this package.
+
+    Ids 0 to 3 are `[PAD]`, `[UNK]`, `[START]`, `[END]`. The text never yields the control tokens,
+    even where it spells their names; ids beyond the vocabulary count as `[UNK]`, and what follows
+    the first `[END]` is not text.
+
+    The vocabulary is held as constants: a SavedModel that uses such a tokenizer needs no files
+    beside it and nothing but tensorflow and tensorflow_text to run.
+
+    Attributes:
+        kind: name of the class in `tokenizers.json`.
+        file_suffix: end of the name of the vocabulary file.
+        normalization: the style that text is brought into, see `normalize`.
+    """
+
+    kind: ClassVar[str]
+    file_suffix: ClassVar[str]
+    start_id, end_id, unknown_id = START, END, UNK
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        if "kind" in vars(cls):
+            KINDS[cls.kind] = cls
+
+    def __init__(self, normalization: str):
+        super().__init__()
+        self.normalization = check_style(normalization)
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes `tokenizer.json` and the vocabulary into `folder`, made if need be."""
@@ -146,6 +174,12 @@ class SubwordTokenizer(tf.Module, abc.ABC):
         Raises:
             InputError: no text, or a vocabulary size too small to write the text with.
         """
+        text = normalized_lines(lines, check_style(normalization))
+        return cls(cls._learn(text, vocab_size), normalization)
+
+    @classmethod
+    def _learn(cls, lines: Iterable[str], vocab_size: int) -> Any:
+        """Learns a vocabulary, the first argument of the class, from normalised lines."""
         raise InputError(f"{cls.__name__} is not trained here: use WordPieceTokenizer")
 
     def write_vocabulary(self, folder: str | os.PathLike, stem: str) -> dict[str, str]:
@@ -154,6 +188,23 @@ class SubwordTokenizer(tf.Module, abc.ABC):
         make_folder(folder)
         write_bytes(Path(folder) / name, self._vocabulary_bytes())
         return {"kind": self.kind, "normalization": self.normalization, "file": name}
+
+    def lookup(self, ids: Ids) -> tf.RaggedTensor:
+        return super().lookup(self._known(ids))
+
+    def _texts(self, ids: tf.RaggedTensor, style: str) -> tf.Tensor:
+        text = self._decode(before_end(self._known(ids), END, dropped=(PAD, START)))
+        return self._humanize(text) if style == "human" else text
+
+    def _known(self, ids: Ids) -> tf.RaggedTensor:
+        """Ragged int64 ids, with `[UNK]` in place of ids beyond the vocabulary."""
+        ids = ragged(ids)
+        values = ids.flat_values
+        known = (values >= 0) & (values < self.vocab_size)
+        return ids.with_flat_values(tf.where(known, values, tf.constant(UNK, tf.int64)))
+
+    def _humanize(self, text: tf.Tensor) -> tf.Tensor:
+        return humanize(text, self.normalization)
 
     @classmethod
     @abc.abstractmethod
@@ -165,222 +216,24 @@ class SubwordTokenizer(tf.Module, abc.ABC):
         """Content of the vocabulary file."""
 
     @abc.abstractmethod
-    def _encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
-        """(batch,) strings → (batch, None) int64 ids without start and end."""
-
-    @abc.abstractmethod
     def _decode(self, ids: tf.RaggedTensor) -> tf.Tensor:
-        """(batch, None) ids without control tokens → (batch,) strings."""
-
-    @abc.abstractmethod
-    def _pieces(self, ids: tf.Tensor) -> tf.Tensor:
-        """Ids → the tokens of the vocabulary, same shape."""
-
-    def _humanize(self, text: tf.Tensor) -> tf.Tensor:
-        return humanize(text, self.normalization)
-
-    def _known(self, ids: Ids) -> tf.RaggedTensor:
-        """Ragged int64 ids, with `[UNK]` in place of ids beyond the vocabulary."""
-        if not isinstance(ids, tf.RaggedTensor):
-            ids = tf.RaggedTensor.from_tensor(tf.convert_to_tensor(ids))
-        values = tf.cast(ids.flat_values, tf.int64)
-        known = (values >= 0) & (values < self.vocab_size)
-        return ids.with_flat_values(tf.where(known, values, tf.constant(UNK, tf.int64)))
+        """(batch, None) ids without control tokens → (batch,) strings in the corpus' style."""
 
 
-class _PieceTable(SubwordTokenizer):
-    """What the kinds with a vocab.txt share: a list of pieces, `##` before continuations."""
-
-    file_suffix = "vocab.txt"
-
-    def __init__(self, vocabulary: Sequence[str], normalization: str):
-        super().__init__(normalization)
-        if tuple(vocabulary[: len(RESERVED_TOKENS)]) != RESERVED_TOKENS:
-            raise InputError(
-                f"a vocabulary starts with {' '.join(RESERVED_TOKENS)}, one a line; this one "
-                f"starts with {' '.join(map(repr, vocabulary[:4]))}"
-            )
-        piece, count = Counter(vocabulary).most_common(1)[0]
-        if count > 1:
-            raise InputError(f"the vocabulary repeats {piece!r}: keep each piece once")
-        self.vocabulary = tuple(vocabulary)
-        self.vocab_size = len(self.vocabulary)
-        self._table = tf.constant(self.vocabulary)
-        # What a piece adds to the text: a new word brings its space.
-        self._surfaces = tf.constant(
-            [
-                piece.removeprefix(CONTINUATION) if piece.startswith(CONTINUATION) else " " + piece
-                for piece in self.vocabulary
-            ]
-        )
-
-    @classmethod
-    def from_bytes(cls, vocabulary: bytes, normalization: str) -> Self:
-        try:
-            # Not splitlines(): a piece may be one of the characters that it takes for line ends.
-            pieces = vocabulary.decode().replace("\r\n", "\n").removesuffix("\n").split("\n")
-        except UnicodeDecodeError as error:
-            raise InputError(f"the vocabulary is not UTF-8 text: {error}") from error
-        return cls(pieces, normalization)
-
-    def _vocabulary_bytes(self) -> bytes:
-        return ("\n".join(self.vocabulary) + "\n").encode()
-
-    def _decode(self, ids: tf.RaggedTensor) -> tf.Tensor:
-        return tf.strings.strip(tf.strings.reduce_join(tf.gather(self._surfaces, ids), axis=-1))
-
-    def _pieces(self, ids: tf.Tensor) -> tf.Tensor:
-        return tf.gather(self._table, ids)
+def ragged(ids: Ids) -> tf.RaggedTensor:
+    """(batch, None) int64 ids, from ragged or padded ones."""
+    if not isinstance(ids, tf.RaggedTensor):
+        ids = tf.RaggedTensor.from_tensor(tf.convert_to_tensor(ids))
+    return tf.cast(ids, tf.int64)
 
 
-class WordPieceTokenizer(_PieceTable):
-    """WordPiece over white-space words: reversible, since words keep their spelling.
-
-    A word with a character that the vocabulary lacks becomes one `[UNK]`.
-
-    Args:
-        vocabulary: the pieces in the notation of vocab.txt, reserved tokens first.
-        normalization: "ptb-lower" or "none".
-    """
-
-    kind = "wordpiece"
-
-    def __init__(self, vocabulary: Sequence[str], normalization: str = "ptb-lower"):
-        super().__init__(vocabulary, normalization)
-        # The matcher sees continuations marked by a space instead of "##", and reserved tokens
-        # led by a space and a tab. Words contain neither, so no text can spell them.
-        matched = [" \t" + piece for piece in self.vocabulary[: len(RESERVED_TOKENS)]] + [
-            " " + piece.removeprefix(CONTINUATION) if piece.startswith(CONTINUATION) else piece
-            for piece in self.vocabulary[len(RESERVED_TOKENS) :]
-        ]
-        self._matcher = tf_text.FastWordpieceTokenizer(
-            vocab=matched,
-            suffix_indicator=" ",
-            unknown_token=matched[UNK],
-            max_bytes_per_word=100_000,  # longer words become [UNK]
-            token_out_type=tf.int64,
-            no_pretokenization=True,
-        )
-
-    @classmethod
-    def train(
-        cls, lines: Iterable[str], *, vocab_size: int = 8000, normalization: str = "ptb-lower"
-    ) -> Self:
-        text = normalized_lines(lines, check_style(normalization))
-        return cls(learn_wordpiece(text, vocab_size), normalization)
-
-    def _encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
-        words = tf.strings.split(normalize(strings, self.normalization))
-        return self._matcher.tokenize(words).merge_dims(1, 2)
-
-
-class BertTokenizer(_PieceTable):
-    """The tutorial's own converter: BERT's splitting, lower-cased and stripped of accents.
-
-    Not reversible: `do n't` comes back as `do n ' t`. Use it for the tutorial's vocab.txt files.
-
-    Args:
-        vocabulary: the pieces in the notation of vocab.txt, reserved tokens first.
-        normalization: the style of the corpus the vocabulary was made from. The splitting has its
-            own rules, so the text is not brought into that style first.
-    """
-
-    kind = "bert"
-
-    def __init__(self, vocabulary: Sequence[str], normalization: str = "ptb-lower"):
-        super().__init__(vocabulary, normalization)
-        ids = tf.range(self.vocab_size, dtype=tf.int64)
-        table = tf.lookup.StaticVocabularyTable(
-            tf.lookup.KeyValueTensorInitializer(self._table, ids), num_oov_buckets=1
-        )
-        self._matcher = tf_text.BertTokenizer(table, token_out_type=tf.int64, lower_case=True)
-
-    def _encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
-        return self._matcher.tokenize(normalize(strings, "none")).merge_dims(1, 2)
-
-    def _humanize(self, text: tf.Tensor) -> tf.Tensor:
-        return humanize_bert(text)
-
-
-class SentencePieceTokenizer(SubwordTokenizer):
-    """SentencePiece unigram with byte fallback: any text can be written, nothing is unknown.
-
-    Args:
-        model: the serialised model, with the reserved tokens at ids 0 to 3.
-        normalization: "ptb-lower" or "none".
-        nbest_size: 0 for the best segmentation; -1 to draw one from all, n > 1 from the n best.
-        alpha: inverse temperature of the draw.
-    """
-
-    kind = "sentencepiece"
-    file_suffix = "sentencepiece.model"
-
-    def __init__(
-        self,
-        model: bytes,
-        normalization: str = "ptb-lower",
-        *,
-        nbest_size: int = 0,
-        alpha: float = 1.0,
-    ):
-        super().__init__(normalization)
-        self._model = model
-        try:
-            self._matcher = tf_text.SentencepieceTokenizer(
-                model=model, out_type=tf.int32, nbest_size=nbest_size, alpha=alpha
-            )
-            keep_sentencepiece_model(self._matcher, model)
-            self.vocab_size = int(self._matcher.vocab_size())
-            first = self._pieces(tf.range(len(RESERVED_TOKENS))).numpy()
-        except tf.errors.OpError as error:
-            raise InputError("not a SentencePiece model: train the tokenizer again") from error
-        if [piece.decode() for piece in first] != list(RESERVED_TOKENS):
-            raise InputError(
-                f"a SentencePiece model starts with {' '.join(RESERVED_TOKENS)}: train it with "
-                "SentencePieceTokenizer.train"
-            )
-
-    @classmethod
-    def train(
-        cls, lines: Iterable[str], *, vocab_size: int = 8000, normalization: str = "ptb-lower"
-    ) -> Self:
-        text = normalized_lines(lines, check_style(normalization))
-        return cls(learn_sentencepiece(text, vocab_size), normalization)
-
-    @classmethod
-    def from_bytes(cls, vocabulary: bytes, normalization: str) -> Self:
-        return cls(vocabulary, normalization)
-
-    def with_sampling(self, nbest_size: int = -1, alpha: float = 0.1) -> Self:
-        """The same tokenizer drawing a segmentation at random each time (subword regularisation).
-
-        The draws come from the library's own generator: `tf.random.set_seed` does not fix them.
-
-        Args:
-            nbest_size: -1 to draw from all segmentations, n > 1 from the n best.
-            alpha: inverse temperature; smaller is more varied.
-
-        Source: Kudo (2018), arXiv 1804.10959.
-        """
-        return type(self)(self._model, self.normalization, nbest_size=nbest_size, alpha=alpha)
-
-    def _vocabulary_bytes(self) -> bytes:
-        return self._model
-
-    def _encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
-        text = normalize(strings, self.normalization)
-        return tf.cast(self._matcher.tokenize(text), tf.int64)
-
-    def _decode(self, ids: tf.RaggedTensor) -> tf.Tensor:
-        return tf.strings.strip(self._matcher.detokenize(tf.cast(ids, tf.int32)))
-
-    def _pieces(self, ids: tf.Tensor) -> tf.Tensor:
-        return self._matcher.id_to_string(tf.cast(ids, tf.int32))
-
-
-KINDS: dict[str, type[SubwordTokenizer]] = {
-    cls.kind: cls for cls in (WordPieceTokenizer, SentencePieceTokenizer, BertTokenizer)
-}
+def before_end(ids: tf.RaggedTensor, end_id: int, dropped: tuple[int, ...]) -> tf.RaggedTensor:
+    """The ids before the first `end_id` of each row, without those in `dropped`."""
+    ids = ids.to_tensor(default_value=PAD)
+    hidden = tf.cumsum(tf.cast(ids == end_id, tf.int32), axis=1) > 0
+    for token in dropped:
+        hidden |= ids == token
+    return tf.ragged.boolean_mask(ids, ~hidden)
 
 
 def read_tokenizer(folder: str | os.PathLike, description: dict) -> SubwordTokenizer:
@@ -389,8 +242,6 @@ def read_tokenizer(folder: str | os.PathLike, description: dict) -> SubwordToken
     Raises:
         InputError: a damaged description, or a vocabulary file missing or damaged.
     """
-    if description.get("kind") == "marian":  # which few use
-        import keras_transformer.data.tokenizers.marian  # noqa: F401  adds itself to KINDS
     try:
         cls, style = KINDS[description["kind"]], description["normalization"]
         path = Path(folder) / Path(description["file"]).name

@@ -12,11 +12,10 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from keras_transformer.data.text.normalization import normalize
-from keras_transformer.data.tokenizers import base
 from keras_transformer.data.tokenizers.base import SubwordTokenizer
 from keras_transformer.errors import InputError
 from keras_transformer.internals import keep_sentencepiece_model
-from keras_transformer.special_tokens import RESERVED_TOKENS, UNK
+from keras_transformer.special_tokens import RESERVED_TOKENS, START, UNK
 
 _CODE = r"^>>.*?<<"
 """What says which language to translate to, at the beginning of a text: one token."""
@@ -48,6 +47,7 @@ class MarianTokenizer(SubwordTokenizer):
             raise InputError(f"the ids of a vocabulary begin with {' '.join(RESERVED_TOKENS)}")
         self.pieces = tuple(pieces)
         self.is_target = is_target
+        self.start_id = START if is_target else None
         self.vocab_size = len(self.pieces)
         self.model = model
         try:
@@ -63,10 +63,6 @@ class MarianTokenizer(SubwordTokenizer):
         self._ids = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(self._names, spelt), UNK
         )
-
-    def tokenize(self, strings):
-        ids = super().tokenize(strings)
-        return ids if self.is_target else ids[:, 1:]
 
     @classmethod
     def from_bytes(cls, vocabulary: bytes, normalization: str) -> Self:
@@ -107,6 +103,3 @@ class MarianTokenizer(SubwordTokenizer):
 
     def _pieces(self, ids: tf.Tensor) -> tf.Tensor:
         return tf.gather(self._names, ids)
-
-
-base.KINDS[MarianTokenizer.kind] = MarianTokenizer

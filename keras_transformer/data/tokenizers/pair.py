@@ -1,44 +1,30 @@
-"""The pair of tokenizers a translator needs, and the kinds a side can be of.
+"""The tokenizers of a translator, one for each side, and how they are made.
 
 `Tokenizers` has `.source` and `.target`, also under their language codes (`.pt`, `.en`) as in the
 tutorial. A converter loaded with `tf.saved_model.load`, the tutorial's own, takes the same places.
 """
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 import tensorflow as tf
 
-from keras_transformer.data.text.normalization import humanize_bert
+import keras_transformer.data.tokenizers.marian  # noqa: F401  a kind that a folder may hold
+from keras_transformer.data.tokenizers.adapter import as_tokenizer
 from keras_transformer.data.tokenizers.base import (
-    KINDS,
-    BertTokenizer,
-    Ids,
-    SentencePieceTokenizer,
     SubwordTokenizer,
-    WordPieceTokenizer,
+    Tokenizer,
     read_json,
     read_tokenizer,
 )
+from keras_transformer.data.tokenizers.sentencepiece import SentencePieceTokenizer
+from keras_transformer.data.tokenizers.wordpiece import WordPieceTokenizer
 from keras_transformer.errors import InputError
 from keras_transformer.files import write_json
-from keras_transformer.special_tokens import END, PAD
-
-__all__ = [
-    "BertTokenizer",
-    "SentencePieceTokenizer",
-    "SubwordTokenizer",
-    "Tokenizers",
-    "WordPieceTokenizer",
-    "as_tokenizers",
-    "detokenize",
-    "train_tokenizers",
-    "tutorial_tokenizers",
-]
 
 FILE = "tokenizers.json"
+_TRAINED = {cls.kind: cls for cls in (WordPieceTokenizer, SentencePieceTokenizer)}
 _METHODS = ("tokenize", "detokenize", "lookup", "get_vocab_size")
 
 
@@ -49,25 +35,27 @@ class Tokenizers(tf.Module):
     names the source tokenizer.
 
     Args:
-        source: tokenizer of the language translated from.
-        target: tokenizer of the language translated to.
+        source: tokenizer of the language translated from; a `TokenizerAdapter` takes the place of
+            one that is no `Tokenizer`.
+        target: tokenizer of the language translated to, likewise.
         source_language: its code.
         target_language: its code.
     """
 
     def __init__(
         self,
-        source: SubwordTokenizer,
-        target: SubwordTokenizer,
+        source: Tokenizer | Any,
+        target: Tokenizer | Any,
         source_language: str = "pt",
         target_language: str = "en",
     ):
         super().__init__()
-        self.source = source
-        self.target = target
+        self.source = as_tokenizer(source)
+        self.target = self.source if target is source else as_tokenizer(target)
         self.source_language = source_language
         self.target_language = target_language
-        for language, tokenizer in ((target_language, target), (source_language, source)):
+        sides = (target_language, self.target), (source_language, self.source)
+        for language, tokenizer in sides:
             attribute = language.replace("-", "_")
             if attribute in ("source", "target"):
                 continue
@@ -145,7 +133,7 @@ def train_tokenizers(
     Raises:
         InputError: unknown kind or normalisation, or a corpus without text.
     """
-    if kind not in ("wordpiece", "sentencepiece"):
+    if kind not in _TRAINED:
         raise InputError(f"unknown kind of tokenizer {kind!r}: use 'wordpiece' or 'sentencepiece'")
     style = normalization or getattr(corpus, "normalization", "ptb-lower")
     sources, targets = [], []
@@ -154,7 +142,7 @@ def train_tokenizers(
         targets.extend(target)
 
     def learn(lines: list[bytes]) -> SubwordTokenizer:
-        return KINDS[kind].train(lines, vocab_size=vocab_size, normalization=style)
+        return _TRAINED[kind].train(lines, vocab_size=vocab_size, normalization=style)
 
     source = learn(sources + targets if shared else sources)
     target = source if shared else learn(targets)
@@ -201,7 +189,7 @@ def as_tokenizers(
         target_language: the attribute to translate to; "en" by default.
 
     Returns:
-        An object with `.source` and `.target`.
+        `Tokenizers`; a side of a converter is in a `TokenizerAdapter`.
 
     Raises:
         InputError: names what the converter lacks.
@@ -221,28 +209,3 @@ def as_tokenizers(
             )
     source, target = (getattr(converter, language) for language in languages)
     return Tokenizers(source, target, *languages)
-
-
-def detokenize(tokenizer: Any, ids: Ids, style: str = "corpus") -> tf.Tensor:
-    """`tokenizer.detokenize(ids, style)` for any tokenizer, a foreign converter's too.
-
-    Args:
-        tokenizer: one side of what `as_tokenizers` returns.
-        ids: (batch, seq) ids, ragged or padded.
-        style: "corpus" or "human".
-
-    Returns:
-        (batch,) strings.
-    """
-    if isinstance(tokenizer, SubwordTokenizer):
-        return tokenizer.detokenize(ids, style)
-    if style not in ("corpus", "human"):
-        raise InputError(f"unknown style of text {style!r}: use 'corpus' or 'human'")
-    decode: Callable[[Ids], tf.Tensor] = tokenizer.detokenize
-    if not isinstance(ids, tf.RaggedTensor):
-        ids = tf.RaggedTensor.from_tensor(tf.convert_to_tensor(ids))
-    # What follows the first end is noise; a foreign detokenizer would print it.
-    dense = tf.cast(ids.to_tensor(default_value=PAD), tf.int64)
-    ended = tf.cumsum(tf.cast(dense == END, tf.int32), axis=1) > 0
-    text = decode(tf.ragged.boolean_mask(dense, ~ended & (dense != PAD)))
-    return humanize_bert(text) if style == "human" else text

@@ -11,7 +11,7 @@ from keras_transformer.data.batches.masked import (
     pack_pairs,
     tokenize_sentence_pairs,
 )
-from keras_transformer.data.tokenizers.base import WordPieceTokenizer
+from keras_transformer.data.tokenizers.wordpiece import WordPieceTokenizer
 from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import RESERVED_TOKENS
 

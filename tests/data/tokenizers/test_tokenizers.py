@@ -11,17 +11,16 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from keras_transformer.data.text.normalization import normalize
+from keras_transformer.data.tokenizers.adapter import TokenizerAdapter, as_tokenizer
+from keras_transformer.data.tokenizers.base import SubwordTokenizer
 from keras_transformer.data.tokenizers.pair import (
-    BertTokenizer,
-    SentencePieceTokenizer,
-    SubwordTokenizer,
     Tokenizers,
-    WordPieceTokenizer,
     as_tokenizers,
-    detokenize,
     train_tokenizers,
     tutorial_tokenizers,
 )
+from keras_transformer.data.tokenizers.sentencepiece import SentencePieceTokenizer
+from keras_transformer.data.tokenizers.wordpiece import BertTokenizer, WordPieceTokenizer
 from keras_transformer.errors import InputError
 
 PORTUGUESE = [
@@ -108,8 +107,8 @@ def test_any_text_has_its_start_and_end_and_no_other_control_token(tokenizer):
     assert ids.dtype == tf.int64
     assert ids.shape.as_list() == [len(HOSTILE) + len(PORTUGUESE), None]
     for row in ids.to_list():
-        assert row[0] == 2
-        assert row[-1] == 3
+        assert row[0] == tokenizer.start_id == 2
+        assert row[-1] == tokenizer.end_id == 3
         assert not {0, 2, 3} & set(row[1:-1])
         assert max(row) < tokenizer.vocab_size
     assert ids[0].numpy().tolist() == ids[1].numpy().tolist() == [2, 3]
@@ -183,7 +182,7 @@ def test_setting_a_seed_leaves_tokenizers_alone(kind):
 def test_training_is_deterministic(kind, tmp_path):
     script = f"""
         import sys
-        from keras_transformer.data.tokenizers import {kind.__name__}
+        from {kind.__module__} import {kind.__name__}
         {kind.__name__}.train({PORTUGUESE!r}, vocab_size=350).save(sys.argv[1])
     """
     command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "other")]
@@ -220,7 +219,6 @@ def test_vocabulary_size_and_reserved_tokens(tokenizer):
     assert tokenizer.get_vocab_size().numpy() == tokenizer.vocab_size
     assert tokenizer.get_vocab_size().dtype == tf.int32
     reserved = [b"[PAD]", b"[UNK]", b"[START]", b"[END]"]
-    assert tokenizer.get_reserved_tokens().numpy().tolist() == reserved
     assert tokenizer.lookup([[0, 1, 2, 3]]).to_list() == [reserved]
 
 
@@ -256,8 +254,10 @@ def test_literal_pieces():
     assert tokenizer.detokenize(ids).numpy()[0].decode() == "olá mundo . [UNK]"
 
 
-def test_sampling_varies_the_pieces_and_keeps_the_text(trained):
-    sampled = trained["sentencepiece"].with_sampling(alpha=0.1)
+def test_sampling_varies_the_pieces_and_keeps_the_text(trained, tmp_path):
+    trained["sentencepiece"].save(tmp_path)
+    model = (tmp_path / "tokenizer.sentencepiece.model").read_bytes()
+    sampled = SentencePieceTokenizer(model, nbest_size=-1, alpha=0.1)
     line = PORTUGUESE[1]
     rows = {tuple(sampled.tokenize(line).to_list()[0]) for _ in range(10)}
     assert len(rows) > 1
@@ -413,10 +413,89 @@ def test_the_tutorials_converter_takes_the_same_place(tmp_path):
     padded = tf.concat([ids, tf.fill([3, 2], tf.constant(9, tf.int64))], axis=1).to_tensor()
     for tokenizer in (converter.target, ours.target):
         for form in (ids, padded, tf.cast(padded, tf.int32)):
-            assert detokenize(tokenizer, form).numpy().tolist() == corpus
-            assert detokenize(tokenizer, form, style="human").numpy().tolist() == human
+            assert tokenizer.detokenize(form).numpy().tolist() == corpus
+            assert tokenizer.detokenize(form, style="human").numpy().tolist() == human
+    assert (converter.en.start_id, converter.en.end_id, converter.en.unknown_id) == (2, 3, 1)
     with pytest.raises(InputError, match=r"tutorial_tokenizers"):
         converter.save(tmp_path)
+
+
+def test_the_tutorials_converter_lies_in_a_saved_model(tmp_path):
+    path = tmp_path / "vocab.txt"
+    path.write_text("\n".join(BERT_VOCABULARY) + "\n")
+    loaded = tutorial_converter(path, path, tmp_path / "converter")
+    module = tf.Module()
+    module.tokenizers = as_tokenizers(loaded)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def round_trip(lines):
+        ids = module.tokenizers.pt.tokenize(lines)
+        return module.tokenizers.en.detokenize(ids, style="human")
+
+    module.round_trip = round_trip
+    tf.saved_model.save(module, str(tmp_path / "saved"))
+    path.unlink()
+    (tmp_path / "converter").rename(tmp_path / "elsewhere")
+    lines = tf.constant(["Olá mundos, don't.", ""])
+    found = tf.saved_model.load(str(tmp_path / "saved")).round_trip(lines)
+    assert found.numpy().tolist() == [b"ola mundos, don't.", b""]
+
+
+def test_what_else_a_converter_has_is_found(trained):
+    class Extended(tf.Module):
+        def __init__(self, tokenizer):
+            super().__init__()
+            self.tokenizer = tokenizer
+            for name in ("tokenize", "detokenize", "lookup", "get_vocab_size"):
+                setattr(self, name, getattr(tokenizer, name))
+
+        def get_reserved_tokens(self):
+            return "reserved"
+
+    converter = SimpleNamespace(pt=Extended(trained["bert"]), en=trained["bert"])
+    tokenizers = as_tokenizers(converter)
+    assert isinstance(tokenizers.pt, TokenizerAdapter)
+    assert tokenizers.pt.get_reserved_tokens() == "reserved"
+    assert tokenizers.en is trained["bert"]
+    assert not hasattr(tokenizers.pt, "vocab")
+    assert Tokenizers(converter.pt, converter.pt).shared
+
+
+class Letters:
+    """A tokenizer with ids of its own: a to h are 1 to 8, and 9 ends a text."""
+
+    end_id = 9
+
+    def __init__(self, before, after):
+        self.before, self.after = before, after
+
+    def tokenize(self, strings):
+        texts = [[ord(letter) - 96 for letter in text.decode()] for text in strings.numpy()]
+        rows = [[*self.before, *text, *self.after] for text in texts]
+        return tf.ragged.constant(rows, tf.int64, row_splits_dtype=tf.int64)
+
+    def detokenize(self, ids, style):
+        rows = ids.to_list()
+        return tf.constant([style + "".join(chr(96 + i) for i in row) for row in rows])
+
+    def lookup(self, ids):
+        rows = [[chr(96 + i) for i in row] for row in ids.to_list()]
+        return tf.ragged.constant(rows, tf.string)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "start_id"), [([], [], None), ([], [9], None), ([8], [], 8), ([9], [9], 9)]
+)
+def test_a_converter_may_have_ids_of_its_own(before, after, start_id):
+    tokenizer = as_tokenizer(Letters(before, after))
+    assert (tokenizer.start_id, tokenizer.end_id, tokenizer.unknown_id) == (start_id, 9, None)
+    ids = tokenizer.tokenize(["bad", "c"])
+    assert ids.to_list() == [[*before, 2, 1, 4, *after], [*before, 3, *after]]
+    assert tokenizer.lookup([[2, 1], [4, 3]]).to_list() == [[b"b", b"a"], [b"d", b"c"]]
+    texts = tokenizer.detokenize([[2, 9, 4]], style="human").numpy().tolist()
+    assert texts == [b"humanbid"]  # as the converter gives it
+    with pytest.raises(InputError, match="unknown style of text 'italic'"):
+        tokenizer.detokenize(ids, style="italic")
 
 
 def test_tutorial_vocabularies(shared_data, official_validation, tmp_path):

@@ -1,0 +1,78 @@
+"""SentencePiece: pieces of raw text by a unigram language model."""
+
+from collections.abc import Iterable
+from typing import Self
+
+import tensorflow as tf
+import tensorflow_text as tf_text
+
+from keras_transformer.data.text.normalization import normalize
+from keras_transformer.data.tokenizers.base import SubwordTokenizer
+from keras_transformer.data.tokenizers.vocabulary import learn_sentencepiece
+from keras_transformer.errors import InputError
+from keras_transformer.internals import keep_sentencepiece_model
+from keras_transformer.special_tokens import RESERVED_TOKENS
+
+
+class SentencePieceTokenizer(SubwordTokenizer):
+    """SentencePiece unigram with byte fallback: any text can be written, nothing is unknown.
+
+    Args:
+        model: the serialised model, with the reserved tokens at ids 0 to 3.
+        normalization: "ptb-lower" or "none".
+        nbest_size: 0 for the best segmentation; -1 to draw one at random from all each time, n > 1
+            from the n best (subword regularisation). The draws come from the library's own
+            generator: `tf.random.set_seed` does not fix them.
+        alpha: inverse temperature of the draw; smaller is more varied, 0.1 is usual.
+
+    Source of the draws: Kudo (2018), arXiv 1804.10959.
+    """
+
+    kind = "sentencepiece"
+    file_suffix = "sentencepiece.model"
+
+    def __init__(
+        self,
+        model: bytes,
+        normalization: str = "ptb-lower",
+        *,
+        nbest_size: int = 0,
+        alpha: float = 1.0,
+    ):
+        super().__init__(normalization)
+        self._model = model
+        try:
+            self._matcher = tf_text.SentencepieceTokenizer(
+                model=model, out_type=tf.int32, nbest_size=nbest_size, alpha=alpha
+            )
+            keep_sentencepiece_model(self._matcher, model)
+            self.vocab_size = int(self._matcher.vocab_size())
+            first = self._pieces(tf.range(len(RESERVED_TOKENS))).numpy()
+        except tf.errors.OpError as error:
+            raise InputError("not a SentencePiece model: train the tokenizer again") from error
+        if [piece.decode() for piece in first] != list(RESERVED_TOKENS):
+            raise InputError(
+                f"a SentencePiece model starts with {' '.join(RESERVED_TOKENS)}: train it with "
+                "SentencePieceTokenizer.train"
+            )
+
+    @classmethod
+    def _learn(cls, lines: Iterable[str], vocab_size: int) -> bytes:
+        return learn_sentencepiece(lines, vocab_size)
+
+    @classmethod
+    def from_bytes(cls, vocabulary: bytes, normalization: str) -> Self:
+        return cls(vocabulary, normalization)
+
+    def _vocabulary_bytes(self) -> bytes:
+        return self._model
+
+    def _encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
+        text = normalize(strings, self.normalization)
+        return tf.cast(self._matcher.tokenize(text), tf.int64)
+
+    def _decode(self, ids: tf.RaggedTensor) -> tf.Tensor:
+        return tf.strings.strip(self._matcher.detokenize(tf.cast(ids, tf.int32)))
+
+    def _pieces(self, ids: tf.Tensor) -> tf.Tensor:
+        return self._matcher.id_to_string(tf.cast(ids, tf.int32))
