@@ -80,7 +80,8 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         the number of sentences and the mean length of their references in tokens.
     """
     import keras_transformer as kt
-    from keras_transformer.data.corpora.corpus import list_pairs, read_pairs
+    from keras_transformer.data.corpora.corpus import list_pairs
+    from keras_transformer.data.corpora.pair_files import read_pairs
     from keras_transformer.exporting import export_ctranslate2
 
     translator = load_run(arguments.model)

@@ -347,7 +347,7 @@ def table(result: dict[str, Any]) -> str:
 def read_texts(arguments: argparse.Namespace) -> list[str]:
     """Different texts, in the file's order."""
     if arguments.pairs:
-        from keras_transformer.data.corpora.corpus import read_pairs
+        from keras_transformer.data.corpora.pair_files import read_pairs
 
         lines = [source for source, _ in read_pairs(arguments.pairs)]
     else:

@@ -1,5 +1,6 @@
 # Text and batches.
-from .data.corpora.corpus import Corpus, load_corpus
+from .data.corpora.corpus import Corpus
+from .data.corpora.load import load_corpus
 from .data.tokenizers.pair import (
     Tokenizers,
     as_tokenizers,

@@ -10,10 +10,9 @@ from pathlib import Path
 
 LITTLE = """\
 import dataclasses
-from keras_transformer import data
-from keras_transformer.data import corpora
+from keras_transformer.data.corpora import load
 
-_load = corpora.load_corpus
+_load = load.load_corpus
 
 def load_little(*arguments, **options):
     corpus = _load(*arguments, **options)
@@ -22,7 +21,7 @@ def load_little(*arguments, **options):
         corpus, **{part: getattr(corpus, part).take(size) for part, size in sizes.items()}
     )
 
-data.load_corpus = corpora.load_corpus = load_little
+load.load_corpus = load_little
 """
 """Makes `load_corpus` take a thousand pairs of what it is asked for."""
 

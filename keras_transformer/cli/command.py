@@ -295,7 +295,7 @@ def evaluate(model_path, pairs, dataset, split, data_dir, json_file, search, jit
         _evaluate_language_model(model_path, dataset, split, data_dir, json_file)
         return
     from keras_transformer.data import load_corpus
-    from keras_transformer.data.corpora.corpus import read_pairs
+    from keras_transformer.data.corpora.pair_files import read_pairs
     from keras_transformer.translating.evaluation import evaluate as score
     from keras_transformer.translating.translator import Translator
 

@@ -1,20 +1,18 @@
-"""Corpora, tokenizers and batches."""
+"""Corpora, tokenizers and batches. The names below are imported when they are first used."""
 
-from keras_transformer.data.batches.pairs import make_batches
-from keras_transformer.data.corpora.corpus import Corpus, load_corpus
-from keras_transformer.data.tokenizers.pair import (
-    Tokenizers,
-    as_tokenizers,
-    train_tokenizers,
-    tutorial_tokenizers,
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "batches.pairs": ["make_batches"],
+        "corpora.corpus": ["Corpus"],
+        "corpora.load": ["load_corpus"],
+        "tokenizers.pair": [
+            "Tokenizers",
+            "as_tokenizers",
+            "train_tokenizers",
+            "tutorial_tokenizers",
+        ],
+    },
 )
-
-__all__ = [
-    "Corpus",
-    "Tokenizers",
-    "as_tokenizers",
-    "load_corpus",
-    "make_batches",
-    "train_tokenizers",
-    "tutorial_tokenizers",
-]

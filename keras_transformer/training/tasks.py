@@ -16,7 +16,8 @@ from keras_transformer.data.batches.text_batches import (
     text_corpus,
     without_source,
 )
-from keras_transformer.data.corpora.corpus import TEXT, Corpus, list_pairs
+from keras_transformer.data.corpora.corpus import Corpus, list_pairs
+from keras_transformer.data.corpora.text_files import TEXT
 from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.models.runs import SavedRun

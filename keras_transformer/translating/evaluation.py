@@ -6,8 +6,7 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
-from keras_transformer.data.corpora.corpus import list_pairs
-from keras_transformer.data.corpora.pair_files import Pair
+from keras_transformer.data.corpora.corpus import Pair, list_pairs
 from keras_transformer.errors import InputError
 
 

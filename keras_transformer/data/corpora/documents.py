@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from keras_transformer.data.corpora import bible
-from keras_transformer.data.corpora.pair_files import read_lines, stable_hash
+from keras_transformer.data.corpora.held_out import stable_hash
+from keras_transformer.data.corpora.text_files import read_lines
 from keras_transformer.errors import InputError
 
 Document = list[str]
 
 TOGETHER, APART = 0, 1
 """Labels of pairs, numbered as in the published models: the second sentence follows the first; or
-it comes from elsewhere, or the two are swapped."""
+it comes from another document, or the two are swapped."""
 
 
 class SentencePair(NamedTuple):
@@ -70,7 +71,7 @@ def text_documents(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> li
 
 
 def split_documents(documents: Sequence[Document], held_out: float = 0.05) -> dict:
-    """Holds documents out, told by their texts alone: equal documents are never parted.
+    """Splits documents into three parts by a hash of their text: equal ones stay together.
 
     Args:
         documents: all documents.
@@ -93,10 +94,10 @@ def split_documents(documents: Sequence[Document], held_out: float = 0.05) -> di
 
 
 def next_sentence_pairs(documents: Sequence[Document], seed: int = 1) -> list[SentencePair]:
-    """For every two neighbours, either them or the first with a sentence from elsewhere.
+    """Makes the pairs of BERT's next sentence prediction.
 
-    Half of the pairs, the odd one included, are `TOGETHER`. The others take a random sentence of
-    a random other document.
+    Each two consecutive sentences make one pair. In half of the pairs, rounded up, the two stay
+    together; in the others the second is replaced by a random sentence of a random other document.
 
     Args:
         documents: at least two.
@@ -117,14 +118,14 @@ def next_sentence_pairs(documents: Sequence[Document], seed: int = 1) -> list[Se
             "between them"
         )
 
-    def from_elsewhere(number):
+    def random_sentence_except(number):
         other = draws.choice(filled)
         while other == number:
             other = draws.choice(filled)
         return draws.choice(documents[other])
 
     return [
-        SentencePair(first, second if label == TOGETHER else from_elsewhere(number), label)
+        SentencePair(first, second if label == TOGETHER else random_sentence_except(number), label)
         for (number, first, second), label in zip(
             neighbours, _labels(len(neighbours), draws), strict=True
         )
@@ -132,14 +133,14 @@ def next_sentence_pairs(documents: Sequence[Document], seed: int = 1) -> list[Se
 
 
 def sentence_order_pairs(documents: Sequence[Document], seed: int = 1) -> list[SentencePair]:
-    """Every two neighbours, half of them swapped.
+    """Makes the pairs of ALBERT's sentence order prediction: consecutive sentences, half swapped.
 
     Args:
         documents: at least one with two sentences.
         seed: of the draws.
 
     Returns:
-        the pairs in the order of the documents; those swapped are `APART`.
+        the pairs in the order of the documents; swapped ones are labelled `APART`.
 
     Raises:
         InputError: when no two sentences are neighbours.
@@ -153,7 +154,7 @@ def sentence_order_pairs(documents: Sequence[Document], seed: int = 1) -> list[S
 
 
 def _neighbours(documents) -> list[tuple[int, str, str]]:
-    """The number of the document and two sentences that follow each other."""
+    """All two consecutive sentences, each with the number of their document."""
     neighbours = [
         (number, first, second)
         for number, document in enumerate(documents)
@@ -168,7 +169,7 @@ def _neighbours(documents) -> list[tuple[int, str, str]]:
 
 
 def _labels(number: int, draws: random.Random) -> list[int]:
-    """As many of each label, in random order."""
+    """Each label for half of the pairs, in random order."""
     labels = [TOGETHER, APART] * (number // 2) + [TOGETHER] * (number % 2)
     draws.shuffle(labels)
     return labels

@@ -1,19 +1,38 @@
-"""Line-aligned pair files: reading, checking, guessing languages, holding pairs out."""
+"""Corpora of files in which line N of one translates line N of the other, or of one table."""
 
-import gzip
-import hashlib
 import re
-import zlib
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from keras_transformer.data.corpora.corpus import Corpus, Pair, guess_normalization
+from keras_transformer.data.corpora.held_out import hold_out
+from keras_transformer.data.corpora.text_files import read_lines
 from keras_transformer.errors import InputError
 
-Pair = tuple[str, str]
 
-HELD_OUT_SHARE = 0.02
-HELD_OUT_LIMIT = 1000
+def load_pair_files(name: str, *, hold_out_validation: bool) -> Corpus:
+    """Loads a corpus of pair files, all of whose pairs are for training.
+
+    Args:
+        name: `pairs:SRC,TGT` or `pairs:FILE.tsv`.
+        hold_out_validation: split a validation part off the pairs.
+    """
+    source_language, target_language = guess_languages(pair_paths(name))
+    train = read_pairs(name)
+    normalization = guess_normalization(train)
+    validation: list[Pair] = []
+    if hold_out_validation:
+        train, validation = hold_out(train)
+    return Corpus.from_pairs(
+        name,
+        {"train": train, "validation": validation},
+        source_language=source_language,
+        target_language=target_language,
+        normalization=normalization,
+        licence="As the files' owner says.",
+        remedy="name files for it with --validation-pairs SRC,TGT, "
+        "or with --pairs SRC,TGT when evaluating",
+    )
 
 
 def pair_paths(spec: str) -> tuple[Path, ...]:
@@ -93,48 +112,6 @@ def _read_table(path: Path) -> list[Pair]:
     return pairs
 
 
-def read_lines(path: str | Path) -> list[str]:
-    """Reads the lines of a UTF-8 file, plain or `.gz`, without byte order mark and line ends.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Its lines, split at newline characters alone.
-
-    Raises:
-        InputError: when the file is missing, unreadable, empty or not UTF-8.
-    """
-    path = Path(path)
-    try:
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            data = gzip.decompress(data)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file: check the path") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(
-            f"{path}: not a complete gzip file ({error}): compress it again or give the plain file"
-        ) from None
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror or error}): give a readable file"
-        ) from None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        # The codec reports offsets behind the mark, if there is one.
-        number = error.object.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{path}, line {number}: byte 0x{error.object[error.start]:02x} is not UTF-8: "
-            "convert the file, for example with iconv -f latin1 -t utf-8"
-        ) from None
-    if not text.strip():
-        raise InputError(f"{path}: the file is empty: give a file with one sentence per line")
-    lines = text.removesuffix("\n").split("\n")
-    return [line.removesuffix("\r") for line in lines] if "\r" in text else lines
-
-
 def guess_languages(paths: Sequence[Path]) -> tuple[str, str]:
     """Guesses the languages from file endings such as `train.pt.gz` or `news.pt-en.tsv`.
 
@@ -152,39 +129,3 @@ def guess_languages(paths: Sequence[Path]) -> tuple[str, str]:
         matches = [re.search(r"(?:^|[._-])([a-z]{2})$", stem) for stem in stems]
         codes = [match.group(1) for match in matches if match]
     return (codes[0], codes[1]) if len(set(codes)) == 2 else ("pt", "en")
-
-
-def stable_hash(text: str) -> int:
-    """A 64-bit hash that is the same in every process and on every machine."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
-
-
-def hold_out(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
-    """Splits a small validation part off the training pairs, the same one every time.
-
-    All pairs of one source (compared without regard to case and spacing) stay together, so no
-    held-out source is seen in training.
-
-    Args:
-        pairs: all pairs.
-
-    Returns:
-        Training pairs and held-out pairs, each in the given order. 2 % of the pairs and at most
-        1,000 are held out, at least one where there are two sources.
-    """
-    wanted = min(HELD_OUT_LIMIT, max(1, int(len(pairs) * HELD_OUT_SHARE)))
-    keys = [" ".join(source.casefold().split()) for source, _ in pairs]
-    counts: dict[str, int] = defaultdict(int)
-    for key in keys:
-        counts[key] += 1
-    held: set[str] = set()
-    number = 0
-    if len(counts) > 1:
-        for key in sorted(counts, key=lambda key: (stable_hash(key), key)):
-            if number == wanted:
-                break
-            if number + counts[key] <= wanted:
-                held.add(key)
-                number += counts[key]
-    train = [pair for pair, key in zip(pairs, keys, strict=True) if key not in held]
-    return train, [pair for pair, key in zip(pairs, keys, strict=True) if key in held]

@@ -4,7 +4,7 @@ import tarfile
 import zlib
 from pathlib import Path
 
-from keras_transformer.data.corpora.pair_files import Pair
+from keras_transformer.data.corpora.corpus import Pair
 from keras_transformer.errors import InputError
 
 ARCHIVE_NAME = "qi18naacl-dataset.tar.gz"
@@ -31,7 +31,7 @@ def find_archive(data_dir: str | Path | None) -> Path | None:
 
 
 def read_archive(archive: Path, source: str, target: str) -> dict[str, list[Pair]]:
-    """Reads one language pair, giving the pairs that TensorFlow Datasets would prepare.
+    """Reads the pairs of two languages, the same ones that TensorFlow Datasets prepares.
 
     In a mixed source such as `az_tr` the training part mixes both languages and the other parts
     are of the first one alone. Pairs with an empty side are left out, all other text stays as it

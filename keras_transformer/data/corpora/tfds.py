@@ -1,4 +1,4 @@
-"""Opening and downloading data sets of TensorFlow Datasets, with clear words when that fails."""
+"""Corpora of TensorFlow Datasets: opening, downloading, and one clear line when that fails."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,7 +7,13 @@ from urllib.parse import urlsplit
 
 import tensorflow as tf
 
-from keras_transformer.data.corpora.ted_archive import ARCHIVE_NAME
+from keras_transformer.data.corpora.corpus import (
+    SPLITS,
+    Corpus,
+    guess_normalization,
+    list_pairs,
+)
+from keras_transformer.data.corpora.ted_archive import ARCHIVE_NAME, find_archive, read_archive
 from keras_transformer.errors import InputError
 
 TED = "ted_hrlr_translate"
@@ -16,12 +22,84 @@ CHOICES = (
     "TensorFlow Datasets, 'pairs:SRC,TGT' or 'pairs:FILE.tsv'"
 )
 
+_TED_LICENCE = "TED talks, CC BY-NC-ND 4.0; data set of Qi et al. 2018 (NAACL, arXiv 1804.06323)."
+
 _PROBE_SECONDS = 10
 _PROBED_HOSTS = 3
 
 
+def load_tfds(name: str, data_dir: str | Path | None, download: bool) -> Corpus:
+    """Loads a translation set of TensorFlow Datasets.
+
+    Args:
+        name: as TensorFlow Datasets has it, such as `ted_hrlr_translate/pt_to_en`.
+        data_dir: the folder of prepared data; for the TED talks also their original archive or its
+            folder.
+        download: whether missing data may be fetched.
+    """
+    if name.startswith(f"{TED}/") and (archive := find_archive(data_dir)):
+        return _load_ted_archive(name, archive)
+    if data_dir is not None and Path(data_dir).expanduser().is_file():
+        raise InputError(
+            f"--data-dir {data_dir} is a file, which only {TED}/... can read: give a folder"
+        )
+    builder = open_builder(name, data_dir)
+    source, target = text_keys(name, builder.info)
+    # As `builder.is_prepared()`, without its warning.
+    if not (builder.data_path / "dataset_info.json").exists():
+        if not download:
+            raise InputError(
+                f"{name} is not prepared in {builder.data_path}, and downloading is switched "
+                f"off: {alternatives(name)}"
+            )
+        download_and_prepare(name, builder)
+    parts = _read_splits(builder)
+    if not parts:
+        raise InputError(f"{builder.data_path} holds no data files of {name}: {alternatives(name)}")
+    is_ted = builder.name == TED
+    some = list_pairs(next(iter(parts.values())).take(1000))
+    return Corpus(
+        name,
+        **parts,
+        source_language=source,
+        target_language=target,
+        normalization="ptb-lower" if is_ted else guess_normalization(some),
+        licence=_TED_LICENCE if is_ted else f"See {builder.info.homepage}",
+        remedy=f"put its prepared files into {builder.data_path}, or {alternatives(name)}",
+    )
+
+
+def _load_ted_archive(name: str, archive: Path) -> Corpus:
+    """A language pair of the TED talks from their original archive."""
+    source, target = open_builder(name, None).builder_config.language_pair
+    return Corpus.from_pairs(
+        name,
+        read_archive(archive, source, target),
+        source_language=source,
+        target_language=target,
+        licence=_TED_LICENCE,
+    )
+
+
+def _read_splits(builder: Any) -> dict[str, tf.data.Dataset]:
+    """The splits whose files are there, as datasets of pairs."""
+    import tensorflow_datasets as tfds
+
+    # The small data sets would be cached in memory, which warns whenever not all of it is read.
+    config = tfds.ReadConfig(try_autocache=False)
+    return {
+        split: builder.as_dataset(split=split, as_supervised=True, read_config=config)
+        for split in SPLITS
+        if split in builder.info.splits and has_files(builder.info.splits[split])
+    }
+
+
 def open_builder(name: str, data_dir: str | Path | None) -> Any:
-    """The TFDS builder of `name`, with every way to get the name wrong told apart."""
+    """The builder of a data set.
+
+    Raises:
+        InputError: for an unknown name or configuration, each with its own message.
+    """
     import tensorflow_datasets as tfds
 
     try:
@@ -66,13 +144,17 @@ def text_keys(name: str, info: Any) -> tuple[str, str]:
 
 
 def has_files(split: Any) -> bool:
+    """Whether all files of a split are there."""
     return all(Path(path).exists() for path in split.filepaths)
 
 
 def download_and_prepare(name: str, builder: Any) -> None:
-    """Fetches and prepares a data set, or says in one line why not.
+    """Downloads and prepares a data set.
 
-    A look at the addresses comes first, since TFDS itself repeats a failing request for minutes.
+    The addresses are tried first, since TFDS itself repeats a failing request for minutes.
+
+    Raises:
+        InputError: when that fails, with the reason and the alternatives.
     """
     try:
         _probe(builder.url_infos or {})
@@ -82,7 +164,7 @@ def download_and_prepare(name: str, builder: Any) -> None:
             f"{name} cannot be downloaded without the package {error.name}: "
             f"pip install {error.name}, or {alternatives(name)}"
         ) from error
-    except Exception as error:  # whatever goes wrong in there, the user can only do without
+    except Exception as error:  # TFDS raises errors of many kinds
         raise InputError(
             f"{name} cannot be downloaded to {builder.data_path} ({_first_line(error)[:200]}): "
             f"{alternatives(name)}"
@@ -111,6 +193,7 @@ def _probe(addresses: Iterable[str]) -> None:
 
 
 def alternatives(name: str) -> str:
+    """What to do without the downloaded data set, for error messages."""
     archive = f" or the original archive {ARCHIVE_NAME}" if name.startswith(TED) else ""
     return (
         f"give --data-dir with a folder that TensorFlow Datasets prepared{archive}, "

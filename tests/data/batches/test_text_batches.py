@@ -15,8 +15,8 @@ from keras_transformer.data.corpora.corpus import (
     Corpus,
     dataset_of,
     list_pairs,
-    load_corpus,
 )
+from keras_transformer.data.corpora.load import load_corpus
 from keras_transformer.data.tokenizers.pair import train_tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import END, PAD, START

@@ -16,11 +16,11 @@ from keras_transformer.data.corpora.corpus import (
     Corpus,
     dataset_of,
     list_pairs,
-    load_corpus,
 )
+from keras_transformer.data.corpora.held_out import hold_out
+from keras_transformer.data.corpora.load import load_corpus
 from keras_transformer.data.corpora.pair_files import (
     guess_languages,
-    hold_out,
     pair_paths,
     read_pairs,
 )

@@ -1,0 +1,81 @@
+"""Corpora of plain text, a text a line, for models of one language; and reading lines."""
+
+import gzip
+import zlib
+from pathlib import Path
+
+from keras_transformer.data.corpora.corpus import Corpus, guess_normalization
+from keras_transformer.data.corpora.held_out import hold_out
+from keras_transformer.errors import InputError
+
+TEXT = "text:"
+"""What the name of a corpus of one language begins with."""
+
+
+def load_text_files(name: str) -> Corpus:
+    """Loads texts as pairs with an empty source.
+
+    Args:
+        name: `text:FILE`, which gives up a validation part, or `text:TRAIN,VALIDATION`.
+    """
+    paths = [part.strip() for part in name.removeprefix(TEXT).split(",")]
+    if not all(paths) or len(paths) > 2:
+        raise InputError(f"{name!r} names no text: give text:FILE or text:TRAIN,VALIDATION")
+    files = [
+        [line for line in read_lines(Path(path).expanduser()) if line.strip()] for path in paths
+    ]
+    train, validation = files if len(files) == 2 else hold_out(files[0], text_of=str)
+    return Corpus.from_pairs(
+        name,
+        {
+            "train": [("", text) for text in train],
+            "validation": [("", text) for text in validation],
+        },
+        source_language="text",
+        target_language="text",
+        normalization=guess_normalization([(text,) for text in train]),
+        licence="As the file's owner says.",
+        remedy="name a file of more lines",
+    )
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """Reads the lines of a UTF-8 file, plain or `.gz`, without byte order mark and line ends.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its lines, split at newline characters alone.
+
+    Raises:
+        InputError: when the file is missing, unreadable, empty or not UTF-8.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+        if path.suffix == ".gz":
+            data = gzip.decompress(data)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file: check the path") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(
+            f"{path}: not a complete gzip file ({error}): compress it again or give the plain file"
+        ) from None
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror or error}): give a readable file"
+        ) from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # The codec reports offsets behind the mark, if there is one.
+        number = error.object.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}, line {number}: byte 0x{error.object[error.start]:02x} is not UTF-8: "
+            "convert the file, for example with iconv -f latin1 -t utf-8"
+        ) from None
+    if not text.strip():
+        raise InputError(f"{path}: the file is empty: give a file with one sentence per line")
+    lines = text.removesuffix("\n").split("\n")
+    return [line.removesuffix("\r") for line in lines] if "\r" in text else lines
