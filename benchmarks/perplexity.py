@@ -291,8 +291,8 @@ def batches_of(text: Text, part: str, shuffle: bool = False) -> Any:
     """Batches with one line in each row, lines of like lengths together."""
     import tensorflow as tf
 
-    from keras_transformer.data.batches.pairs import tokenize_pairs
-    from keras_transformer.data.batches.text_batches import TextBatches, without_source
+    from keras_transformer.data.batches.texts import TextBatches, without_source
+    from keras_transformer.data.batches.token_store import tokenize_pairs
 
     lines = text.lines[part]
     pairs = tf.data.Dataset.from_tensor_slices(([""] * len(lines), lines))

@@ -114,7 +114,7 @@ def prepare(corpus_name: str, batch_tokens: int, steps: int, folder: Path) -> di
         the sizes of the vocabularies, and the number of steps that are not measured.
     """
     import keras_transformer as kt
-    from keras_transformer.data.batches.pairs import tokenize_pairs
+    from keras_transformer.data.batches.token_store import tokenize_pairs
 
     corpus = kt.load_corpus(corpus_name)
     tokenizers = kt.train_tokenizers(corpus, kind="wordpiece", vocab_size=VOCAB_SIZE)

@@ -71,8 +71,8 @@ from .data.corpora.documents import (
     split_documents,
     text_documents,
 )
-from .data.batches.masked import (
-    mask_tokens,
+from .data.batches.masked import mask_tokens
+from .data.batches.sentence_pairs import (
     masked_language_batches,
     pack_pairs,
     tokenize_sentence_pairs,

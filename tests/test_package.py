@@ -13,8 +13,9 @@ def test_every_public_name_is_there_and_documented(name):
     assert getattr(kt, name).__doc__
 
 
-def test_importing_the_package_imports_no_tensorflow():
-    code = "import sys, keras_transformer; sys.exit('tensorflow' in sys.modules)"
+@pytest.mark.parametrize("package", ["keras_transformer", "keras_transformer.data"])
+def test_importing_the_package_imports_no_tensorflow(package):
+    code = f"import sys, {package}; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

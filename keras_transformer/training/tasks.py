@@ -9,13 +9,10 @@ from typing import Any
 import keras
 
 from keras_transformer.config import Config
-from keras_transformer.data.batches.pairs import Batches, TokenizedPairs, tokenize_pairs
-from keras_transformer.data.batches.text_batches import (
-    MaskedBatches,
-    TextBatches,
-    text_corpus,
-    without_source,
-)
+from keras_transformer.data.batches.masked import MaskedBatches
+from keras_transformer.data.batches.pairs import Batches
+from keras_transformer.data.batches.texts import TextBatches, text_corpus, without_source
+from keras_transformer.data.batches.token_store import TokenizedPairs, tokenize_pairs
 from keras_transformer.data.corpora.corpus import Corpus, list_pairs
 from keras_transformer.data.corpora.text_files import TEXT
 from keras_transformer.data.tokenizers.pair import Tokenizers

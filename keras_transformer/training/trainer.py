@@ -15,8 +15,7 @@ import keras
 import tensorflow as tf
 
 from keras_transformer.config import Config, config_from_json
-from keras_transformer.data.batches.pairs import TokenizedPairs
-from keras_transformer.data.batches.token_cache import cached_pairs, corpus_key
+from keras_transformer.data.batches.token_store import TokenizedPairs, cached_pairs, corpus_key
 from keras_transformer.data.corpora.corpus import Corpus, list_pairs
 from keras_transformer.data.tokenizers.pair import FILE as TOKENIZERS_FILE
 from keras_transformer.data.tokenizers.pair import Tokenizers, train_tokenizers

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from dying import Killed
 
-from keras_transformer.data.batches.pairs import Batches, tokenize_pairs
+from keras_transformer.data.batches.pairs import Batches
+from keras_transformer.data.batches.token_store import tokenize_pairs
 from keras_transformer.data.tokenizers.pair import train_tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.losses.masked import masked_loss

@@ -173,7 +173,7 @@ def test_resuming_a_finished_run_changes_nothing(tiny_corpus, config, whole, tmp
 def test_tokens_are_read_from_the_cache(tiny_corpus, config, whole, tmp_path, monkeypatch):
     shutil.copytree(whole, tmp_path / "run")
     monkeypatch.setattr(
-        "keras_transformer.data.batches.token_cache.tokenize_pairs",
+        "keras_transformer.data.batches.token_store.tokenize_pairs",
         lambda *_: pytest.fail("tokenised"),
     )
     train(tiny_corpus, tmp_path / "run", config, resume=True)

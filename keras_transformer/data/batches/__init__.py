@@ -1,1 +1,1 @@
-"""Batches of token ids: pairs, texts, and texts with masked tokens."""
+"""Batches of token ids: of pairs, of texts, and of texts with masked tokens."""

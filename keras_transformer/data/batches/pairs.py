@@ -1,21 +1,19 @@
-"""From pairs of strings to padded batches with little padding.
+"""Batches of pairs with little padding.
 
-Text is tokenised once. Pairs of like lengths go together, in one of two ways. For XLA, which
-compiles a program for each shape, they are gathered in buckets by the length of their longer side,
-and every batch of a bucket has the same shape; what is left over in a bucket moves on to the next
-one. Without XLA shapes cost nothing, so pairs are sorted by the lengths of both sides and hardly
-anything is padding.
+Pairs of similar lengths share a batch, in one of two ways. XLA compiles a program for each shape:
+for it pairs are gathered in buckets by the length of their longer side, and every batch of a bucket
+has the same shape; what is left over in a bucket moves on to the next one. Without XLA any shape
+will do: pairs are sorted by the lengths of both sides, and there is hardly any padding.
 """
 
-import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
 
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.data.batches.base import EpochBatches, pad_rows
+from keras_transformer.data.batches.token_store import TokenizedPairs, tokenize_pairs
 from keras_transformer.errors import InputError
-from keras_transformer.special_tokens import PAD
 
 BUCKET_LENGTHS = (8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048)
 """Lengths that batches of static shapes are padded to."""
@@ -25,90 +23,8 @@ TIGHT_STEPS = (4, 2)
 more padding and the more pairs that can meet in a batch."""
 
 
-@dataclass(frozen=True)
-class TokenizedPairs:
-    """Token ids of a corpus, flat, with the place where each pair begins.
-
-    Attributes:
-        source: int32, all source ids one after the other.
-        source_starts: int64 ``(pairs + 1,)``.
-        target: int32, all target ids, start and end included.
-        target_starts: int64 ``(pairs + 1,)``.
-        dropped: number of pairs left out because they were too long.
-    """
-
-    source: np.ndarray
-    source_starts: np.ndarray
-    target: np.ndarray
-    target_starts: np.ndarray
-    dropped: int = 0
-
-    def __len__(self) -> int:
-        return len(self.source_starts) - 1
-
-    def lengths(self) -> np.ndarray:
-        """Length of the longer side of each pair: the source, or the target less one.
-
-        The decoder reads the target without its end and predicts it without its start.
-        """
-        return np.maximum(np.diff(self.source_starts), np.diff(self.target_starts) - 1)
-
-    def target_tokens(self) -> int:
-        """Number of tokens that one epoch predicts."""
-        return len(self.target) - len(self)
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """What `TokenizedPairs` is made of, ready for ``np.savez``."""
-        return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
-
-    @classmethod
-    def from_arrays(cls, arrays) -> "TokenizedPairs":
-        """The inverse of `arrays`."""
-        values = {field.name: arrays[field.name] for field in fields(cls)}
-        return cls(**{**values, "dropped": int(values["dropped"])})
-
-
-def tokenize_pairs(dataset, tokenizers, max_tokens=None) -> TokenizedPairs:
-    """Tokenises a corpus.
-
-    Args:
-        dataset: `tf.data.Dataset` of ``(source, target)`` scalar strings.
-        tokenizers: an object with ``.source`` and ``.target``.
-        max_tokens: pairs with a side of more tokens, start and end included, are left out and
-            counted.
-
-    Returns:
-        the ids.
-
-    Raises:
-        InputError: when nothing is left.
-    """
-    sides = ([], []), ([], [])  # ids and lengths of source and of target, chunk by chunk
-    dropped = 0
-    for source, target in dataset.batch(2048).prefetch(1):
-        ragged = tokenizers.source.tokenize(source), tokenizers.target.tokenize(target)
-        if max_tokens is not None:
-            longest = tf.maximum(ragged[0].row_lengths(), ragged[1].row_lengths())
-            keep = longest <= max_tokens
-            dropped += int(tf.math.count_nonzero(~keep))
-            ragged = tuple(tf.ragged.boolean_mask(side, keep) for side in ragged)
-        for (ids, lengths), side in zip(sides, ragged, strict=True):
-            ids.append(side.flat_values.numpy().astype(np.int32))
-            lengths.append(side.row_lengths().numpy())
-
-    def joined(side):
-        ids, lengths = (np.concatenate(part) if part else np.zeros(0, np.int64) for part in side)
-        return ids.astype(np.int32), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-
-    pairs = TokenizedPairs(*joined(sides[0]), *joined(sides[1]), dropped=dropped)
-    if not len(pairs):
-        limit = f" of at most {max_tokens} tokens a side" if dropped else ""
-        raise InputError(f"The corpus holds no pair{limit}: there is nothing to make batches of.")
-    return pairs
-
-
 def plan_batches(lengths, batch_tokens, rng=None) -> list[tuple[np.ndarray, int]]:
-    """Says which pairs go together where shapes are few.
+    """Divides pairs into batches of few shapes.
 
     Args:
         lengths: length of each pair, ``(pairs,)``.
@@ -146,9 +62,10 @@ def plan_batches(lengths, batch_tokens, rng=None) -> list[tuple[np.ndarray, int]
 
 
 def plan_tight_batches(source_lengths, target_lengths, batch_tokens, rng=None) -> list[np.ndarray]:
-    """Says which pairs go together where any shape will do.
+    """Divides pairs into batches of any shape, with next to no padding.
 
-    Pairs are sorted by their lengths, in steps of `TIGHT_STEPS`, and shuffled among their equals.
+    Pairs are sorted by their lengths, in steps of `TIGHT_STEPS`; those of equal lengths are
+    shuffled.
 
     Args:
         source_lengths, target_lengths: lengths of each pair, ``(pairs,)``.
@@ -183,7 +100,7 @@ def rows_of(length: int, batch_tokens: int) -> int:
 
 
 def pad_batch(pairs: TokenizedPairs, indices, rows: int, source_length: int, target_length: int):
-    """Puts pairs side by side.
+    """Makes one padded batch.
 
     Args:
         pairs: all pairs.
@@ -196,30 +113,22 @@ def pad_batch(pairs: TokenizedPairs, indices, rows: int, source_length: int, tar
         ``(rows, target_length)``: the source, the target without its end, and the target without
         its start (teacher forcing).
     """
-
-    def padded(ids, starts, ends, length):
-        """``(rows, length)`` of the stretches of `ids` from `starts` to `ends`."""
-        batch = np.full((rows, length), PAD, np.int32)
-        places = starts[:, np.newaxis] + np.arange(length)
-        real = places < ends[:, np.newaxis]
-        batch[: len(starts)][real] = ids[places[real]]
-        return batch
-
     indices = np.asarray(indices)
     source_starts, target_starts = pairs.source_starts[indices], pairs.target_starts[indices]
     source_ends = pairs.source_starts[indices + 1]
     target_ends = pairs.target_starts[indices + 1]
-    source = padded(pairs.source, source_starts, source_ends, source_length)
-    target_in = padded(pairs.target, target_starts, target_ends - 1, target_length)
-    target_out = padded(pairs.target, target_starts + 1, target_ends, target_length)
+    source = pad_rows(pairs.source, source_starts, source_ends, (rows, source_length))
+    shape = rows, target_length
+    target_in = pad_rows(pairs.target, target_starts, target_ends - 1, shape)
+    target_out = pad_rows(pairs.target, target_starts + 1, target_ends, shape)
     return (source, target_in), target_out
 
 
 IDS = tf.TensorSpec((None, None), tf.int32)
 
 
-class Batches:
-    """Padded batches of a corpus, in an order that follows from the seed and the epoch alone.
+class Batches(EpochBatches):
+    """Padded batches of pairs, in an order that follows from the seed and the epoch alone.
 
     Args:
         pairs: from `tokenize_pairs`.
@@ -244,32 +153,21 @@ class Batches:
         static_shapes=False,
         rows_multiple=1,
     ):
+        super().__init__(shuffle, seed)
         self.pairs = pairs
         self.batch_tokens = batch_tokens
-        self.shuffle = shuffle
         self.static_shapes = static_shapes
         self.rows_multiple = rows_multiple
-        self._seed = np.random.SeedSequence(seed).entropy
         self._source_lengths = np.diff(pairs.source_starts)
         self._target_lengths = np.diff(pairs.target_starts) - 1
         self._number = len(self._plan(None))
 
     def __len__(self) -> int:
-        """Number of batches in an epoch."""
         return self._number
 
     def epoch(self, number, start=0) -> Iterator:
-        """The batches of one epoch.
-
-        Args:
-            number: of the epoch, from 0.
-            start: number of batches to leave out at its beginning.
-
-        Yields:
-            ``((source, target_in), target_out)`` as from `pad_batch`.
-        """
-        rng = np.random.default_rng([self._seed, number]) if self.shuffle else None
-        for indices, shape in self._plan(rng)[start:]:
+        """Yields the batches of one epoch, ``((source, target_in), target_out)`` of `pad_batch`."""
+        for indices, shape in self._plan(self._shuffler(number))[start:]:
             rows, *lengths = shape or self._tight_shape(indices)
             rows = -(-rows // self.rows_multiple) * self.rows_multiple
             yield pad_batch(self.pairs, indices, rows, *lengths)
@@ -288,14 +186,6 @@ class Batches:
     def _tight_shape(self, indices) -> tuple[int, int, int]:
         source, target = self._source_lengths[indices], self._target_lengths[indices]
         return len(indices), int(source.max()), int(target.max())
-
-    def dataset(self, first_epoch=0) -> tf.data.Dataset:
-        """The batches for ``fit``; each time through is the next epoch, from `first_epoch` on."""
-        numbers = itertools.count(first_epoch)
-        dataset = tf.data.Dataset.from_generator(
-            lambda: self.epoch(next(numbers)), output_signature=self.element_spec
-        )
-        return dataset.apply(tf.data.experimental.assert_cardinality(len(self))).prefetch(4)
 
 
 def make_batches(

@@ -1,31 +1,34 @@
-"""From texts to batches for a model that predicts each token from those before it.
+"""Batches of the texts of one language, for models that predict each token from those before it.
 
-Texts are tokenised once. Then each stands in a row of its own (`line_batches`), or they follow one
-another, an end between them, and the whole is cut into blocks without any padding
-(`block_batches`). The labels are the inputs moved on by one token.
+`line_batches` gives each text a row of its own. `block_batches` joins the texts, with an end
+between them, and cuts the whole into blocks without padding. `TextBatches` groups texts of similar
+lengths, as pairs without a source. The labels are the inputs moved on by one token.
 """
 
-import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.data.batches.base import EpochBatches, pad_rows, starts_of
+from keras_transformer.data.batches.pairs import IDS, Batches
+from keras_transformer.data.batches.token_store import tokenized_chunks
+from keras_transformer.data.corpora.corpus import SPLITS, Corpus
 from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import PAD
 
-_TEXTS_AT_ONCE = 2048
 
-
-class LanguageBatches:
-    """Batches of one shape, in an order that follows from the seed and the epoch alone.
+class LanguageBatches(EpochBatches):
+    """Batches of texts, all of one shape, in an order that follows from seed and epoch alone.
 
     Args:
         ids: token ids of all texts, one after the other, ``(tokens,)`` int32.
         starts: where each text begins, and where the last one ends, ``(texts + 1,)``.
         length: tokens in a row.
         batch_size: rows in a batch. Rows of padding fill up the last one.
-        blocks: cut rows out of the texts in a row, instead of giving each text its own.
+        blocks: cut rows out of the joined texts, instead of giving each text a row of its own.
         shuffle: shuffle texts and rows, differently in each epoch.
         seed: of the shuffling; ``None`` for one that is never the same.
         empty: number of texts that were left out because there was nothing in them.
@@ -48,42 +51,36 @@ class LanguageBatches:
         empty=0,
         too_long=0,
     ):
+        super().__init__(shuffle, seed)
         self.length = length
         self.batch_size = batch_size
         self.blocks = blocks
-        self.shuffle = shuffle
         self.empty = empty
         self.too_long = too_long
         self._ids, self._starts = ids, starts
-        self._seed = np.random.SeedSequence(seed).entropy
+        self.element_spec = (tf.TensorSpec((batch_size, length), tf.int32),) * 2
         # All but the first token of each stretch of text is predicted.
         texts = len(starts) - 1
         self.tokens = len(ids) - (1 if blocks else texts)
         self._rows = -(-self.tokens // length) if blocks else texts
 
     def __len__(self) -> int:
-        """Number of batches in an epoch."""
         return -(-self._rows // self.batch_size)
 
     def epoch(self, number, start=0) -> Iterator:
-        """The batches of one epoch.
-
-        Args:
-            number: of the epoch, from 0.
-            start: number of batches to leave out at its beginning.
-
-        Yields:
-            ``(inputs, labels)``, int32 ``(batch_size, length)``, padded with 0.
-        """
+        """Yields ``(inputs, labels)``, int32 ``(batch_size, length)``, padded with 0."""
         ids, starts, ends = self._stretches(number)
         for first in range(start * self.batch_size, self._rows, self.batch_size):
             rows = slice(first, first + self.batch_size)
-            yield self._padded(ids, starts[rows], ends[rows])
+            batch = pad_rows(ids, starts[rows], ends[rows], (self.batch_size, self.length + 1))
+            inputs, labels = batch[:, :-1].copy(), batch[:, 1:].copy()
+            inputs[labels == PAD] = PAD  # the last token of a row has nothing after it to predict
+            yield inputs, labels
 
     def _stretches(self, number):
-        """Where each row of an epoch begins and ends in ids, its last label among them."""
+        """The ids of an epoch, and where each row begins and ends in them, last label included."""
         texts = np.arange(len(self._starts) - 1)
-        rng = np.random.default_rng([self._seed, number]) if self.shuffle else None
+        rng = self._shuffler(number)
         if rng is not None:
             rng.shuffle(texts)
         if not self.blocks:
@@ -93,24 +90,6 @@ class LanguageBatches:
         if rng is not None:
             rng.shuffle(starts)
         return ids, starts, np.minimum(starts + self.length + 1, len(ids))
-
-    def _padded(self, ids, starts, ends):
-        batch = np.full((self.batch_size, self.length + 1), PAD, np.int32)
-        places = starts[:, np.newaxis] + np.arange(self.length + 1)
-        real = places < ends[:, np.newaxis]
-        batch[: len(starts)][real] = ids[places[real]]
-        inputs, labels = batch[:, :-1].copy(), batch[:, 1:].copy()
-        inputs[labels == PAD] = PAD  # the last token of a row has nothing after it to predict
-        return inputs, labels
-
-    def dataset(self, first_epoch=0) -> tf.data.Dataset:
-        """The batches for ``fit``; each time through is the next epoch, from `first_epoch` on."""
-        numbers = itertools.count(first_epoch)
-        ids = tf.TensorSpec((self.batch_size, self.length), tf.int32)
-        dataset = tf.data.Dataset.from_generator(
-            lambda: self.epoch(next(numbers)), output_signature=(ids, ids)
-        )
-        return dataset.apply(tf.data.experimental.assert_cardinality(len(self))).prefetch(4)
 
 
 def line_batches(
@@ -147,7 +126,7 @@ def line_batches(
         )
     return LanguageBatches(
         ids,
-        _starts(lengths),
+        starts_of(lengths),
         length=length,
         batch_size=batch_size,
         blocks=False,
@@ -161,19 +140,19 @@ def line_batches(
 def block_batches(
     documents, tokenizer, *, length, batch_size, shuffle=True, seed=None
 ) -> LanguageBatches:
-    """Batches of blocks cut out of texts that follow one another, as GPT-2 was trained on them.
+    """Batches of blocks of fixed length, cut out of the joined texts as GPT-2 was trained on them.
 
-    Every token but the very first is a label once in an epoch: where a row ends, the next one of
-    the text goes on. Only the last block is padded. Each text keeps its start and end, so that a
-    model knows how texts begin.
+    Every token but the very first is a label once in an epoch: a row goes on where the one before
+    ended. Only the last block is padded. Each text keeps its start and end, so that a model learns
+    how texts begin.
 
     Args:
         documents: texts of any length; strings, or a `tf.data.Dataset` of scalar strings. One
             with nothing in it is left out and counted.
         tokenizer: of one language; its `tokenize` gives start and end.
         length: tokens in a row.
-        batch_size, shuffle, seed: as for `LanguageBatches`; shuffled are the texts, before they
-            are cut, and the blocks.
+        batch_size, shuffle, seed: as for `LanguageBatches`; both the texts, before they are joined,
+            and the blocks are shuffled.
 
     Returns:
         the batches; their `dataset` is for ``fit``.
@@ -187,7 +166,7 @@ def block_batches(
         raise InputError("The texts hold nothing: there is nothing to make batches of.")
     return LanguageBatches(
         ids,
-        _starts(lengths),
+        starts_of(lengths),
         length=length,
         batch_size=batch_size,
         blocks=True,
@@ -204,8 +183,7 @@ def _tokenized(texts, tokenizer, length, batch_size):
             raise ValueError(f"{name} is at least 1; got {value}.")
     nothing = int(tokenizer.tokenize(tf.constant([""])).row_lengths()[0])
     all_ids, all_lengths, empty = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)], 0
-    for chunk in _chunks(texts):
-        ids = tokenizer.tokenize(tf.constant(chunk, tf.string))
+    for ids in tokenized_chunks(texts, tokenizer):
         lengths = ids.row_lengths().numpy()
         full = lengths > nothing
         empty += int(np.sum(~full))
@@ -214,13 +192,44 @@ def _tokenized(texts, tokenizer, length, batch_size):
     return np.concatenate(all_ids), np.concatenate(all_lengths), empty
 
 
-def _chunks(texts: Iterable) -> Iterator[list]:
-    if isinstance(texts, str | bytes):
-        raise InputError("A corpus is several texts; got one: put it in a list.")
-    texts = texts.as_numpy_iterator() if isinstance(texts, tf.data.Dataset) else iter(texts)
-    while chunk := list(itertools.islice(texts, _TEXTS_AT_ONCE)):
-        yield chunk
+class TextBatches(Batches):
+    """Batches for a model that predicts each token from those before it.
+
+    Arguments are those of `Batches`; `epoch` yields ``(ids, labels)``, int32 ``(rows, length)``:
+    the texts without their end, and without their start.
+    """
+
+    element_spec = (IDS, IDS)
+
+    def epoch(self, number, start=0) -> Iterator:
+        for (_, ids), labels in super().epoch(number, start):
+            yield ids, labels
 
 
-def _starts(lengths) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+def text_corpus(corpus: Corpus) -> Corpus:
+    """The targets of a corpus alone, as pairs with an empty source."""
+    language = corpus.target_language
+    splits = {split: getattr(corpus, split) for split in SPLITS}
+    return replace(
+        corpus,
+        **{
+            split: pairs.map(lambda source, target: (tf.constant(""), target))
+            for split, pairs in splits.items()
+            if pairs is not None
+        },
+        source_language=language,
+        target_language=language,
+    )
+
+
+def without_source(tokenizer) -> SimpleNamespace:
+    """Tokenizers for `tokenize_pairs` of texts of one language, which have no source."""
+    return SimpleNamespace(source=NoTokens(), target=tokenizer)
+
+
+class NoTokens:
+    """A tokenizer that gives no tokens, for the missing source of texts."""
+
+    def tokenize(self, strings) -> tf.RaggedTensor:
+        lengths = tf.zeros(tf.shape(strings), tf.int64)
+        return tf.RaggedTensor.from_row_lengths(tf.zeros((0,), tf.int64), lengths)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_transformer.data.batches.masked import (
+from keras_transformer.data.batches.masked import mask_tokens
+from keras_transformer.data.batches.sentence_pairs import (
     TokenizedSentencePairs,
-    mask_tokens,
     masked_language_batches,
     pack_pairs,
     tokenize_sentence_pairs,

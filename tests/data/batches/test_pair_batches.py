@@ -7,14 +7,13 @@ import tensorflow as tf
 from keras_transformer.data.batches.pairs import (
     BUCKET_LENGTHS,
     Batches,
-    TokenizedPairs,
     make_batches,
     pad_batch,
     plan_batches,
     plan_tight_batches,
     rows_of,
-    tokenize_pairs,
 )
+from keras_transformer.data.batches.token_store import TokenizedPairs, tokenize_pairs
 from keras_transformer.data.corpora.corpus import dataset_of
 from keras_transformer.data.tokenizers.pair import train_tokenizers
 from keras_transformer.errors import InputError

@@ -4,13 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_transformer.data.batches.pairs import tokenize_pairs
-from keras_transformer.data.batches.text_batches import (
-    MaskedBatches,
-    TextBatches,
-    text_corpus,
-    without_source,
-)
+from keras_transformer.data.batches.masked import MaskedBatches
+from keras_transformer.data.batches.texts import TextBatches, text_corpus, without_source
+from keras_transformer.data.batches.token_store import tokenize_pairs
 from keras_transformer.data.corpora.corpus import (
     Corpus,
     dataset_of,

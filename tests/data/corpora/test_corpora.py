@@ -216,6 +216,9 @@ def test_datasets_of_pairs():
     assert len(dataset) == 2
     assert list_pairs(dataset) == list_pairs(iter(PAIRS)) == PAIRS
     assert dataset_of([]) is None
+    corpus = Corpus.from_pairs("own", {"test": PAIRS, "train": []}, source_language="gl")
+    assert list_pairs(corpus.test) == PAIRS
+    assert (corpus.train, corpus.validation, corpus.source_language) == (None, None, "gl")
 
 
 # --- Names --------------------------------------------------------------------------------------

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from keras_transformer.data.batches import token_cache
-from keras_transformer.data.batches.pairs import tokenize_pairs
-from keras_transformer.data.batches.token_cache import cached_pairs, corpus_key
+from keras_transformer.data.batches import token_store
+from keras_transformer.data.batches.token_store import cached_pairs, corpus_key, tokenize_pairs
 from keras_transformer.data.corpora.corpus import dataset_of
 from keras_transformer.data.tokenizers.pair import train_tokenizers
 
@@ -31,7 +30,7 @@ def test_what_is_read_is_what_was_tokenised(tiny_corpus, tokenizers, folder, mon
     assert expected.dropped
     path = folder / "train.npz"
     _same(cached_pairs(path, "key", tiny_corpus.train, tokenizers, 20), expected)
-    monkeypatch.setattr(token_cache, "tokenize_pairs", lambda *_: pytest.fail("tokenised"))
+    monkeypatch.setattr(token_store, "tokenize_pairs", lambda *_: pytest.fail("tokenised"))
     _same(cached_pairs(path, "key", tiny_corpus.train, tokenizers, 20), expected)
 
 

@@ -1,0 +1,171 @@
+"""Token ids of a corpus: made once, and kept in a file."""
+
+import hashlib
+import itertools
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_transformer.data.batches.base import starts_of
+from keras_transformer.errors import InputError
+from keras_transformer.files import write_atomically
+
+TEXTS_AT_ONCE = 2048
+"""Number of texts that are tokenised in one call."""
+
+
+@dataclass(frozen=True)
+class TokenizedPairs:
+    """Token ids of a corpus in flat arrays, with the places where each pair begins.
+
+    Attributes:
+        source: int32, all source ids one after the other.
+        source_starts: int64 ``(pairs + 1,)``.
+        target: int32, all target ids, start and end included.
+        target_starts: int64 ``(pairs + 1,)``.
+        dropped: number of pairs left out because they were too long.
+    """
+
+    source: np.ndarray
+    source_starts: np.ndarray
+    target: np.ndarray
+    target_starts: np.ndarray
+    dropped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.source_starts) - 1
+
+    def lengths(self) -> np.ndarray:
+        """Length of the longer side of each pair: the source, or the target less one.
+
+        The decoder reads the target without its end and predicts it without its start.
+        """
+        return np.maximum(np.diff(self.source_starts), np.diff(self.target_starts) - 1)
+
+    def target_tokens(self) -> int:
+        """Number of tokens that one epoch predicts."""
+        return len(self.target) - len(self)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What `TokenizedPairs` is made of, ready for ``np.savez``."""
+        return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+
+    @classmethod
+    def from_arrays(cls, arrays) -> "TokenizedPairs":
+        """The inverse of `arrays`."""
+        values = {field.name: arrays[field.name] for field in fields(cls)}
+        return cls(**{**values, "dropped": int(values["dropped"])})
+
+
+def tokenize_pairs(dataset, tokenizers, max_tokens=None) -> TokenizedPairs:
+    """Tokenises the pairs of a corpus.
+
+    Args:
+        dataset: `tf.data.Dataset` of ``(source, target)`` scalar strings.
+        tokenizers: an object with ``.source`` and ``.target``.
+        max_tokens: pairs with a side of more tokens, start and end included, are left out and
+            counted.
+
+    Returns:
+        the ids.
+
+    Raises:
+        InputError: when nothing is left.
+    """
+    sides = ([], []), ([], [])  # ids and lengths of source and of target, chunk by chunk
+    dropped = 0
+    for source, target in dataset.batch(TEXTS_AT_ONCE).prefetch(1):
+        ragged = tokenizers.source.tokenize(source), tokenizers.target.tokenize(target)
+        if max_tokens is not None:
+            longest = tf.maximum(ragged[0].row_lengths(), ragged[1].row_lengths())
+            keep = longest <= max_tokens
+            dropped += int(tf.math.count_nonzero(~keep))
+            ragged = tuple(tf.ragged.boolean_mask(side, keep) for side in ragged)
+        for (ids, lengths), side in zip(sides, ragged, strict=True):
+            ids.append(side.flat_values.numpy().astype(np.int32))
+            lengths.append(side.row_lengths().numpy())
+
+    def joined(side):
+        ids, lengths = (np.concatenate(part) if part else np.zeros(0, np.int64) for part in side)
+        return ids.astype(np.int32), starts_of(lengths)
+
+    pairs = TokenizedPairs(*joined(sides[0]), *joined(sides[1]), dropped=dropped)
+    if not len(pairs):
+        limit = f" of at most {max_tokens} tokens a side" if dropped else ""
+        raise InputError(f"The corpus holds no pair{limit}: there is nothing to make batches of.")
+    return pairs
+
+
+def tokenized_chunks(texts: Iterable, tokenizer) -> Iterator[tf.RaggedTensor]:
+    """Tokenises texts, `TEXTS_AT_ONCE` at a time.
+
+    Args:
+        texts: strings, or a `tf.data.Dataset` of scalar strings.
+        tokenizer: of one language.
+
+    Yields:
+        ids, ``(texts, None)``.
+
+    Raises:
+        InputError: for a single string.
+    """
+    if isinstance(texts, str | bytes):
+        raise InputError("A corpus is several texts; got one: put it in a list.")
+    texts = texts.as_numpy_iterator() if isinstance(texts, tf.data.Dataset) else iter(texts)
+    while chunk := list(itertools.islice(texts, TEXTS_AT_ONCE)):
+        yield tokenizer.tokenize(tf.constant(chunk, tf.string))
+
+
+def corpus_key(dataset, tokenizer_folder, max_tokens) -> str:
+    """A hash of all that the token ids of a corpus depend on.
+
+    Args:
+        dataset: `tf.data.Dataset` of ``(source, target)`` scalar strings.
+        tokenizer_folder: where the tokenizers are saved.
+        max_tokens: as for `tokenize_pairs`.
+
+    Returns:
+        a hexadecimal hash of the strings, the tokenizers' files and the limit.
+    """
+    digest = hashlib.sha256(f"{max_tokens}\n".encode())
+    for path in sorted(Path(tokenizer_folder).rglob("*")):
+        if path.is_file() and not path.name.startswith("."):  # not what a killed run left
+            digest.update(path.read_bytes())
+    for sides in dataset.batch(4096).as_numpy_iterator():
+        for strings in sides:
+            digest.update(b"\0".join(strings) + b"\n\n")
+    return digest.hexdigest()
+
+
+def cached_pairs(path, key, dataset, tokenizers, max_tokens, write=True) -> TokenizedPairs:
+    """Reads the token ids of a corpus from a file, or tokenises it and writes the file.
+
+    Args:
+        path: the file, ``.npz``.
+        key: from `corpus_key`; a file with another one is written anew, as is a damaged one.
+        dataset, tokenizers, max_tokens: as for `tokenize_pairs`.
+        write: whether to write the file.
+
+    Returns:
+        the token ids.
+    """
+    path = Path(path)
+    pairs = _read(path, key)
+    if pairs is None:
+        pairs = tokenize_pairs(dataset, tokenizers, max_tokens)
+        if write:
+            arrays = {**pairs.arrays(), "key": np.asarray(key)}
+            write_atomically(path, lambda file: np.savez(file, **arrays))
+    return pairs
+
+
+def _read(path: Path, key: str) -> TokenizedPairs | None:
+    try:
+        with np.load(path) as arrays:
+            return TokenizedPairs.from_arrays(arrays) if str(arrays["key"]) == key else None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
