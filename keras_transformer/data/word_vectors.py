@@ -1,4 +1,4 @@
-"""Word vectors that somebody trained, put into the rows of a vocabulary.
+"""Files of trained word vectors, and the vectors of a vocabulary from them.
 
 Files are read by gensim (extra ``[word_vectors]``): word2vec's text and binary formats, fastText's
 ``.vec`` and GloVe's text without a first line of sizes, each plain or ``.gz``. Which of them a file
@@ -16,16 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.data.tokenizers.marian import MarianTokenizer
 from keras_transformer.data.tokenizers.sentencepiece import SentencePieceTokenizer
-from keras_transformer.data.tokenizers.vocabulary import CONTINUATION
+from keras_transformer.data.tokenizers.vocabulary import CONTINUATION, WORD_START
 from keras_transformer.errors import InputError
 from keras_transformer.files import reason_of
 from keras_transformer.special_tokens import PAD, RESERVED_TOKENS
 
 if TYPE_CHECKING:
     from gensim.models import KeyedVectors
-
-WORD_START = "▁"  # what SentencePiece writes before a piece that starts a word
 
 _SIZES = re.compile(rb"\d+ \d+\s*")
 _FASTTEXT_MODEL = (0x2F4F16BA).to_bytes(4, "little")  # how a .bin of fastText begins
@@ -122,7 +121,8 @@ def word_vector_rows(
     if isinstance(vectors, str | os.PathLike):
         origin, vectors = f"{Path(vectors)}", read_word_vectors(vectors)
     tokens = _tokens(tokenizer)
-    mark = WORD_START if isinstance(tokenizer, SentencePieceTokenizer) else CONTINUATION
+    is_sentencepiece = isinstance(tokenizer, SentencePieceTokenizer | MarianTokenizer)
+    mark = WORD_START if is_sentencepiece else CONTINUATION
     places = vectors.key_to_index
     rows = [
         next((places[key] for key in keys if key in places), -1)

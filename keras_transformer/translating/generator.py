@@ -62,7 +62,7 @@ class Generator:
 
     Args:
         tokenizer: of one language. What its `tokenize` puts at the end of a text is taken off a
-            prompt; a foreign one is used through a `TokenizerAdapter`.
+            prompt. For one that is no `Tokenizer` of this package, see `TokenizerAdapter`.
         model: a `GPT`, or any model with the methods that `decoding.search` asks for whose source
             is a prompt, and `max_length`, the longest prompt with its continuation.
         decoding: a `DecodingConfig`, how continuations are searched. Its `length_ratio` and

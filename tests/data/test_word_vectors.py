@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_transformer.data.tokenizers.marian import MarianTokenizer
 from keras_transformer.data.tokenizers.pair import train_tokenizers
 from keras_transformer.data.tokenizers.sentencepiece import SentencePieceTokenizer
+from keras_transformer.data.tokenizers.vocabulary import WORD_START, learn_sentencepiece
 from keras_transformer.data.tokenizers.wordpiece import WordPieceTokenizer
-from keras_transformer.data.word_vectors import WORD_START, read_word_vectors, word_vector_rows
+from keras_transformer.data.word_vectors import read_word_vectors, word_vector_rows
 from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import PAD, RESERVED_TOKENS
 
@@ -45,6 +47,11 @@ class SentencePieces(SentencePieceTokenizer):
 
     def _pieces(self, ids):
         return tf.gather(tf.constant(self.tokens), ids)
+
+
+def marian(*pieces):
+    model = learn_sentencepiece(["casa de"], 280)
+    return MarianTokenizer(model, [*RESERVED_TOKENS, *pieces], is_target=True)
 
 
 def text_of(vectors, first_line=True):
@@ -162,7 +169,12 @@ def test_the_spelling_itself_comes_first():
 
 
 @pytest.mark.parametrize(
-    "tokenizer", [wordpiece("casa", "##de"), SentencePieces(f"{WORD_START}casa", "de")]
+    "tokenizer",
+    [
+        wordpiece("casa", "##de"),
+        SentencePieces(f"{WORD_START}casa", "de"),
+        marian(f"{WORD_START}casa", "de"),
+    ],
 )
 def test_a_piece_within_a_word_is_no_word(vectors, tokenizer):
     assert word_vector_rows(tokenizer, vectors).found[4:].tolist() == [True, False]

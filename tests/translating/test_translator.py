@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig
+from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.decoding.search import Search
 from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import END, START
@@ -483,6 +484,16 @@ def test_nothing_is_compiled_after_a_warm_up(options, tiny_run, tmp_path):
     assert later == [warm] * 3
     assert more_rows > warm
     assert traces == [1, 1]
+
+
+def test_a_target_without_a_start_is_refused(translator):
+    class Endings:
+        def tokenize(self, strings):
+            return tf.ragged.constant([[END]] * len(strings), tf.int64)
+
+    tokenizers = Tokenizers(translator.tokenizers.source, Endings())
+    with pytest.raises(InputError, match="no start and end"):
+        Translator(tokenizers, translator.transformer)
 
 
 def test_a_warm_up_settles_whether_searches_are_compiled(translator):

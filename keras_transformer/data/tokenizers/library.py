@@ -24,15 +24,15 @@ from keras_transformer.special_tokens import PAD, RESERVED_TOKENS, UNK
 
 @dataclass(frozen=True)
 class Kind:
-    """What sets the tokenizers of a family apart.
+    """Names in the tokenizers of a family of checkpoints.
 
     Args:
-        tokenizer_class: their name of it, in ``tokenizer_config.json``.
-        tokens: names of the token that begins a text, or ``None``, the one that ends it, and the
-            one that hides a word, or ``None``.
-        padding: name of the padding, whose id is 0; ``None`` where there is none and our ids are
-            one more than theirs.
-        unknown: name of what stands for unknown words, or ``None``.
+        tokenizer_class: the class in `transformers`, as ``tokenizer_config.json`` has it.
+        tokens: the token before a text, or ``None``; the one after it; and the one that hides a
+            word, or ``None``.
+        padding: the padding, whose id is 0; ``None`` where the checkpoint has none and ids here
+            are one more than its own.
+        unknown: the token for unknown words, or ``None``.
     """
 
     tokenizer_class: str
@@ -50,7 +50,7 @@ KINDS = {
 
 
 class LibraryTokenizer(Tokenizer):
-    """A tokenizer of the `tokenizers` library.
+    """The tokenizer of a checkpoint, run by the `tokenizers` library.
 
     Id 0 is padding. Special tokens that a text spells are taken as such, ``[MASK]`` for example,
     as the library does it. Text has no style of a corpus: both styles of `detokenize` are the same.

@@ -13,18 +13,17 @@ import tensorflow_text as tf_text
 
 from keras_transformer.data.text.normalization import normalize
 from keras_transformer.data.tokenizers.base import SubwordTokenizer
+from keras_transformer.data.tokenizers.vocabulary import WORD_START
 from keras_transformer.errors import InputError
 from keras_transformer.internals import keep_sentencepiece_model
 from keras_transformer.special_tokens import RESERVED_TOKENS, START, UNK
 
 _CODE = r"^>>.*?<<"
-"""What says which language to translate to, at the beginning of a text: one token."""
-
-_SPACE = "▁"
+"""The code of the target language at the beginning of a text, which is one token."""
 
 
 class MarianTokenizer(SubwordTokenizer):
-    """One side of a Marian checkpoint.
+    """The tokenizer of one side of a Marian checkpoint.
 
     A source has an end and no start; a target has both. Punctuation is left as it is, while some
     pipelines bring it into the form of the Moses scripts first.
@@ -35,7 +34,8 @@ class MarianTokenizer(SubwordTokenizer):
         is_target: whether `tokenize` adds the start.
 
     Raises:
-        InputError: for a model that is none, and for other first tokens.
+        InputError: bytes that are no SentencePiece model, or pieces that do not begin with the
+            reserved tokens.
     """
 
     kind = "marian"
@@ -95,10 +95,10 @@ class MarianTokenizer(SubwordTokenizer):
     def _decode(self, ids: tf.RaggedTensor) -> tf.Tensor:
         pieces = ids.with_flat_values(self._surfaces(ids.flat_values))
         text = tf.strings.reduce_join(pieces, axis=-1)
-        return tf.strings.strip(tf.strings.regex_replace(text, _SPACE, " "))
+        return tf.strings.strip(tf.strings.regex_replace(text, WORD_START, " "))
 
     def _surfaces(self, ids):
-        unknown = tf.constant(f"{_SPACE}{RESERVED_TOKENS[UNK]}")
+        unknown = tf.constant(f"{WORD_START}{RESERVED_TOKENS[UNK]}")
         return tf.where(ids == UNK, unknown, self._pieces(ids))
 
     def _pieces(self, ids: tf.Tensor) -> tf.Tensor:

@@ -20,6 +20,7 @@ from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import END, PAD, RESERVED_TOKENS, START, UNK
 
 CONTINUATION = "##"  # what vocab.txt writes before a piece that continues a word
+WORD_START = "▁"  # what SentencePiece writes before a piece that starts a word
 
 
 def normalized_lines(lines: Iterable[str], style: str) -> Iterator[str]:
@@ -107,7 +108,7 @@ def learn_sentencepiece(lines: Iterable[str], vocab_size: int) -> bytes:
         yield from lines
 
     with tempfile.TemporaryDirectory() as folder:
-        # "▁" is how the model writes a space: text that has one keeps it as "_".
+        # The model writes a space as WORD_START, U+2581: text that has one keeps it as "_".
         rules = Path(folder) / "rules.tsv"
         rules.write_text("2581\t5F\n")
         try:
