@@ -111,8 +111,9 @@ from .training.trainer import train
 
 # Translating.
 from .decoding.search import Search
-from .translating.translation import ExportedTranslator, Translation
-from .translating.graph_translation import ExportTranslator
+from .translating.exported import ExportedTranslator
+from .translating.translation import Translation
+from .translating.graph import ExportTranslator
 from .translating.translator import Translator, print_translation
 from .translating.evaluation import corpus_scores, evaluate
 from .plotting.heads import plot_attention_head, plot_attention_weights
@@ -127,7 +128,7 @@ from .plotting.lengths import plot_scores_by_length, scores_by_length
 # Export.
 from .exporting.saved_model import export
 from .exporting.ctranslate2 import export_ctranslate2
-from .translating.ctranslate2_translator import CTranslate2Translator
+from .translating.ctranslate2 import CTranslate2Translator
 from .errors import InputError
 
 # The older edition of the tutorial, where its names clash with the newer one.

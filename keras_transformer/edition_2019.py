@@ -37,7 +37,7 @@ from keras_transformer.models.base import TrainedModel
 from keras_transformer.plotting.heads import plot_attention_head, plot_attention_weights
 from keras_transformer.training.schedules import CustomSchedule
 from keras_transformer.translating import translator
-from keras_transformer.translating.graph_translation import ExportTranslator
+from keras_transformer.translating.graph import ExportTranslator
 from keras_transformer.translating.translator import MAX_TOKENS, print_translation
 
 __all__ = [

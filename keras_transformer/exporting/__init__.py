@@ -1,8 +1,12 @@
-"""Trained models in other forms."""
+"""Trained models in other forms. The names are loaded when they are first used."""
 
-from keras_transformer.exporting.ctranslate2 import export_ctranslate2
-from keras_transformer.exporting.saved_model import export
-from keras_transformer.exporting.stablehlo import export_stablehlo
-from keras_transformer.translating.ctranslate2_translator import CTranslate2Translator
+import lazy_loader
 
-__all__ = ["CTranslate2Translator", "export", "export_ctranslate2", "export_stablehlo"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "ctranslate2": ["CTranslate2Translator", "export_ctranslate2"],
+        "saved_model": ["export"],
+        "stablehlo": ["export_stablehlo"],
+    },
+)

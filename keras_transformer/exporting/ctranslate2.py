@@ -4,7 +4,6 @@ The mathematics is the same; what differs is that one matrix product makes queri
 values, and that all positions come as a table.
 """
 
-import importlib
 from collections import Counter
 from pathlib import Path
 
@@ -14,13 +13,13 @@ import tensorflow as tf
 
 import keras_transformer
 from keras_transformer.errors import InputError
-from keras_transformer.exporting.format import write_version
+from keras_transformer.exporting.format import LIMITS_FILE, write_version
 from keras_transformer.files import write_json, write_text
 from keras_transformer.models.transformer import Transformer
 from keras_transformer.special_tokens import UNK
+from keras_transformer.translating.ctranslate2 import CTranslate2Translator, import_ctranslate2
 
-LIMITS_FILE = "limits.json"
-"""Beside the model: how long source and target may be."""
+__all__ = ["CTranslate2Translator", "export_ctranslate2"]
 
 _ACTIVATIONS = {  # the names in ctranslate2.specs.Activation
     keras.activations.relu: "RELU",
@@ -93,17 +92,6 @@ def export_ctranslate2(
         write_text(unfinished / "README.md", _readme(tokenizers, limits))
 
     return write_version(folder, write, version=version, overwrite=overwrite)
-
-
-def import_ctranslate2():
-    """The ctranslate2 package; `InputError` where it is missing."""
-    try:
-        return importlib.import_module("ctranslate2")
-    except ImportError as error:
-        raise InputError(
-            f"ctranslate2 cannot be imported ({error}): "
-            'pip install "keras_transformer[ctranslate2]"'
-        ) from error
 
 
 def _vocabulary(side: str, tokenizer, size: int) -> list[str]:

@@ -1,5 +1,6 @@
-"""Numbered versions under the folder of an export, each of which is whole or not there."""
+"""Names, sizes and folders of exports: what their writers and their readers agree on."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -7,6 +8,73 @@ from collections.abc import Callable
 from pathlib import Path
 
 from keras_transformer.errors import InputError
+from keras_transformer.files import write_json
+
+SAVED_MODEL_FILE = "saved_model.pb"
+"""The file by which a folder is known as a SavedModel."""
+
+CTRANSLATE2_FILE, LIMITS_FILE = "model.bin", "limits.json"
+"""The model of an export for CTranslate2, and how long its sources and targets may be."""
+
+EXTRA_FOLDER = "assets.extra"
+"""Of a SavedModel: files that TensorFlow leaves alone."""
+
+ABOUT_FILE = Path(EXTRA_FOLDER, "keras_transformer.json")
+"""What a SavedModel says of itself: its languages, its longest source, its compiled sizes."""
+
+WARM_UP_FILE = Path(EXTRA_FOLDER, "tf_serving_warmup_requests")
+"""Requests that TensorFlow Serving answers to itself before a model is ready."""
+
+WARM_UP_SCALARS = {"beam_size": 4, "length_penalty": 1.0, "max_length": 0}
+"""The inputs of ``translate_beam`` besides the texts, as requests to warm up with have them."""
+
+DEFAULT_SIGNATURE = "serving_default"
+"""The signature that answers where none is named."""
+
+NOT_FOUND = -1e9
+"""The score of a translation that was not found; finite, so that JSON can hold it."""
+
+_ROWS = (1, 4, 16, 64, 256)  # of version 0.1, whose exports do not name them
+
+
+def xla_name(signature: str) -> str:
+    """The name of the signature that does the same compiled by XLA."""
+    return "serving_xla" if signature == DEFAULT_SIGNATURE else f"{signature}_xla"
+
+
+def write_about(
+    folder: Path, *, source_language, target_language, max_source_length, compiled_rows
+) -> None:
+    """Writes the `ABOUT_FILE` of a SavedModel.
+
+    Args:
+        folder: of the SavedModel, with an `EXTRA_FOLDER`.
+        source_language, target_language: their codes.
+        max_source_length: most tokens of a text that is translated as one piece.
+        compiled_rows: numbers of rows, ascending, to which signatures compiled by XLA pad a batch.
+    """
+    content = {
+        "source_language": source_language,
+        "target_language": target_language,
+        "max_source_length": max_source_length,
+        "compiled_rows": list(compiled_rows),
+    }
+    write_json(folder / ABOUT_FILE, content)
+
+
+def read_about(folder: Path) -> dict:
+    """What `write_about` wrote; without what is missing or damaged, except for the rows.
+
+    ``compiled_rows`` is a tuple, for an export that does not name them that of version 0.1.
+    """
+    try:
+        about = json.loads((folder / ABOUT_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        about = {}
+    about = about if isinstance(about, dict) else {}
+    rows = about.get("compiled_rows")
+    fits = isinstance(rows, list) and all(type(size) is int and size > 0 for size in rows)
+    return {**about, "compiled_rows": tuple(sorted(rows)) if fits and rows else _ROWS}
 
 
 def write_version(
@@ -54,9 +122,22 @@ def write_version(
 
 
 def version_folders(folder) -> list[Path]:
-    """Versions under the folder of an export, lowest first, whatever form they have."""
+    """The numbered versions under the folder of an export, lowest first, in whatever form."""
     folder = Path(folder)
     if not folder.is_dir():
         return []
     versions = [there for there in folder.iterdir() if there.name.isdecimal()]
     return sorted(versions, key=lambda version: int(version.name))
+
+
+def find_version(folder, *files: str) -> Path | None:
+    """The folder itself or else its highest version that holds one of the files, if any does.
+
+    Args:
+        folder: a version of an export, or the folder above its versions.
+        files: names, such as `SAVED_MODEL_FILE`.
+    """
+    for candidate in [Path(folder), *reversed(version_folders(folder))]:
+        if any((candidate / file).is_file() for file in files):
+            return candidate
+    return None

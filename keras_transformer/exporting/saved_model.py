@@ -7,11 +7,18 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from keras_transformer.exporting.format import write_version
+from keras_transformer.decoding.buckets import ROWS
+from keras_transformer.exporting.format import (
+    DEFAULT_SIGNATURE,
+    EXTRA_FOLDER,
+    write_about,
+    write_version,
+    xla_name,
+)
 from keras_transformer.exporting.model_card import model_card
-from keras_transformer.exporting.warm_up import write_warm_up_requests
-from keras_transformer.files import make_folder, write_json, write_text
-from keras_transformer.translating.graph_translation import GraphTranslation, variables_of
+from keras_transformer.exporting.warm_up_requests import write_warm_up_requests
+from keras_transformer.files import make_folder, write_text
+from keras_transformer.translating.graph import GraphTranslation, variables_of
 
 WEIGHTS = ("float32", "float16")
 """How weights can be stored."""
@@ -75,18 +82,15 @@ def export(
         signatures = module.signatures(compiled)
         with _unnamed(unfinished):
             tf.saved_model.save(module, str(unfinished), signatures=signatures)
-        extra = unfinished / "assets.extra"
-        make_folder(extra)
-        tokenizers = translator.tokenizers
-        write_json(
-            extra / "keras_transformer.json",
-            {
-                "source_language": tokenizers.source_language,
-                "target_language": tokenizers.target_language,
-                "max_source_length": translator.max_source_length,
-            },
+        make_folder(unfinished / EXTRA_FOLDER)
+        write_about(
+            unfinished,
+            source_language=translator.tokenizers.source_language,
+            target_language=translator.tokenizers.target_language,
+            max_source_length=translator.max_source_length,
+            compiled_rows=ROWS,
         )
-        write_warm_up_requests(extra)
+        write_warm_up_requests(unfinished)
         write_text(unfinished / "README.md", model_card(translator, unfinished, scores))
 
     return write_version(folder, write, version=version, overwrite=overwrite)
@@ -132,14 +136,13 @@ class _ServingModule(tf.Module):
         signatures = {}
         for jit_compile in (False, True) if compiled else (False,):
             functions = {
-                "serving": (lambda graph, text: graph.translate(text, "human"), text),
+                DEFAULT_SIGNATURE: (lambda graph, text: graph.translate(text, "human"), text),
                 "corpus_style": (lambda graph, text: graph.translate(text, "corpus"), text),
                 "translate_beam": (GraphTranslation.translate_beam, text, *beam),
                 "attention": (GraphTranslation.attention, text),
             }
             for name, function in self._with_weights(jit_compile, functions).items():
-                signatures[name + "_xla" * jit_compile] = function
-        signatures["serving_default"] = signatures.pop("serving")
+                signatures[xla_name(name) if jit_compile else name] = function
         tokenize = {"tokenize": (GraphTranslation.tokenize, text)}
         return signatures | self._with_weights(False, tokenize)
 

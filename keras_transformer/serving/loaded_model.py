@@ -1,6 +1,5 @@
 """One version of an exported model in memory."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,20 +8,10 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  its operations are in the graphs
 
 from keras_transformer.errors import InputError
+from keras_transformer.exporting.format import DEFAULT_SIGNATURE, read_about, xla_name
 from keras_transformer.files import reason_of
 from keras_transformer.serving.failures import Failure, Kind, invalid
-from keras_transformer.serving.signatures import (
-    DEFAULT_SIGNATURE,
-    Outputs,
-    Signature,
-    read_signatures,
-)
-
-ABOUT_FILE = Path("assets.extra", "keras_transformer.json")
-"""In the version's folder: what an export says of itself."""
-
-COMPILED_ROWS = (1, 4, 16, 64, 256)
-"""What compiled searches pad a batch to: XLA needs a program for each number of rows."""
+from keras_transformer.serving.signatures import Outputs, Signature, read_signatures
 
 _PLACES = ("Graph execution error", "Detected at node", "<stack traces", "[[{{", "(0)", "(1)")
 
@@ -39,7 +28,7 @@ class LoadedModel:
         declared: the signatures as the SavedModel declares them.
         signatures: the same, by name.
         compiled: names of the signatures for which a twin is run.
-        about: what the export says of itself.
+        about: what the export says of itself; see `read_about`.
         users: how many requests it is kept in memory for.
 
     Raises:
@@ -55,20 +44,23 @@ class LoadedModel:
             functions = dict(self._loaded.signatures)
         except Exception as error:  # whatever a damaged folder brings about
             raise InputError(f"{folder}: cannot be loaded ({reason_of(error)}).") from error
-        twins = {name: functions.get(_twin_name(name)) for name in functions} if compile else {}
+        twins = {name: functions.get(xla_name(name)) for name in functions} if compile else {}
         self.compiled = frozenset(name for name, twin in twins.items() if twin is not None)
         self._functions = functions | {name: twins[name] for name in self.compiled}
-        self.about = _about(folder)
+        self.about = read_about(folder)
         self.users = 0
 
     def row_buckets(self, signature: Signature) -> tuple[int, ...]:
-        """Numbers of rows that a batch is padded to inside the model, if it is."""
-        return COMPILED_ROWS if signature.name in self.compiled else ()
+        """Numbers of rows that a batch is padded to inside the model, if it is.
+
+        XLA needs a program for each.
+        """
+        return self.about["compiled_rows"] if signature.name in self.compiled else ()
 
     @property
     def default_signatures(self) -> list[Signature]:
         """Signatures that answer requests, those asked for without a name first, without twins."""
-        twins = {_twin_name(name) for name in self._functions}
+        twins = {xla_name(name) for name in self._functions}
         names = sorted(self._functions.keys() - twins, key=lambda name: name != DEFAULT_SIGNATURE)
         return [
             signature
@@ -113,20 +105,6 @@ class LoadedModel:
             raise Failure(Kind.OVERLOADED, "the model ran out of memory.", retry_after=1) from error
         except Exception as error:
             raise Failure(Kind.INTERNAL, f"the model failed: {_first_line(error)}") from error
-
-
-def _about(folder: Path) -> dict:
-    """What the export says of itself, such as its languages; nothing where it says nothing."""
-    try:
-        about = json.loads((folder / ABOUT_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return about if isinstance(about, dict) else {}
-
-
-def _twin_name(name: str) -> str:
-    """What the signature compiled by XLA is called."""
-    return "serving_xla" if name == DEFAULT_SIGNATURE else f"{name}_xla"
 
 
 def _first_line(error: Exception) -> str:

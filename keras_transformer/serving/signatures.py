@@ -17,8 +17,6 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from keras_transformer.errors import InputError
 from keras_transformer.files import reason_of
 
-DEFAULT_SIGNATURE = "serving_default"
-
 _NUMBERS = {
     "DT_BOOL": np.bool_,
     "DT_INT32": np.int32,

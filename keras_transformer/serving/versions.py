@@ -15,6 +15,7 @@ from enum import Enum
 from pathlib import Path
 
 from keras_transformer.errors import InputError
+from keras_transformer.exporting.format import SAVED_MODEL_FILE, version_folders
 from keras_transformer.files import reason_of
 from keras_transformer.serving.failures import Failure, Kind
 from keras_transformer.serving.loaded_model import LoadedModel
@@ -221,7 +222,7 @@ def check_folder(folder: Path) -> None:
 
 
 def _no_version(folder: Path) -> str:
-    if (folder / "saved_model.pb").is_file():
+    if (folder / SAVED_MODEL_FILE).is_file():
         return f"{folder}: is a version: give the folder above it, with a number for its name."
     return f"{folder}: holds no version with a saved_model.pb: give a folder that export wrote."
 
@@ -230,9 +231,9 @@ def _complete_versions(folder: Path) -> dict[int, Path]:
     """Folders with a number for a name and a SavedModel in them."""
     try:
         return {
-            int(there.name): there
-            for there in sorted(folder.iterdir())
-            if there.name.isdecimal() and (there / "saved_model.pb").is_file()
+            int(version.name): version
+            for version in version_folders(folder)
+            if (version / SAVED_MODEL_FILE).is_file()
         }
     except OSError:  # moved away for a moment, or for good
         return {}

@@ -14,18 +14,15 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from keras_transformer.errors import InputError
+from keras_transformer.exporting.format import DEFAULT_SIGNATURE, WARM_UP_FILE, WARM_UP_SCALARS
 from keras_transformer.files import reason_of
 from keras_transformer.serving.failures import Failure
-from keras_transformer.serving.loaded_model import COMPILED_ROWS, LoadedModel
-from keras_transformer.serving.signatures import DEFAULT_SIGNATURE, Signature
-
-REQUESTS_FILE = Path("assets.extra", "tf_serving_warmup_requests")
-"""Where TensorFlow Serving looks for a model's own warm-up requests, in the version's folder."""
+from keras_transformer.serving.loaded_model import LoadedModel
+from keras_transformer.serving.signatures import Signature
 
 _MOST_REQUESTS = 1000  # of the file, as in TensorFlow Serving
 _MOST_SECONDS = 120.0  # then clients wait rather than the server
 _WORDS = (24, 56)  # of a usual and a long sentence
-_SCALARS = {"beam_size": 4, "length_penalty": 1.0, "max_length": 0}
 
 
 def warm_up(
@@ -78,7 +75,7 @@ def _representative_requests(model: LoadedModel, max_batch_size: int):
             yield signature, _texts(1, _WORDS[0])
             continue
         # A program for each number of rows; without XLA all are the same.
-        rows = COMPILED_ROWS if signature.name in model.compiled else (1,)
+        rows = model.row_buckets(signature) or (1,)
         rows = [*(size for size in rows if size < max_batch_size), max_batch_size]
         for size, words in product(reversed(rows), _WORDS):
             yield signature, _texts(size, words)
@@ -94,14 +91,16 @@ def _texts(rows: int, words: int) -> list[bytes]:
 
 
 def _usual_scalars(signature: Signature) -> dict[str, np.generic] | None:
-    if signature.scalars.keys() - _SCALARS.keys():
+    if signature.scalars.keys() - WARM_UP_SCALARS.keys():
         return None  # nobody knows what these mean
-    return {name: tensor.scalar(_SCALARS[name]) for name, tensor in signature.scalars.items()}
+    return {
+        name: tensor.scalar(WARM_UP_SCALARS[name]) for name, tensor in signature.scalars.items()
+    }
 
 
 def _own_requests(model: LoadedModel, folder: Path):
     """Signatures, texts and scalars of the file of warm-up requests, if there is one."""
-    path = folder / REQUESTS_FILE
+    path = folder / WARM_UP_FILE
     if not path.is_file():
         return
     try:

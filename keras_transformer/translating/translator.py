@@ -20,10 +20,10 @@ from keras_transformer.decoding.search import Search
 from keras_transformer.errors import InputError
 from keras_transformer.models.runs import is_language_model, load_run
 from keras_transformer.special_tokens import UNK
+from keras_transformer.translating.exported import ExportedTranslator
 from keras_transformer.translating.programs import Programs, is_empty, most_tokens
 from keras_transformer.translating.segmentation import warn_of_pieces
 from keras_transformer.translating.translation import (
-    ExportedTranslator,
     TranslatesLines,
     Translation,
     joined,

@@ -10,12 +10,13 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
+from keras_transformer.decoding.buckets import ROWS
 from keras_transformer.errors import InputError
 from keras_transformer.exporting import export
 from keras_transformer.exporting.model_card import model_card
 from keras_transformer.exporting.saved_model import _ServingModule
-from keras_transformer.exporting.warm_up import write_warm_up_requests
-from keras_transformer.translating.translation import ExportedTranslator
+from keras_transformer.exporting.warm_up_requests import write_warm_up_requests
+from keras_transformer.translating.exported import ExportedTranslator
 from keras_transformer.translating.translator import Translator
 
 STRANGER = """
@@ -253,6 +254,8 @@ def test_what_stands_beside_the_model(exported, tiny_run):
     assert f"{tiny_run.translator.transformer.count_params():,}" in card
     extra = json.loads((exported / "assets.extra" / "keras_transformer.json").read_text())
     assert extra["max_source_length"] == tiny_run.translator.max_source_length
+    assert (extra["source_language"], extra["target_language"]) == ("pt", "en")
+    assert extra["compiled_rows"] == list(ROWS)
     assert not list(exported.rglob("*.tmp*"))
 
 

@@ -8,8 +8,9 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from keras_transformer.errors import InputError
+from keras_transformer.exporting.format import ABOUT_FILE, WARM_UP_FILE
 from keras_transformer.serving.loaded_model import LoadedModel
-from keras_transformer.serving.warmup import REQUESTS_FILE, warm_up
+from keras_transformer.serving.warmup import warm_up
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def version(tmp_path, tiny_export):
 
 
 def write_requests(version, *requests):
-    path = version / REQUESTS_FILE
+    path = version / WARM_UP_FILE
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, inputs in requests:
             request = predict_pb2.PredictRequest()
@@ -63,6 +64,22 @@ def test_every_signature_answers_and_a_compiled_one_in_all_its_sizes(loaded, ask
     assert scalars == {"beam_size": 4, "length_penalty": 1.0, "max_length": 0}
 
 
+@pytest.mark.parametrize(
+    ("about", "rows"),
+    [
+        ('{"source_language": "pt", "target_language": "en"}', (1, 4, 16, 64, 256)),  # of 0.1
+        ('{"compiled_rows": [2, 8]}', (2, 8)),
+        ('{"compiled_rows": [0, "all"]}', (1, 4, 16, 64, 256)),
+        ("[]", (1, 4, 16, 64, 256)),
+    ],
+)
+def test_the_sizes_of_compiled_signatures_are_those_that_the_export_names(about, rows, version):
+    (version / ABOUT_FILE).write_text(about)
+    model = LoadedModel(version)
+    assert model.row_buckets(model.signatures["serving_default"]) == rows
+    assert model.row_buckets(model.signatures["corpus_style"]) == ()
+
+
 def test_the_models_own_requests_come_first(loaded, asked, version):
     beam = {"beam_size": np.int32(2), "length_penalty": np.float32(0), "max_length": np.int32(9)}
     write_requests(version, ("", {"text": ["a"] * 3}), ("translate_beam", {"text": ["b"]} | beam))
@@ -81,8 +98,8 @@ def test_a_model_that_cannot_answer_its_own_requests_is_broken(loaded, version, 
 
 
 def test_a_damaged_file_is_named(loaded, version):
-    (version / REQUESTS_FILE).write_bytes(b"no record at all, whatever one makes of it")
-    with pytest.raises(InputError, match=REQUESTS_FILE.name):
+    (version / WARM_UP_FILE).write_bytes(b"no record at all, whatever one makes of it")
+    with pytest.raises(InputError, match=WARM_UP_FILE.name):
         warm_up(loaded, version, max_batch_size=4)
 
 

@@ -15,7 +15,7 @@ from keras_transformer.decoding.search import Search
 from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import END, START
 from keras_transformer.translating import translator as translator_module
-from keras_transformer.translating.graph_translation import ExportTranslator
+from keras_transformer.translating.graph import ExportTranslator
 from keras_transformer.translating.translation import TranslatesLines, Translation
 from keras_transformer.translating.translator import Translator, print_translation
 

@@ -1,8 +1,8 @@
 """A translator over what `export_ctranslate2` wrote: our tokenizers, CTranslate2's search."""
 
+import importlib
 import json
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,7 @@ import tensorflow as tf
 
 from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
-from keras_transformer.exporting.ctranslate2 import LIMITS_FILE, import_ctranslate2
-from keras_transformer.exporting.format import version_folders
+from keras_transformer.exporting.format import CTRANSLATE2_FILE, LIMITS_FILE, find_version
 from keras_transformer.special_tokens import PAD, UNK
 from keras_transformer.translating.segmentation import tokenize_in_pieces, warn_of_pieces
 from keras_transformer.translating.translation import (
@@ -49,7 +48,9 @@ class CTranslate2Translator(TranslatesLines):
         self, folder, *, compute_type="default", inter_threads=1, intra_threads=0, device="cpu"
     ):
         ctranslate2 = import_ctranslate2()
-        self.folder = _version_folder(Path(folder))
+        self.folder = find_version(folder, CTRANSLATE2_FILE)
+        if self.folder is None:
+            raise InputError(f"{folder}: holds no model of CTranslate2 (it has no model.bin).")
         self.tokenizers = Tokenizers.load(self.folder / "tokenizers")
         try:
             limits = json.loads((self.folder / LIMITS_FILE).read_text(encoding="utf-8"))
@@ -183,9 +184,16 @@ def _rows(names: list[str], lengths) -> list[list[str]]:
     return [names[end - length : end] for end, length in zip(ends, lengths, strict=True)]
 
 
-def _version_folder(folder: Path) -> Path:
-    candidates = [folder, *reversed(version_folders(folder))]
-    for candidate in candidates:
-        if (candidate / "model.bin").is_file():
-            return candidate
-    raise InputError(f"{folder}: holds no model of CTranslate2 (it has no model.bin).")
+def import_ctranslate2():
+    """The ctranslate2 package.
+
+    Raises:
+        InputError: where it is missing.
+    """
+    try:
+        return importlib.import_module("ctranslate2")
+    except ImportError as error:
+        raise InputError(
+            f"ctranslate2 cannot be imported ({error}): "
+            'pip install "keras_transformer[ctranslate2]"'
+        ) from error

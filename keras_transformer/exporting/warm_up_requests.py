@@ -5,8 +5,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-FILE = "tf_serving_warmup_requests"
-"""The name that TensorFlow Serving looks for in ``assets.extra``."""
+from keras_transformer.exporting.format import DEFAULT_SIGNATURE, WARM_UP_FILE, WARM_UP_SCALARS
 
 _TEXTS = ["a", "a " * 20, "a " * 60]
 _BATCHES = (1, 8)
@@ -18,14 +17,14 @@ def write_warm_up_requests(folder: Path) -> None:
     Without the extra ``[serve]`` nothing is written, with a warning.
 
     Args:
-        folder: the ``assets.extra`` of a SavedModel.
+        folder: of a SavedModel, with its ``assets.extra``.
     """
     try:
         from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
     except ImportError:
         warnings.warn(
-            f"{FILE} is left out: TensorFlow Serving will be slow to answer the first requests. "
-            'To have it written: pip install "keras_transformer[serve]".',
+            f"{WARM_UP_FILE.name} is left out: TensorFlow Serving will be slow to answer the first "
+            'requests. To have it written: pip install "keras_transformer[serve]".',
             stacklevel=4,
         )
         return
@@ -39,13 +38,9 @@ def write_warm_up_requests(folder: Path) -> None:
         return prediction_log_pb2.PredictionLog(predict_log=log)
 
     texts = [tf.make_tensor_proto([text] * rows) for rows in _BATCHES for text in _TEXTS]
-    beam = {
-        "beam_size": tf.make_tensor_proto(4, tf.int32),
-        "length_penalty": tf.make_tensor_proto(1.0, tf.float32),
-        "max_length": tf.make_tensor_proto(0, tf.int32),
-    }
-    with tf.io.TFRecordWriter(str(folder / FILE)) as writer:
+    beam = {name: tf.make_tensor_proto(value) for name, value in WARM_UP_SCALARS.items()}
+    with tf.io.TFRecordWriter(str(folder / WARM_UP_FILE)) as writer:
         for text in texts:
-            for signature in ("serving_default", "corpus_style", "attention", "tokenize"):
+            for signature in (DEFAULT_SIGNATURE, "corpus_style", "attention", "tokenize"):
                 writer.write(request(signature, text=text).SerializeToString())
         writer.write(request("translate_beam", text=texts[0], **beam).SerializeToString())

@@ -1,0 +1,163 @@
+"""A translator made of nothing but an exported SavedModel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import tensorflow as tf
+
+from keras_transformer.errors import InputError
+from keras_transformer.exporting.format import DEFAULT_SIGNATURE, NOT_FOUND, xla_name
+from keras_transformer.translating.translation import (
+    TranslatesLines,
+    Translation,
+    utf8,
+    with_alternatives,
+)
+
+
+class ExportedTranslator(TranslatesLines):
+    """A SavedModel written by `export`, with the methods of a `Translator`.
+
+    Args:
+        folder: folder that holds ``saved_model.pb``.
+        jit_compile: use the signatures compiled by XLA.
+
+    Raises:
+        InputError: when the folder holds no such model, or no compiled signatures.
+    """
+
+    BATCH = 64
+    """Texts handed to the model at once."""
+
+    def __init__(self, folder, *, jit_compile=False):
+        import tensorflow_text  # noqa: F401  registers the operations inside
+
+        self.folder = Path(folder)
+        try:
+            self._signatures = tf.saved_model.load(str(folder)).signatures
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            problem = str(error).splitlines()[0]
+            raise InputError(f"{folder}: cannot be loaded ({problem}).") from error
+        missing = {DEFAULT_SIGNATURE, "corpus_style", "attention"} - set(self._signatures)
+        if missing:
+            raise InputError(
+                f"{folder}: has no signature {min(missing)!r}: it was not written by export."
+            )
+        self._jit_compile = jit_compile
+        if jit_compile and xla_name(DEFAULT_SIGNATURE) not in self._signatures:
+            raise InputError(f"{folder}: was exported without programs for XLA: leave it out.")
+
+    def translate(
+        self,
+        lines: Iterable[str],
+        *,
+        style="human",
+        attention=False,
+        beam_size: int | None = None,
+        n_best=1,
+        length_penalty: float | None = None,
+        max_length: int | None = None,
+        **options,
+    ) -> list[Translation]:
+        """As `Translator.translate`, with the search that was exported or a beam search.
+
+        Raises:
+            InputError: for another option of the search, and for a beam search in the style of
+                the corpus or with attention.
+        """
+        if options:
+            raise InputError(
+                f"{self.folder}: searches as it was exported or with a beam: leave out "
+                f"{min(options)}, or give the run folder."
+            )
+        beam = {"beam_size": beam_size, "length_penalty": length_penalty, "max_length": max_length}
+        with_beam = n_best > 1 or any(value is not None for value in beam.values())
+        if with_beam and (
+            style != "human" or attention or "translate_beam" not in self._signatures
+        ):
+            raise InputError(
+                f"{self.folder}: has a beam search for translations in human style alone: leave "
+                f"out {next(name for name in beam if beam[name] is not None or n_best > 1)}, or "
+                "give the run folder."
+            )
+        lines = [utf8(line) for line in lines]
+        lengths = [len(line) for line in lines]
+        order = sorted(range(len(lines)), key=lengths.__getitem__)  # like lengths go together
+        results: list[Translation | None] = [None] * len(lines)
+        for start in range(0, len(lines), self.BATCH):
+            rows = order[start : start + self.BATCH]
+            text = tf.constant([lines[row] for row in rows], tf.string)
+            if with_beam:
+                found = self._beams(text, n_best, **beam)
+            else:
+                found = self._best(text, style, attention)
+            for row, translation in zip(rows, found, strict=True):
+                results[row] = translation
+        return results
+
+    def _call(self, name, **inputs) -> dict:
+        answer = self._signatures[xla_name(name) if self._jit_compile else name](**inputs)
+        return {name: value.numpy() for name, value in answer.items()}
+
+    def _best(self, text, style, attention) -> list[Translation]:
+        looked = self._call("attention", text=text) if attention else {}
+        if style == "human" and "translation" in looked:  # there since exports have beam search
+            answer = looked
+        else:
+            name = DEFAULT_SIGNATURE if style == "human" else "corpus_style"
+            answer = self._call(name, text=text)
+        seen = _attention_by_row(looked) if attention else [{} for _ in answer["score"]]
+        return [
+            Translation(translation.decode("utf-8"), float(score), **details)
+            for translation, score, details in zip(
+                answer["translation"], answer["score"], seen, strict=True
+            )
+        ]
+
+    def _beams(self, text, n_best, beam_size, length_penalty, max_length) -> list[Translation]:
+        beam_size = n_best if beam_size is None else beam_size
+        if n_best > beam_size:
+            raise InputError(f"n_best ({n_best}) is more than beam_size ({beam_size}).")
+        try:
+            answer = self._call(
+                "translate_beam",
+                text=text,
+                beam_size=tf.constant(beam_size),
+                length_penalty=tf.constant(1.0 if length_penalty is None else length_penalty),
+                max_length=tf.constant(0 if max_length is None else max_length),
+            )
+        except tf.errors.InvalidArgumentError as error:
+            raise InputError(f"{self.folder}: refuses beam_size={beam_size}.") from error
+        names = ("translations", "scores", "normalized_scores")
+        return [
+            with_alternatives(
+                [
+                    Translation(
+                        translation.decode("utf-8"),
+                        float(score),
+                        normalized_score=float(normalized),
+                    )
+                    for translation, score, normalized in zip(*row, strict=True)
+                    if score > NOT_FOUND / 2
+                ][:n_best],
+                n_best,
+            )
+            for row in zip(*(answer[name] for name in names), strict=True)
+        ]
+
+
+def _attention_by_row(answer) -> list[dict]:
+    """Takes the padding off what the ``attention`` signature gave."""
+
+    def words(row):
+        return [token.decode("utf-8") for token in row if token]
+
+    rows = zip(answer["source_tokens"], answer["target_tokens"], answer["attention"], strict=True)
+    result = []
+    for source, target, weights in rows:
+        source, target = words(source), words(target)
+        weights = weights[:, : len(target) - 1, : len(source)]
+        result.append({"tokens": target, "source_tokens": source, "attention": weights})
+    return result
