@@ -1,4 +1,4 @@
-"""Tokenizers that others made, with the interface of this package."""
+"""Tokenizers from elsewhere behind the interface of this package's."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from keras_transformer.special_tokens import END, PAD, UNK
 
 
 class TokenizerAdapter(Tokenizer):
-    """A tokenizer that is no `Tokenizer`, such as one side of the tutorial's converter.
+    """Gives a tokenizer from elsewhere, such as a side of the tutorial's converter, our interface.
 
-    What it has beyond `Tokenizer` is found here too.
+    Attributes that this class lacks are looked up in the converter.
 
     Args:
         converter: has `tokenize`, `detokenize`, `lookup` and `get_vocab_size`. Its ids 0 to 3 are
-            those of `special_tokens`, unless it has an `end_id`: then its `detokenize` takes the
-            style as well, and what it gives is taken as it is.
+            those of `special_tokens`, unless it has an `end_id`. One that has decides for itself
+            where a text ends: its `detokenize` takes all ids and the style.
     """
 
     def __init__(self, converter: Any):

@@ -1,4 +1,4 @@
-"""Tokenizers that others made take the places of this package's, first of all the tutorial's."""
+"""Tokenizers from elsewhere take the places of this package's, first of all the tutorial's."""
 
 from types import SimpleNamespace
 
