@@ -1,4 +1,4 @@
-"""Keras layers of the Transformer, of the recurrent networks before it and of what came after."""
+"""Keras layers: of the Transformer, of recurrent networks, of BERT, GPT, ViT and ELMo."""
 
 from keras_transformer.layers.attention.dot_product import scaled_dot_product_attention
 from keras_transformer.layers.attention.masks import (

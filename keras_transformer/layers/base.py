@@ -1,4 +1,4 @@
-"""What stacks of layers share: arguments, kept and passed on in one place, and the way through."""
+"""Base classes of encoder and decoder: one layer, a stack of layers, a stack with embedding."""
 
 import keras
 
@@ -8,23 +8,22 @@ from keras_transformer.layers.layer_normalization import LayerNormalization
 from keras_transformer.layers.positional import PositionalEmbedding
 
 
-class ScoresOnDemand:
-    """A layer with a property `last_attn_scores` that costs time and memory when it is read."""
+class LazyAttentionScores:
+    """Mixin that keeps saving from computing the property `last_attn_scores`."""
 
     def __dir__(self):
-        # Keras and TensorFlow read every attribute that is listed here when they save a layer.
+        # Keras and TensorFlow read every attribute listed here when they save a layer.
         return [name for name in super().__dir__() if name != "last_attn_scores"]
 
 
-class TransformerLayer(ScoresOnDemand, keras.layers.Layer):
-    """What shapes one layer of an encoder or a decoder.
+class TransformerLayer(LazyAttentionScores, keras.layers.Layer):
+    """Base of `EncoderLayer` and `DecoderLayer`: their arguments and attention sub-layers.
 
     Args:
         d_model: width of the model.
         num_heads: number of attention heads.
         dff: width inside the feed-forward network.
-        dropout_rate: dropout of the feed-forward output, and of the attention weights unless
-            `attention_dropout_rate` says otherwise.
+        dropout_rate: dropout of the feed-forward output.
         attention_dropout_rate: dropout of the attention weights; ``None`` means `dropout_rate` (as
             in the 2022 edition; the paper and the 2019 edition have 0).
         residual_dropout_rate: dropout of the attention output before the residual is added (0 in
@@ -35,8 +34,7 @@ class TransformerLayer(ScoresOnDemand, keras.layers.Layer):
         norm_first: pre-norm instead of post-norm.
         layer_norm_epsilon: added to the variance in layer normalisation.
         rotary: rotate queries and keys of self-attention by their positions.
-        attention_implementation: what computes attention, one of
-            `dot_product.IMPLEMENTATIONS`; see `MultiHeadAttention`.
+        attention_implementation: one of `dot_product.IMPLEMENTATIONS`; see `MultiHeadAttention`.
     """
 
     def __init__(
@@ -77,7 +75,7 @@ class TransformerLayer(ScoresOnDemand, keras.layers.Layer):
         self.supports_masking = True
 
     def layer_arguments(self) -> dict:
-        """The arguments above, ready for another layer of the same shape."""
+        """Arguments for another layer like this one."""
         return {
             "d_model": self.d_model,
             "num_heads": self.num_heads,
@@ -94,7 +92,7 @@ class TransformerLayer(ScoresOnDemand, keras.layers.Layer):
         }
 
     def attention(self, kind, *, rotary=False):
-        """An attention sub-layer of class `kind` with this layer's arguments."""
+        """Makes an attention sub-layer of class `kind` with this layer's arguments."""
         attention_dropout = self.attention_dropout_rate
         return kind(
             self.num_heads,
@@ -117,7 +115,7 @@ class TransformerLayer(ScoresOnDemand, keras.layers.Layer):
 
 
 class TransformerStack(TransformerLayer):
-    """Layers in a row: dropout before them, and with pre-norm a norm after them.
+    """A stack of layers: dropout before them, and with pre-norm a normalisation after them.
 
     Args:
         num_layers: number of layers.
@@ -131,7 +129,7 @@ class TransformerStack(TransformerLayer):
         super().__init__(**kwargs)
         self.num_layers = num_layers
         self.dropout = Dropout(self.dropout_rate, dtype=self.dtype_policy)
-        # Pre-norm leaves the sum of all sub-layers unnormalised; one norm at the end mends that.
+        # With pre-norm the sum of all sub-layers is not normalised otherwise.
         self.final_norm = (
             LayerNormalization(epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy)
             if self.norm_first
@@ -139,41 +137,42 @@ class TransformerStack(TransformerLayer):
         )
 
     def make_layers(self, count=None) -> list:
-        """`num_layers` layers of this stack's `layer_class`, or as many as are asked for."""
+        """Makes `count` layers of class `layer_class`; `num_layers` unless given."""
         return [
             self.layer_class(**self.layer_arguments(), dtype=self.dtype_policy)
             for _ in range(self.num_layers if count is None else count)
         ]
 
     def build_layers(self, layers, *shapes):
-        """Builds `layers` and final norm for the given shapes of ``x`` and context."""
+        """Builds `layers` and the final normalisation for the shapes of ``x`` and context."""
         for layer in layers:
             layer.build(*shapes)
         if self.final_norm is not None:
             self.final_norm.build(shapes[0])
 
-    def run_layers(self, layers, x, *context, training=None, scores=None, **sight):
-        """The way from the embedding to the last vectors.
+    def run_layers(self, layers, x, *context, training=None, scores=None, **masks):
+        """Runs dropout, layers and final normalisation.
 
         Args:
             layers: in their order.
             x: ``(batch, seq, d_model)``.
-            context: what each of them takes besides.
+            context: further inputs of every layer.
             training: whether dropout is active.
-            scores: a list that the attention weights of every layer are added to.
-            sight: masks, for every layer.
+            scores: a list to append the attention weights of every layer to.
+            masks: keyword arguments of every layer.
 
         Returns:
             ``(batch, seq, d_model)``.
         """
         x = self.dropout(x, training=training)
         for layer in layers:
-            x = layer(x, *context, training=training, **sight)
+            x = layer(x, *context, training=training, **masks)
             if scores is not None:
                 scores.append(layer.last_attn_scores)
         return self.finish(x)
 
     def finish(self, x):
+        """The final normalisation, with pre-norm; else `x`."""
         return x if self.final_norm is None else self.final_norm(x)
 
     def get_config(self):
@@ -181,7 +180,7 @@ class TransformerStack(TransformerLayer):
 
 
 class TokenStack(TransformerStack):
-    """What `Encoder` and `Decoder` share: a stack with the embedding of its tokens before it.
+    """Base of `Encoder` and `Decoder`: a stack with a token embedding before it.
 
     Args:
         vocab_size: number of tokens; NumPy and TensorFlow integers are accepted.

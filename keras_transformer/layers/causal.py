@@ -1,9 +1,9 @@
-"""The decoder-only stack: vectors of a text so far in, vectors that predict what comes next out.
+"""The decoder-only stack of GPT.
 
 Improving Language Understanding by Generative Pre-Training (Radford et al. 2018), section 3.1: the
-decoder of Attention Is All You Need without the encoder and the attention to it. `prefill` reads a
-whole prompt in one pass, and `step` goes on from there, one position at a time; both give what the
-call gives at these positions.
+decoder of Attention Is All You Need without cross-attention. `prefill` runs it over a whole prompt
+and `step` over one position after it, with cached keys and values; both return what the call
+returns at these positions.
 """
 
 import keras
@@ -16,7 +16,7 @@ from keras_transformer.layers.encoder import EncoderLayer, EncoderStack
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class CausalLayer(EncoderLayer):
-    """An `EncoderLayer` in which no position looks at those after it.
+    """An `EncoderLayer` with causal self-attention.
 
     Example:
         >>> layer = CausalLayer(d_model=512, num_heads=8, dff=2048)
@@ -27,7 +27,7 @@ class CausalLayer(EncoderLayer):
     attention_class = CausalSelfAttention
 
     def prefill(self, x):
-        """The call, and what `step` goes on from; see `CausalSelfAttention.prefill`.
+        """Runs the layer over a prompt; see `CausalSelfAttention.prefill`.
 
         Returns:
             ``(output, cache)`` with an output of ``(batch, seq, d_model)``.
@@ -36,7 +36,7 @@ class CausalLayer(EncoderLayer):
         return self.ffn(x), cache
 
     def step(self, x, position, cache, visible, slot):
-        """One position of every beam; see `CausalSelfAttention.step`.
+        """Runs the layer for one position of every beam; see `CausalSelfAttention.step`.
 
         Returns:
             ``(output, cache)`` with an output of ``(batch, beams, d_model)``.
@@ -47,11 +47,11 @@ class CausalLayer(EncoderLayer):
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class CausalStack(EncoderStack):
-    """An `EncoderStack` of causal layers, which can also go on from a prompt step by step.
+    """An `EncoderStack` of causal layers, which also continues prompts step by step.
 
-    Rows may have prompts of different lengths, padded at the end. The keys and values of a prompt
-    of `prompt` positions with its padding have the first slots of a cache, once for all beams of a
-    row; those of the step ``p`` of the beam ``b`` have the slot ``prompt + p * beams + b``.
+    Prompts of different lengths are padded at the end to `prompt` positions. Their keys and values
+    are in the first `prompt` slots of the cache, once for all beams of a row; those of step ``p``
+    and beam ``b`` are in the slot ``prompt + p * beams + b``.
 
     Example:
         >>> stack = CausalStack(num_layers=4, d_model=512, num_heads=8, dff=2048)
@@ -62,18 +62,17 @@ class CausalStack(EncoderStack):
     layer_class = CausalLayer
 
     def prefill(self, x, lengths):
-        """Reads prompts in one pass.
+        """Runs the stack over prompts.
 
         Args:
             x: ``(batch, prompt, d_model)``, padded at the end.
-            lengths: how many positions of each row the first step continues, ``(batch,)``
-                integers; those after them are padding, whatever they hold.
+            lengths: number of real positions of each row, integers ``(batch,)``.
 
         Returns:
-            ``(output, encoded)``: what the call gives, ``(batch, prompt, d_model)``; and nested
+            ``(output, encoded)``: the output of the call, ``(batch, prompt, d_model)``; and nested
             tensors for `initial_cache`, ``keys_values`` of every layer,
-            ``(batch * heads, prompt, key_dim)``, and ``mask``, which positions the first step
-            continues, ``(batch, prompt)`` bool.
+            ``(batch * heads, prompt, key_dim)``, and ``mask``, which positions are real,
+            ``(batch, prompt)`` bool.
         """
         keys_values = []
         for layer in self.layers_in_order():
@@ -113,7 +112,7 @@ class CausalStack(EncoderStack):
         return {"context": context, "steps": caches.grow_steps(cache["steps"], room, prompt)}
 
     def places(self, position, cache):
-        """Where the vectors of a step stand in their texts: int32 ``(batch, 1)``.
+        """Positions of a step in the texts, int32 ``(batch, 1)``.
 
         Args:
             position: scalar int32, the number of the step.
@@ -123,7 +122,7 @@ class CausalStack(EncoderStack):
         return lengths + position
 
     def step(self, x, position, cache):
-        """One position of every beam, attending to the cached ones.
+        """Runs the stack for one position of every beam, attending to the cache.
 
         Args:
             x: vectors of the step, ``(batch, beams, d_model)``.

@@ -1,7 +1,7 @@
-"""The decoder: tokens of the target so far and the encoder's output in, next-token vectors out.
+"""The decoder (Attention Is All You Need, section 3.1).
 
-Attention Is All You Need, section 3.1. `step` does the work of one position with cached keys and
-values; it gives what the call gives at that position.
+`step` runs it for one position with cached keys and values, and returns what the call returns at
+that position.
 """
 
 import keras
@@ -16,18 +16,18 @@ from keras_transformer.layers.feed_forward import FeedForward
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class DecoderLayer(TransformerLayer):
-    """Causal self-attention, attention to the encoder's output, then the feed-forward network.
+    """Causal self-attention, cross-attention to the encoder's output and feed-forward network.
 
     Arguments are those of `TransformerLayer`.
 
     Call arguments:
         x: ``(batch, target, d_model)``.
         context: output of the encoder, ``(batch, source, d_model)``.
-        x_mask: which positions of `x` are real, ``(batch, target)`` bool, or how many are,
-            ``(batch,)`` integers, or any mask of `masks.over_heads_and_queries`; the Keras mask of
+        x_mask: which positions of `x` are real, ``(batch, target)`` bool; or how many are,
+            ``(batch,)`` integers; or any mask of `masks.over_heads_and_queries`. The Keras mask of
             `x` unless given.
         context_mask: the same for `context`.
-        causal: hide the future; ``False`` leaves that to `x_mask`.
+        causal: hide keys after the query; with ``False`` `x_mask` must.
 
     Returns:
         ``(batch, target, d_model)``; `last_attn_scores` gives the cross-attention weights.
@@ -63,7 +63,7 @@ class DecoderLayer(TransformerLayer):
         return self.ffn(x, training=training)
 
     def step(self, x, position, self_cache, visible, context_cache, context_mask):
-        """One position; see `Decoder.step` and `CausalSelfAttention.step`.
+        """Runs the layer for one position; see `Decoder.step` and `CausalSelfAttention.step`.
 
         Returns:
             ``(output, self_cache)`` with an output of ``(batch, beams, d_model)``.
@@ -75,18 +75,18 @@ class DecoderLayer(TransformerLayer):
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class Decoder(TokenStack):
-    """Embedding and a stack of decoder layers.
+    """Token embedding and a stack of decoder layers.
 
     Arguments are those of `TokenStack`.
 
     Call arguments:
         x: token ids, ``(batch, target)``.
         context: output of the encoder, ``(batch, source, d_model)``.
-        x_mask: which positions of `x` are real, ``(batch, target)`` bool, or how many are,
-            ``(batch,)`` integers, or any mask of `masks.over_heads_and_queries`; ``x != 0`` unless
+        x_mask: which positions of `x` are real, ``(batch, target)`` bool; or how many are,
+            ``(batch,)`` integers; or any mask of `masks.over_heads_and_queries`. ``x != 0`` unless
             given.
-        context_mask: the same for `context`; Keras fills it in when `context` carries a mask.
-        causal: hide the future; ``False`` leaves that to `x_mask`.
+        context_mask: the same for `context`; the Keras mask of `context` unless given.
+        causal: hide keys after the query; with ``False`` `x_mask` must.
 
     Returns:
         ``(batch, target, d_model)``.
@@ -164,7 +164,7 @@ class Decoder(TokenStack):
         return {"context": cache["context"], "steps": caches.grow_steps(cache["steps"], room)}
 
     def step(self, tokens, position, cache):
-        """One position of every beam, attending to the cached ones.
+        """Runs the decoder for one position of every beam, attending to the cache.
 
         Args:
             tokens: token ids at `position`, ``(batch, beams)``.

@@ -1,9 +1,8 @@
-"""Dropout whose masks follow from a seed and a step.
+"""Dropout whose masks are a function of a seed and a step.
 
-Inside `dropout_seed` a mask depends on the seed, the step, the replica and the place of the layer
-in the model, and on nothing that would have to be saved: a training that goes on after an
-interruption drops what it would have dropped. Outside it, layers draw from their own generators
-as Keras' do.
+Inside `dropout_seed` a mask depends only on the seed, the step, the replica and the place of the
+layer in the model, so that a resumed training drops the same as an uninterrupted one without saving
+a generator. Outside it, layers draw from their own generators, as in Keras.
 """
 
 import contextlib
@@ -13,20 +12,20 @@ import itertools
 import keras
 import tensorflow as tf
 
-_BITS = 16  # of randomness for each element; rates are exact to 2^-16
+_BITS = 16  # random bits for each element: rates are exact to 2^-16
 
 _scope = contextvars.ContextVar("dropout_seed", default=None)
 
 
 @contextlib.contextmanager
 def dropout_seed(seed, step):
-    """Makes the dropout of the calls inside a function of `seed` and `step`.
+    """Context in which the masks of dropout follow from `seed` and `step`.
 
     Args:
-        seed: of the run; integer or scalar tensor.
-        step: of the training, or whatever else sets one call apart from the next; likewise.
+        seed: seed of the run, an integer or scalar tensor.
+        step: number of the training step, or another number that differs between calls; likewise.
     """
-    numbers = itertools.count()  # tells layers apart, whose order in the model is always the same
+    numbers = itertools.count()  # a number for each layer, which are called in one order
     token = _scope.set((tf.cast(seed, tf.int64), tf.cast(step, tf.int64), numbers))
     try:
         yield
@@ -35,7 +34,7 @@ def dropout_seed(seed, step):
 
 
 def _seed_in_scope():
-    """int64 ``(2,)`` for the next layer in the scope."""
+    """Seed of the next layer in the context, int64 ``(2,)``."""
     seed, step, numbers = _scope.get()
     context = tf.distribute.get_replica_context()
     replica = tf.cast(context.replica_id_in_sync_group, tf.int64) if context else 0
@@ -44,14 +43,14 @@ def _seed_in_scope():
 
 
 def keep_mask(shape, rate, seed) -> tf.Tensor:
-    """Draws what dropout keeps.
+    """Draws a mask of dropout.
 
-    Half as many random words as elements are drawn, which halves most of the cost of dropout.
+    Two elements share a random word, which halves most of the cost of dropout.
 
     Args:
-        shape: of the mask; static or a tensor.
+        shape: shape of the mask, static or a tensor.
         rate: share of elements that are dropped.
-        seed: integers, ``(2,)``.
+        seed: integers ``(2,)``.
 
     Returns:
         bool tensor, ``True`` with probability ``1 - rate``.
@@ -67,12 +66,12 @@ def keep_mask(shape, rate, seed) -> tf.Tensor:
 
 
 def drop(x, rate, seed) -> tf.Tensor:
-    """Drops elements of `x`, and makes the others larger by what that takes from the sum.
+    """Sets elements of `x` to zero at random and scales the others by ``1 / (1 - rate)``.
 
     Args:
         x: floating-point tensor.
         rate: share of elements that are dropped.
-        seed: integers, ``(2,)``.
+        seed: integers ``(2,)``.
     """
     shape = x.shape if x.shape.is_fully_defined() else tf.shape(x)
     keep = tf.cast(keep_mask(shape, rate, seed), x.dtype)
@@ -81,7 +80,7 @@ def drop(x, rate, seed) -> tf.Tensor:
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class Dropout(keras.layers.Dropout):
-    """Keras' dropout with masks that cost half as much and can be repeated; see `dropout_seed`.
+    """Keras' dropout with reproducible masks at half the cost; see `dropout_seed`.
 
     Args:
         rate: share of the inputs that are dropped, at least 0 and below 1.
@@ -98,5 +97,5 @@ class Dropout(keras.layers.Dropout):
         return drop(inputs, self.rate, self.next_seed())
 
     def next_seed(self) -> tf.Tensor:
-        """Integers ``(2,)`` in place of a call, for who drops by other means: its seed."""
+        """Seed of one mask, integers ``(2,)``, for use with `drop` instead of a call."""
         return self.seed_generator.next() if _scope.get() is None else _seed_in_scope()

@@ -1,4 +1,4 @@
-"""What stands for a token at a model's entrance: a learned vector, a one-hot one, a given one."""
+"""Token embeddings: learned, one-hot, or from given word vectors."""
 
 import keras
 import numpy as np
@@ -7,18 +7,17 @@ import tensorflow as tf
 from keras_transformer.errors import InputError
 
 EMBEDDINGS = ("learned", "one_hot")
-"""``learned``: a trained vector for each token, which may start from given word vectors;
-``one_hot``: a 1 in the token's own place."""
+"""``learned``: a trained vector for each token; ``one_hot``: `OneHot`."""
 
 SIDES = {"source": "encoder", "target": "decoder"}
 
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class OneHot(keras.layers.Layer):
-    """Token ids as vectors with a single 1, in the place of ``keras.layers.Embedding``.
+    """One-hot vectors of token ids, in place of ``keras.layers.Embedding``.
 
-    The product of such a vector with a kernel is a row of the kernel: the first matrix of the
-    model is its table of token vectors. An id beyond the vocabulary gives zeros.
+    The product of a one-hot vector with a kernel is a row of the kernel, so that the model's first
+    matrix serves as its token vectors. An id beyond the vocabulary gives zeros.
 
     Args:
         vocab_size: number of tokens, and width of the vectors.
@@ -27,7 +26,7 @@ class OneHot(keras.layers.Layer):
         ids: token ids, any shape.
 
     Returns:
-        the shape of `ids` with `vocab_size` behind it, in the compute dtype.
+        ``(..., vocab_size)``, in the compute dtype.
 
     Example:
         >>> OneHot(3)(tf.constant([[1, 2]])).numpy().tolist()
@@ -46,14 +45,14 @@ class OneHot(keras.layers.Layer):
 
 
 def make_embedding(kind, vocab_size, width, *, embeddings_initializer="uniform", **kwargs):
-    """A token embedding of one of the kinds of `EMBEDDINGS`.
+    """Makes a token embedding.
 
     Args:
-        kind: the kind.
+        kind: one of `EMBEDDINGS`.
         vocab_size: number of tokens.
-        width: of the vectors.
-        embeddings_initializer: initial vectors of a learned one.
-        **kwargs: for the layer.
+        width: width of the vectors.
+        embeddings_initializer: initial vectors of a learned embedding.
+        **kwargs: further arguments of the layer.
 
     Raises:
         InputError: for another kind, and for one-hot vectors of another width than `vocab_size`.
@@ -73,7 +72,7 @@ def make_embedding(kind, vocab_size, width, *, embeddings_initializer="uniform",
 
 
 def token_embedding(model, side) -> keras.layers.Layer:
-    """The layer that makes vectors of a model's token ids.
+    """The token embedding of one side of a model.
 
     Args:
         model: a `Transformer` or a `RecurrentSeq2Seq`.
@@ -89,19 +88,17 @@ def token_embedding(model, side) -> keras.layers.Layer:
 
 
 def set_word_vectors(model, side, matrix, *, trainable=True) -> None:
-    """Gives the tokens of one side these vectors, and says which of them training may change.
+    """Sets the token vectors of one side of a model, and which of them are trainable.
 
-    Call it before the model is compiled and before a `TrainingStep` is made of it: both take the
-    list of weights to train once. What is frozen belongs to the training and is not saved with
-    the model. With `share_embeddings` either side is both; with `tie_output` the vectors of the
-    target also make the logits.
+    Call it before `compile` and before a `TrainingStep` is made: both list the trainable weights
+    once. `trainable` is not saved with the model. With `share_embeddings` both sides change; with
+    `tie_output` the vectors of the target also give the logits.
 
     Args:
         model: a `Transformer` or a `RecurrentSeq2Seq`.
         side: ``source`` or ``target``.
         matrix: ``(vocab_size, width)``, such as the `matrix` of `data.word_vectors`.
-        trainable: ``True``; ``False``, which freezes all vectors; or bool ``(vocab_size,)``, which
-            freezes those with ``False``, such as ``~rows.found``.
+        trainable: a bool for all vectors, or bool ``(vocab_size,)``, such as ``~rows.found``.
 
     Raises:
         ValueError: for a side, matrix or `trainable` that does not fit the model.
@@ -142,14 +139,13 @@ def _check_size(expected, got, side):
 
 
 class _KeptRows(keras.constraints.Constraint):
-    """Undoes what an update did to some rows.
+    """Constraint that sets some rows back after every update.
 
-    A constraint works in every way there is to train, and leaves a model's weights, their names
-    and their number as they are.
+    Unlike a second, frozen weight, it leaves the names and number of the weights as they are.
 
     Args:
         matrix: values of the rows, ``(rows, width)``.
-        kept: which of them stay, bool ``(rows,)``.
+        kept: which rows are kept, bool ``(rows,)``.
     """
 
     def __init__(self, matrix, kept):

@@ -1,7 +1,7 @@
-"""The encoder: token ids of the source in, one context vector for each of them out.
+"""The encoder (Attention Is All You Need, section 3.1).
 
-Attention Is All You Need, section 3.1. Without the embedding of tokens it is a stack over whatever
-vectors there are, such as those of BERT's segments or of the patches of an image.
+`Encoder` takes token ids; `EncoderStack` takes vectors, such as those of BERT's embedding or of the
+patches of an image.
 """
 
 import keras
@@ -14,14 +14,14 @@ from keras_transformer.layers.feed_forward import FeedForward
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class EncoderLayer(TransformerLayer):
-    """Self-attention over the whole source, then the feed-forward network.
+    """Self-attention and feed-forward network.
 
-    Arguments are those of `TransformerLayer`. A subclass may look at less: `attention_class`.
+    Arguments are those of `TransformerLayer`.
 
     Call arguments:
         x: ``(batch, seq, d_model)``.
-        x_mask: which positions are real, ``(batch, seq)`` bool, or how many are, ``(batch,)``
-            integers, or any mask of `masks.over_heads_and_queries`; the Keras mask of `x` unless
+        x_mask: which positions are real, ``(batch, seq)`` bool; or how many are, ``(batch,)``
+            integers; or any mask of `masks.over_heads_and_queries`. The Keras mask of `x` unless
             given.
 
     Returns:
@@ -54,7 +54,7 @@ class EncoderLayer(TransformerLayer):
 
     @property
     def last_attn_scores(self):
-        """Weights of the last call, ``(batch, heads, seq, seq)``."""
+        """Attention weights of the last call, ``(batch, heads, seq, seq)``."""
         return self.self_attention.last_attn_scores
 
     def call(self, x, x_mask=None, training=None):
@@ -64,10 +64,10 @@ class EncoderLayer(TransformerLayer):
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class EncoderStack(TransformerStack):
-    """A stack of encoder layers over vectors, however they were made.
+    """A stack of encoder layers over vectors.
 
     Args:
-        share_layers: one layer, with one set of weights, is run `num_layers` times (ALBERT, arXiv
+        share_layers: run one layer, with one set of weights, `num_layers` times (ALBERT, arXiv
             1909.11942, section 3.1).
 
     The other arguments are those of `TransformerStack`.
@@ -75,11 +75,11 @@ class EncoderStack(TransformerStack):
     Call arguments:
         x: ``(batch, seq, d_model)``.
         x_mask: as for `EncoderLayer`.
-        return_attention_scores: return the attention weights too.
+        return_attention_scores: also return the attention weights.
 
     Returns:
-        ``(batch, seq, d_model)``; or that and a list of the weights of every layer, each
-        ``(batch, heads, seq, seq)``.
+        ``(batch, seq, d_model)``; with `return_attention_scores` also a list of the weights of
+        every layer, each ``(batch, heads, seq, seq)``.
 
     Example:
         >>> stack = EncoderStack(num_layers=4, d_model=512, num_heads=8, dff=2048)
@@ -104,7 +104,7 @@ class EncoderStack(TransformerStack):
         return (x, scores) if return_attention_scores else x
 
     def layers_in_order(self) -> list:
-        """The layer of each pass; one that is shared stands there several times."""
+        """The layers in the order in which they run; a shared one is listed several times."""
         return self.enc_layers * self.num_layers if self.share_layers else self.enc_layers
 
     def get_config(self):
@@ -113,14 +113,14 @@ class EncoderStack(TransformerStack):
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class Encoder(TokenStack):
-    """Embedding and a stack of encoder layers.
+    """Token embedding and a stack of encoder layers.
 
     Arguments are those of `TokenStack`.
 
     Call arguments:
         x: token ids, ``(batch, seq)``.
-        x_mask: which positions are real, ``(batch, seq)`` bool, or how many are, ``(batch,)``
-            integers, or any mask of `masks.over_heads_and_queries`; ``x != 0`` unless given.
+        x_mask: which positions are real, ``(batch, seq)`` bool; or how many are, ``(batch,)``
+            integers; or any mask of `masks.over_heads_and_queries`. ``x != 0`` unless given.
 
     Returns:
         ``(batch, seq, d_model)``, carrying the Keras mask ``x != 0``.

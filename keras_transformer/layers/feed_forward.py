@@ -10,14 +10,14 @@ from keras_transformer.layers.layer_normalization import LayerNormalization
 def point_wise_feed_forward_network(
     d_model, dff, activation="relu", *, convolution=False, dtype=None
 ) -> keras.Sequential:
-    """Two dense layers, the same at every position: equation 2, ``max(0, x W1 + b1) W2 + b2``.
+    """Makes the feed-forward network, equation 2: ``max(0, x W1 + b1) W2 + b2``.
 
     Args:
         d_model: width of the output.
-        dff: width in between.
-        activation: activation in between.
-        convolution: build it as the two convolutions of kernel size 1 that the paper mentions
-            instead; the same function of the same weights.
+        dff: width of the hidden layer.
+        activation: activation of the hidden layer.
+        convolution: make two convolutions of kernel size 1 instead of dense layers, as the paper
+            mentions; the same function of the same weights.
         dtype: dtype or dtype policy of the layers.
 
     Returns:
@@ -38,9 +38,9 @@ class FeedForward(keras.layers.Layer):
 
     Args:
         d_model: width of the model.
-        dff: width in between.
+        dff: width of the hidden layer.
         dropout_rate: rate at which the output is dropped before the residual is added.
-        activation: activation in between.
+        activation: activation of the hidden layer.
         norm_first: normalise the input (pre-norm) instead of the sum (post-norm).
         layer_norm_epsilon: added to the variance.
 

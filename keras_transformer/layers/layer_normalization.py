@@ -1,7 +1,7 @@
-"""Layer normalisation (arXiv 1607.06450) over the last axis, with a gradient of its own.
+"""Layer normalisation (arXiv 1607.06450) over the last axis, with a custom gradient.
 
-``keras.layers.LayerNormalization`` gives the same numbers from weights of the same names; its
-gradient, taken operation by operation, passes over the tensor about twice as often.
+``keras.layers.LayerNormalization`` is the same function of weights with the same names. Its
+gradient, one operation after the other, reads the tensor about twice as often.
 """
 
 import keras
@@ -10,13 +10,13 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class LayerNormalization(keras.layers.Layer):
-    """Brings every vector to mean 0 and variance 1, then scales by `gamma` and adds `beta`.
+    """Normalises every vector to mean 0 and variance 1, scales it by `gamma` and adds `beta`.
 
     Args:
         epsilon: added to the variance.
 
     Call arguments:
-        inputs: ``(..., width)``; in half precision the work is done in float32.
+        inputs: ``(..., width)``; half precision is computed in float32.
 
     Returns:
         tensor of the shape of `inputs`.
@@ -55,7 +55,7 @@ def _normalize(inputs, gamma, beta, epsilon):
             batch_axes = list(range(upstream.shape.rank - 1))
             product = upstream * normal
             slope = upstream * gamma
-            # What would change mean and variance alone has no effect on the result.
+            # The result does not depend on the mean and the variance of the inputs.
             slope -= tf.reduce_mean(slope, axis=-1, keepdims=True)
             slope -= normal * tf.reduce_mean(product * gamma, axis=-1, keepdims=True)
             return (

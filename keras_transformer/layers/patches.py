@@ -1,26 +1,26 @@
-"""From an image to a sequence: patches as vectors, a token for the class, learned positions.
+"""Patch embedding of images, with class token and learned positions.
 
-An Image is Worth 16x16 Words (arXiv 2010.11929), section 3.1, and section 3.2 for images of
-another size.
+An Image is Worth 16x16 Words (arXiv 2010.11929), section 3.1; section 3.2 for images of another
+size.
 """
 
 import keras
 import tensorflow as tf
 
 METHODS = ("convolution", "dense")
-"""``convolution``: a convolution whose stride is its kernel's size; ``dense``: patches cut out and
-multiplied by the kernel as a matrix. The same function of the same weights."""
+"""``convolution``: a convolution whose stride is its kernel's size; ``dense``: a matrix product of
+the pixels of each patch. The same function of the same weights."""
 
-# PyTorch's choice of the free parameter of cubic convolution (Keys 1981), with which published
-# checkpoints run on images of another size; TensorFlow's is -0.5.
+# PyTorch's free parameter of cubic convolution (Keys 1981), for which published checkpoints were
+# made; TensorFlow's is -0.5.
 _CUBIC = -0.75
 
 
 def size_pair(size, name) -> tuple[int, int]:
-    """``(height, width)`` of one number, which means a square, or of two.
+    """``(height, width)`` of a size, which is one number for a square, or a pair.
 
     Raises:
-        ValueError: for anything but positive whole numbers; `name` says of what.
+        ValueError: for anything but positive whole numbers; the message calls them `name`.
     """
     pair = (size, size) if not isinstance(size, tuple | list) else tuple(size)
     if len(pair) != 2 or any(int(side) != side or side < 1 for side in pair):
@@ -29,14 +29,14 @@ def size_pair(size, name) -> tuple[int, int]:
 
 
 def patch_grid(image_size, patch_size) -> tuple[int, int]:
-    """How many patches an image has, ``(rows, columns)``.
+    """Number of patches of an image, ``(rows, columns)``.
 
     Args:
         image_size: ``(height, width)``.
         patch_size: side of a patch.
 
     Raises:
-        ValueError: for an image that patches do not fill.
+        ValueError: for an image size that is not a multiple of the patch size.
     """
     if any(side % patch_size for side in image_size):
         raise ValueError(
@@ -47,16 +47,16 @@ def patch_grid(image_size, patch_size) -> tuple[int, int]:
 
 
 def interpolate_positions(positions, old_grid, new_grid) -> tf.Tensor:
-    """Positions learned on one grid of patches, for another (section 3.2): bicubic, on the plane.
+    """Interpolates positions, learned on one grid of patches, to another grid (section 3.2).
 
     Args:
-        positions: ``(rows * columns, d_model)``, row by row; a vector before them, the class
-            token's own, stays as it is.
+        positions: ``(rows * columns, d_model)``, row by row; or one vector more, that of the class
+            token, before them, which does not change.
         old_grid: ``(rows, columns)`` of `positions`.
         new_grid: ``(rows, columns)`` of the result; integers or scalar tensors.
 
     Returns:
-        positions for `new_grid`, in the same order and dtype, with the same vector before them.
+        positions for `new_grid`, in the same order and dtype, by bicubic interpolation.
 
     Raises:
         ValueError: for positions of another number than `old_grid` has.
@@ -78,13 +78,13 @@ def interpolate_positions(positions, old_grid, new_grid) -> tf.Tensor:
 
 
 def _cubic_weights(old, new) -> tf.Tensor:
-    """What each of `old` points on a line gives to each of `new`, ``(new, old)``; rows sum to 1."""
+    """Weights of the `old` points on a line for each of the `new`, ``(new, old)``."""
     places = (tf.range(new, dtype=tf.float32) + 0.5) * (old / tf.cast(new, tf.float32)) - 0.5
     nearest = tf.floor(places)
     weights = 0.0
     for offset in (-1, 0, 1, 2):
         neighbour = nearest + offset
-        # Beyond the border stands what stands on it.
+        # Beyond the border, the point on it.
         index = tf.cast(tf.clip_by_value(neighbour, 0, old - 1), tf.int32)
         weight = _cubic_kernel(tf.abs(places - neighbour))
         weights += weight[:, tf.newaxis] * tf.one_hot(index, old)
@@ -100,7 +100,7 @@ def _cubic_kernel(distance):
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class PatchEmbedding(keras.layers.Layer):
-    """Cuts images into patches and projects each to a vector (section 3.1, equation 1).
+    """Splits images into patches and projects each to a vector (section 3.1, equation 1).
 
     Args:
         patch_size: side of a patch in pixels.
@@ -189,14 +189,13 @@ class PatchEmbedding(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class PatchPositions(keras.layers.Layer):
-    """Puts a learned token for the class before the patches and adds learned positions.
+    """Prepends a learned class token to the patches and adds learned positions.
 
     Args:
-        grid: ``(rows, columns)`` of patches that there are positions for; others interpolate.
-        class_token: whether there is such a token.
-        positions_stddev: standard deviation of the first positions, 0.02 in the paper's
-            implementation. Patches of a few pixels mean little without their place and learn
-            faster from positions of their own size.
+        grid: ``(rows, columns)`` of the patches; positions are interpolated for other grids.
+        class_token: whether to prepend the token.
+        positions_stddev: standard deviation of the initial positions, 0.02 in the paper's
+            implementation. Small patches learn faster with positions of the size of their vectors.
 
     Call arguments:
         x: vectors of patches, ``(batch, patches, d_model)``, row by row.
@@ -204,7 +203,7 @@ class PatchPositions(keras.layers.Layer):
             given.
 
     Returns:
-        ``(batch, patches, d_model)``, with a class token ``(batch, 1 + patches, d_model)``.
+        ``(batch, patches, d_model)``; with a class token ``(batch, 1 + patches, d_model)``.
 
     Raises:
         ValueError: for another number of patches than `grid` has.

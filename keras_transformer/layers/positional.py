@@ -1,7 +1,7 @@
-"""Where a token stands: sinusoids, learned vectors, rotations, and the embedding that adds them.
+"""Positional encodings (sinusoidal, learned, rotary), and the embedding that adds them.
 
-Source of the sinusoids: Attention Is All You Need, section 3.5. Source of the rotations:
-RoFormer, section 3.2 (arXiv 2104.09864).
+Sources: Attention Is All You Need, section 3.5 (sinusoids); RoFormer, section 3.2, arXiv
+2104.09864 (rotations).
 """
 
 import keras
@@ -12,13 +12,13 @@ from keras_transformer.layers.attention.masks import padding_keep_mask
 from keras_transformer.layers.embeddings import make_embedding
 
 POSITION_KINDS = ("sinusoidal", "interleaved", "learned", "rotary", "none")
-"""``sinusoidal``: sines then cosines (2022 edition); ``interleaved``: sine and cosine take turns
-(the paper, 2019 edition); ``learned``: a trained vector for each position; ``rotary``: queries and
-keys of self-attention are rotated instead; ``none``: the model sees a bag of words."""
+"""``sinusoidal``: sines then cosines (2022 edition); ``interleaved``: sine and cosine in turn (the
+paper, 2019 edition); ``learned``: a trained vector for each position; ``rotary``: queries and keys
+of self-attention are rotated; ``none``: no positions."""
 
 
 def get_angles(pos, i, d_model) -> np.ndarray:
-    """Angle of position `pos` in dimension `i`: ``pos / 10000^(2 (i // 2) / d_model)``.
+    """Angles of the sinusoids, ``pos / 10000^(2 (i // 2) / d_model)``.
 
     Args:
         pos: positions, any shape that broadcasts with `i`.
@@ -41,7 +41,7 @@ def _sines_and_cosines(length: int, depth: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def positional_encoding(length, depth) -> tf.Tensor:
-    """The sinusoids of the paper, all sines first and then all cosines (2022 edition).
+    """Sinusoidal positional encoding, all sines before all cosines (2022 edition).
 
     Args:
         length: number of positions.
@@ -54,7 +54,7 @@ def positional_encoding(length, depth) -> tf.Tensor:
 
 
 def interleaved_positional_encoding(length, depth) -> tf.Tensor:
-    """The sinusoids of the paper in the paper's order: sine and cosine take turns.
+    """Sinusoidal positional encoding, sine and cosine in turn (the paper).
 
     Args:
         length: number of positions.
@@ -69,15 +69,15 @@ def interleaved_positional_encoding(length, depth) -> tf.Tensor:
 
 
 def rotate(x, position=None) -> tf.Tensor:
-    """Rotates each pair of dimensions by its position's angle (rotary positions).
+    """Rotates each pair of dimensions ``(i, i + depth // 2)`` by the angle of the position.
 
-    The pair of dimension ``i`` is ``(i, i + depth // 2)``. The product of a rotated query and a
-    rotated key depends on their distance alone.
+    The product of a rotated query and a rotated key depends only on the distance of their
+    positions.
 
     Args:
         x: ``(batch, heads, seq, depth)``, `depth` even.
-        position: the position of all of `seq`, a number or a scalar tensor, or that of each,
-            ``(batch, seq)``; 0, 1, 2 ... unless given.
+        position: one position for all of `seq`, a number or scalar tensor; or ``(batch, seq)``;
+            0, 1, 2 ... unless given.
 
     Returns:
         tensor of the shape and dtype of `x`.
@@ -96,31 +96,29 @@ def rotate(x, position=None) -> tf.Tensor:
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class PositionalEmbedding(keras.layers.Layer):
-    """Token embedding, scaled by ``sqrt(d_model)`` unless told otherwise, plus the position.
-
-    Attention Is All You Need, sections 3.4 and 3.5.
+    """Token embedding plus positional encoding (Attention Is All You Need, sections 3.4 and 3.5).
 
     Args:
         vocab_size: number of tokens; id 0 is padding.
         d_model: width of the model.
         positions: one of `POSITION_KINDS`. ``rotary`` and ``none`` add nothing here.
-        max_length: number of positions there are vectors for.
+        max_length: number of positions.
         token_vectors: ``learned``, or ``one_hot``, which needs a `d_model` of `vocab_size`.
-        scale: multiply the embedding by ``sqrt(d_model)``; BERT and GPT do not.
-        embedding: a token embedding to share with another layer, instead of an own one. It is not
-            part of the configuration: the model that shares it restores it.
+        scale: multiply the embedding by ``sqrt(d_model)``, unlike BERT and GPT.
+        embedding: a token embedding to share with another layer. It is not part of the
+            configuration.
         embeddings_initializer: initial token vectors.
 
     Call arguments:
         x: token ids, ``(batch, seq)``.
-        position: the position of all tokens, a number or a scalar tensor, or that of each,
-            ``(batch, seq)``; 0, 1, 2 ... unless given.
+        position: one position for all tokens, a number or scalar tensor; or ``(batch, seq)``;
+            0, 1, 2 ... unless given.
 
     Returns:
         ``(batch, seq, d_model)``, carrying the Keras mask ``x != 0``.
 
     Raises:
-        ValueError: for a sequence longer than `max_length`, where its length is known.
+        ValueError: for a sequence longer than `max_length`, where the length is known.
 
     Example:
         >>> embed = PositionalEmbedding(vocab_size=8000, d_model=512)
@@ -144,7 +142,7 @@ class PositionalEmbedding(keras.layers.Layer):
         super().__init__(**kwargs)
         if positions not in POSITION_KINDS:
             raise ValueError(f"positions is one of {', '.join(POSITION_KINDS)}; got {positions!r}.")
-        self.vocab_size = int(vocab_size)  # NumPy and TensorFlow integers are welcome
+        self.vocab_size = int(vocab_size)  # from NumPy or TensorFlow, too
         self.d_model = int(d_model)
         self.positions = positions
         self.max_length = int(max_length)

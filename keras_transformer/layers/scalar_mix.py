@@ -1,4 +1,4 @@
-"""The mix of a deep network's layers that a task learns for itself (ELMo, arXiv 1802.05365)."""
+"""A learned weighted mean of a network's layers (ELMo, arXiv 1802.05365)."""
 
 import keras
 import tensorflow as tf
@@ -8,16 +8,16 @@ from keras_transformer.layers.layer_normalization import LayerNormalization
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class ScalarMix(keras.layers.Layer):
-    """A weighted mean of the layers, times a number (section 3.2, equation 1).
+    """A learned weighted mean of layers, times a learned scalar (section 3.2, equation 1).
 
     ::
 
         mix_t = gamma * sum_j softmax(s)_j h_{t, j}
 
-    Fresh, it is the plain mean: all of `s` are 0 and `gamma` is 1.
+    Initially it is the mean: ``s`` is 0 and ``gamma`` 1.
 
     Args:
-        layer_norm: normalise the vectors of each layer first, as their sizes may differ.
+        layer_norm: normalise the vectors of each layer first.
         layer_norm_epsilon: added to the variance.
 
     Call arguments:
@@ -27,8 +27,7 @@ class ScalarMix(keras.layers.Layer):
         ``(..., width)``.
 
     Raises:
-        ValueError: for no layers, another number of them than it was built for, or layers of
-            different widths.
+        ValueError: for no layers, another number than it was built for, or different widths.
 
     Example:
         >>> mix = ScalarMix()
@@ -78,7 +77,7 @@ class ScalarMix(keras.layers.Layer):
         )
 
     def layer_weights(self) -> tf.Tensor:
-        """What each layer is multiplied with, ``(number of layers,)``: ``gamma softmax(s)``."""
+        """Factors of the layers, ``gamma softmax(s)``, ``(number of layers,)``."""
         scalars = tf.convert_to_tensor(self.scalars)
         return tf.convert_to_tensor(self.gamma) * tf.nn.softmax(scalars)
 

@@ -1,7 +1,7 @@
-"""How a sequence and its mask are cut into blocks of one size.
+"""Splitting a sequence and its mask into blocks of one size, for blockwise attention.
 
-Numbers are Python's where a length is known when a function is traced, else tensors: either way
-XLA finds them constant.
+Sizes are Python integers where a length is known when tracing, else tensors. XLA finds both
+constant.
 """
 
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ import tensorflow as tf
 
 @dataclass(frozen=True)
 class Blocks:
-    """How a sequence is cut: evenly, into as few blocks as the largest size allows.
+    """A division of a sequence into the fewest blocks of equal size.
 
     Attributes:
-        length: of the sequence.
+        length: length of the sequence.
         count: number of blocks, at least 1.
-        size: of each; the last one is padded.
+        size: length of a block; the last one is padded.
     """
 
     length: int | tf.Tensor
@@ -49,11 +49,12 @@ class Blocks:
 
 @dataclass(frozen=True)
 class MaskBlocks:
-    """A keep mask, cut.
+    """A keep mask in blocks.
 
     Attributes:
         blocks: bool, ``(count, batch or 1, heads or 1, queries or 1, keys)``.
-        row: how many blocks further the next block of queries is; 0 where all queries share one.
+        row: distance in `blocks` from one block of queries to the next; 0 if all queries share
+            one mask.
     """
 
     blocks: tf.Tensor
@@ -61,7 +62,7 @@ class MaskBlocks:
 
     @classmethod
     def of(cls, mask, queries: Blocks, keys: Blocks):
-        """Cuts a mask that broadcasts to ``(batch, heads, query, key)``."""
+        """Splits a mask that broadcasts to ``(batch, heads, query, key)``."""
         batch, heads, query_length, _ = dimensions(mask)
         shared = isinstance(query_length, int) and query_length == 1
         if not shared:
@@ -76,11 +77,12 @@ class MaskBlocks:
         return cls(mask, 0 if shared else keys.count)
 
     def at(self, i, j):
+        """The mask of query block `i` and key block `j`."""
         return tf.gather(self.blocks, i * self.row + j)
 
 
 def dimensions(x) -> list:
-    """The shape, with numbers where it is known and tensors where it is not."""
+    """The shape, an integer for each axis that is known when tracing and a tensor for others."""
     dynamic = tf.shape(x)
     return [dynamic[axis] if size is None else size for axis, size in enumerate(x.shape)]
 

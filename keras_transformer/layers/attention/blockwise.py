@@ -1,14 +1,13 @@
-"""Attention in blocks: the same numbers as equation 1, and never all of its weights at a time.
+"""Blockwise attention: equation 1 with memory linear in the length.
 
-Queries and keys are cut into blocks. For a block of queries the softmax is computed online, one
-block of keys after the other: a running maximum and a running sum are enough (Milakov and
-Gimelshein, 2018, arXiv 1805.02867; Rabe and Staats, 2021, arXiv 2112.05682). For the gradients the
-weights are computed once more from the logarithm of that sum (Dao, 2023, arXiv 2307.08691), so that
-memory grows with the length and not with its square. Blocks of keys that no query of a block may
-see are skipped.
+Queries and keys are split into blocks. For each block of queries the softmax is computed online
+over the blocks of keys, with a running maximum and a running sum (Milakov and Gimelshein, 2018,
+arXiv 1805.02867; Rabe and Staats, 2021, arXiv 2112.05682). The gradients compute the weights again
+from the logarithm of that sum (Dao, 2023, arXiv 2307.08691). Blocks of keys that are hidden from a
+whole block of queries are skipped.
 
-Inside, a sequence is ``(blocks, batch, heads, size of a block, depth)``. All shapes inside the
-loops are those of one block, which XLA compiles once.
+Inside, a sequence is ``(blocks, batch, heads, size of a block, depth)``. Loops work on shapes of
+one block, which XLA compiles once.
 """
 
 from dataclasses import dataclass
@@ -20,9 +19,9 @@ from keras_transformer.layers.attention.blocks import Blocks, MaskBlocks, dimens
 from keras_transformer.layers.attention.masks import as_keep_mask
 
 BLOCK_SIZES = (256, 256)
-"""How many queries and keys a block has at most."""
+"""Largest number of queries and of keys in a block."""
 
-# Running maxima start here: below any logit, and finite, so that differences are no NaN.
+# Start of the running maxima: below any logit, and finite, so that no difference is NaN.
 _LOWEST = -1e30
 
 
@@ -40,26 +39,26 @@ def blockwise_attention(
     seed=None,
     block_sizes=BLOCK_SIZES,
 ) -> tf.Tensor:
-    """Attention with memory linear in the length, forward and backward.
+    """Scaled dot-product attention with memory linear in the length, forward and backward.
 
-    Computes in float32 (float64 for float64), whatever the dtype of its arguments.
+    Computed in float32 (in float64 for float64), whatever the dtype of its arguments.
 
     Args:
         query: ``(batch, heads, query, depth)``.
         key: ``(batch, heads, key, depth)``.
         value: ``(batch, heads, key, depth_v)``.
-        key_lengths: integers ``(batch,)``: how many keys from the first on may be seen.
+        key_lengths: integers ``(batch,)``: how many keys of each row are visible, from the first.
         mask: broadcasts to ``(batch, heads, query, key)``; bool means keep, float or integer 1
             means hidden.
         causal: hide from query ``i`` every key after ``i + query_offset``.
         query_offset: integer, may be a scalar tensor.
         scale: factor of the products of queries and keys.
         dropout_rate: share of the weights that are dropped.
-        seed: integers ``(2,)`` that the dropped weights follow from.
-        block_sizes: at most how many queries and keys a block has.
+        seed: seed of the dropout, integers ``(2,)``.
+        block_sizes: largest number of queries and of keys in a block.
 
     Returns:
-        ``(batch, heads, query, depth_v)``; zeros for a query that sees no key.
+        ``(batch, heads, query, depth_v)``; zeros for a query with no visible key.
     """
     offset = tf.cast(query_offset, tf.int32) if causal else None
     if key_lengths is not None:
@@ -68,7 +67,7 @@ def blockwise_attention(
         mask = as_keep_mask(mask)
         mask = mask[(tf.newaxis,) * (4 - mask.shape.rank)]
     seed = tf.cast(seed, tf.int64) if dropout_rate else None
-    # An eager tape would hold on to the numbers of every block; a function's gradient does not.
+    # An eager tape would keep the tensors of every block; the gradient of a function does not.
     attend = _attend_in_a_function if tf.executing_eagerly() else _attend
     return attend(
         query, key, value, key_lengths, mask, offset, seed, scale, dropout_rate, block_sizes
@@ -97,7 +96,7 @@ def _attend(query, key, value, key_lengths, mask, offset, seed, scale, dropout_r
         output = queries.join(output_blocks)
 
         def gradients(output_gradient):
-            # Cut once more, which is cheaper than to keep the blocks until now.
+            # Splitting again is cheaper than keeping the blocks until now.
             inputs = queries.split(query), keys.split(key), keys.split(value)
             results = blocks.backward(
                 *inputs, queries.split(output), normalisers, queries.split(output_gradient)
@@ -119,14 +118,14 @@ _attend_in_a_function = tf.function(_attend, reduce_retracing=True, autograph=Fa
 
 @dataclass(frozen=True)
 class _BlockwiseAttention:
-    """Everything about one call but queries, keys and values.
+    """The computation of one call, without its tensors.
 
     Attributes:
-        queries, keys: how they are cut.
-        key_limits: int32 ``(batch or 1, 1, 1, 1)``, how many keys there are; ``None`` if every
-            block is full.
-        mask: what else is hidden, or ``None``.
-        query_offset: int32 scalar, or ``None`` if the future is visible.
+        queries, keys: blocks of the sequences.
+        key_limits: number of keys, int32 ``(batch or 1, 1, 1, 1)``; ``None`` if every block is
+            full.
+        mask: further mask, or ``None``.
+        query_offset: int32 scalar with a causal mask, else ``None``.
         scale, dropout_rate, seed: as in `blockwise_attention`.
     """
 
@@ -140,15 +139,15 @@ class _BlockwiseAttention:
     seed: tf.Tensor | None
 
     def forward(self, queries, keys, values):
-        """The output, and what the gradients need beside it.
+        """Computes the output and the normalisers that the gradients need.
 
         Args:
             queries, keys, values: ``(blocks, batch, heads, size, depth)`` each.
 
         Returns:
-            ``(output, normalisers)``: blocks like those of the queries, and
-            ``(blocks, batch, heads, size, 1)``, the logarithm of the sum in the softmax; infinite
-            where no key is visible.
+            ``(output, normalisers)``: ``(blocks, batch, heads, size, depth_v)``, and the logarithm
+            of the sum in the softmax, ``(blocks, batch, heads, size, 1)``, infinite where no key
+            is visible.
         """
         _, batch, heads, size, _ = dimensions(queries)
         depth = dimensions(values)[-1]
@@ -188,11 +187,11 @@ class _BlockwiseAttention:
         return outputs.stack(), normalisers.stack()
 
     def backward(self, queries, keys, values, outputs, normalisers, output_gradients):
-        """Gradients of queries, keys and values, cut as these are.
+        """Computes the gradients of queries, keys and values, in blocks.
 
-        With weights ``p = exp(logits - normaliser)`` and their gradients ``dp``, those of the
-        logits are ``p * (dp - sum(p * dp))``, and the sum over all keys is that over the depth of
-        the output times its gradient.
+        With weights ``p = exp(logits - normaliser)`` and their gradients ``dp``, the gradients of
+        the logits are ``p * (dp - sum(p * dp))``. The sum over keys equals
+        ``sum(output * output_gradient)`` over the depth.
         """
         compute = _compute_dtype(queries)
 
@@ -206,7 +205,7 @@ class _BlockwiseAttention:
                 weights = tf.exp(self._logits(q, k, i, j) - normaliser)
                 kept = self._drop(weights, i, j)
                 weight_gradients = tf.matmul(output_gradient, v, transpose_b=True)
-                # What dropout did to the weights it does to their gradients.
+                # Dropout acts on the gradients of the weights as on the weights.
                 logit_gradients = kept * weight_gradients - weights * mean
                 key_gradient = tf.matmul(logit_gradients, q, transpose_a=True)
                 value_gradient = tf.matmul(kept, output_gradient, transpose_a=True)
@@ -235,7 +234,7 @@ class _BlockwiseAttention:
         return _block(queries, i) * self.scale
 
     def _logits(self, q, k, i, j):
-        """Products of query block `i`, already scaled, and key block `j`; ``-inf`` where hidden.
+        """Logits of the scaled query block `i` and key block `j`, ``-inf`` where hidden.
 
         Returns:
             ``(batch, heads, queries, keys)``.
@@ -255,7 +254,7 @@ class _BlockwiseAttention:
         return logits
 
     def _drop(self, weights, i, j):
-        """Drops of the weights what the seed and the place of the block say: always the same."""
+        """Dropout of the weights; its mask follows from the seed and the place of the block."""
         if not self.dropout_rate:
             return weights
         place = tf.cast(i * self.keys.count + j, tf.int64)
@@ -263,7 +262,7 @@ class _BlockwiseAttention:
         return dropout.drop(weights, self.dropout_rate, seed)
 
     def _over_visible_keys(self, i, body, *state):
-        """Loops over the key blocks of which query block `i` may see anything."""
+        """Loops over the key blocks with keys that are visible from query block `i`."""
         end = self.keys.length if self.key_limits is None else tf.reduce_max(self.key_limits)
         if self.query_offset is not None:
             end = tf.minimum(end, (i + 1) * self.queries.size + self.query_offset)
@@ -274,7 +273,7 @@ class _BlockwiseAttention:
 def _loop(count, body, *state):
     """The state after ``body(index, *state)`` for every index below `count`.
 
-    Iterations follow one another: side by side each would need memory of its own.
+    Iterations are not run in parallel, where each would need its own memory.
     """
 
     def step(index, *state):
@@ -292,7 +291,7 @@ def _loop(count, body, *state):
 
 
 def _zero_blocks(shape, dtype) -> tf.TensorArray:
-    """An array that loops fill: of zeros, because XLA must know its shape before the loop."""
+    """A `TensorArray` of zeros, for loops to fill: XLA must know its shape before the loop."""
     zeros = tf.zeros(shape, dtype)
     blocks = tf.TensorArray(
         dtype, size=shape[0], element_shape=zeros.shape[1:], clear_after_read=False
@@ -301,7 +300,7 @@ def _zero_blocks(shape, dtype) -> tf.TensorArray:
 
 
 def _block(blocks, index):
-    """One of the blocks, in the dtype of computation."""
+    """One block, in the dtype of computation."""
     return tf.cast(tf.gather(blocks, index), _compute_dtype(blocks))
 
 
@@ -310,7 +309,7 @@ def _compute_dtype(x) -> tf.DType:
 
 
 def _key_limits(key_lengths, keys: Blocks):
-    """int32 ``(batch or 1, 1, 1, 1)``; ``None`` where nothing is padding."""
+    """Number of keys, int32 ``(batch or 1, 1, 1, 1)``; ``None`` without padding."""
     if key_lengths is not None:
         return tf.reshape(tf.minimum(key_lengths, keys.length), (-1, 1, 1, 1))
     if isinstance(keys.padding, int) and keys.padding == 0:

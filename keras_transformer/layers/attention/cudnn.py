@@ -1,8 +1,7 @@
-"""Attention by cuDNN's fused kernels, as custom calls that XLA's compiler for NVIDIA GPUs knows.
+"""Attention by cuDNN's fused kernels, in programs that XLA compiles for NVIDIA GPUs.
 
-XLA takes a custom call named ``__cudnn$fmha...`` whose configuration describes the attention, and
-has cuDNN build a kernel for it when it compiles the program. Operands and results have XLA's
-default layout.
+Each is a custom call named ``__cudnn$fmha...`` whose configuration describes the attention. XLA
+has cuDNN build a kernel for it. Operands and results have XLA's default layout.
 """
 
 import json
@@ -14,7 +13,7 @@ from keras_transformer.layers.attention.masks import as_keep_mask, causal_keep_m
 
 _ELEMENT_TYPES = {tf.bfloat16: "BF16", tf.float16: "F16"}
 
-# What hides a key when added to its logit. Finite, because cuDNN subtracts such numbers.
+# Added to the logits of hidden keys. Finite, because cuDNN subtracts such numbers.
 _HIDDEN = {tf.bfloat16: -(2.0**41), tf.float16: -(2.0**15)}
 
 _HOPPER = (9, 0)  # its kernels take heads of up to 256, those of Ampere and Ada up to 128
@@ -22,7 +21,7 @@ _AMPERE = (8, 0)
 
 
 def obstacle(query, key, value, *, mask, causal, query_offset, dropout_rate, seed) -> str | None:
-    """Why cuDNN cannot compute this attention on any device; ``None`` if it can.
+    """The reason why cuDNN cannot compute this attention on any device; ``None`` if it can.
 
     The arguments are those of `dot_product.attention_of_heads`.
     """
@@ -47,7 +46,7 @@ def obstacle(query, key, value, *, mask, causal, query_offset, dropout_rate, see
 
 
 def missing_device() -> str | None:
-    """Why the function being traced will not run where cuDNN is; ``None`` if it will."""
+    """The reason why cuDNN is missing where the traced function will run; ``None`` if it is not."""
     if not compiled_by_xla():
         return "XLA does not compile this"
     capability = _compute_capability()
@@ -61,25 +60,25 @@ def missing_device() -> str | None:
 def cudnn_attention(
     query, key, value, *, key_lengths=None, mask=None, causal, scale, dropout_rate=0.0, seed=None
 ) -> tf.Tensor:
-    """Attention by cuDNN, forward and backward.
+    """Scaled dot-product attention by cuDNN, with its gradient.
 
     Args:
         query: ``(batch, heads, query, depth)``, bfloat16 or float16.
         key, value: ``(batch, heads, key, depth)``.
-        key_lengths: integers ``(batch,)``: how many keys from the first on may be seen.
+        key_lengths: integers ``(batch,)``: how many keys of each row are visible, from the first.
         mask: broadcasts to ``(batch, heads, query, key)``; bool means keep, float or integer 1
             means hidden.
         causal: hide from query ``i`` every key after ``i``.
         scale: factor of the products of queries and keys.
         dropout_rate: share of the weights that are dropped.
-        seed: two integers that are known when tracing. cuDNN's random numbers go on from one run
-            of the compiled program to the next.
+        seed: two integers that are known when tracing. Each run of the compiled program continues
+            cuDNN's sequence of random numbers.
 
     Returns:
         ``(batch, heads, query, depth)``.
 
     Raises:
-        ValueError: outside of functions, which XLA cannot compile.
+        ValueError: when called eagerly.
     """
     if tf.executing_eagerly():
         raise ValueError(
@@ -107,7 +106,7 @@ def cudnn_attention(
 
 
 class _Call:
-    """The pair of custom calls, forward and backward, of one attention.
+    """The custom calls of one attention, forward and backward.
 
     Args:
         query_shape, key_shape: ``(batch, heads, length, depth)``.
@@ -134,7 +133,7 @@ class _Call:
         self.key_is_real = is_real[:, tf.newaxis, :, tf.newaxis]
 
     def set_mask(self, keep):
-        """Takes a bool mask of rank 4 or less; returns it with all of its queries and keys."""
+        """Takes a bool mask of rank 4 or less; returns it broadcast over queries and keys."""
         keep = keep[(tf.newaxis,) * (4 - keep.shape.rank)]
         batch, heads = keep.shape[0] or self.batch, keep.shape[1] or self.heads
         keep = tf.broadcast_to(keep, (batch, heads, self.query_length, self.key_length))
@@ -143,7 +142,7 @@ class _Call:
         return keep
 
     def attend(self, q, k, v):
-        """Output and gradient function, as ``tf.custom_gradient`` wants them."""
+        """The output and its gradient function, for ``tf.custom_gradient``."""
         bias = [] if self.bias is None else [self.bias]
         output, statistics = self._emit(
             "",
@@ -164,7 +163,7 @@ class _Call:
                 _BACKWARD_PRODUCTS,
             )
             query_gradient, key_gradient, value_gradient = results[:3]
-            if self.key_is_real is not None:  # what the kernel leaves at padding is its own affair
+            if self.key_is_real is not None:  # the kernel leaves any numbers at padding
                 zero = tf.zeros((), self.dtype)
                 key_gradient = tf.where(self.key_is_real, key_gradient, zero)
                 value_gradient = tf.where(self.key_is_real, value_gradient, zero)
@@ -173,7 +172,7 @@ class _Call:
         return output, gradients
 
     def _emit(self, suffix, operands, results, products):
-        """The custom call; its last result is the room that cuDNN asks for, left out here."""
+        """Emits the custom call; its last result, cuDNN's workspace, is not returned."""
         target = "__cudnn$fmha{}Softmax{}{}".format(
             "" if self.bias is None else "ScaleBias", "Dropout" if self.dropout_rate else "", suffix
         )
@@ -184,8 +183,7 @@ class _Call:
         return outputs[:-1]
 
     def _configuration(self, products) -> str:
-        """What XLA's compiler reads: its messages ``GpuBackendConfig`` and, in it,
-        ``CudnnfMHABackendConfig``, as JSON."""
+        """XLA's message ``GpuBackendConfig`` with a ``CudnnfMHABackendConfig``, as JSON."""
         masks = ["PADDING"] * bool(self.lengths) + ["CAUSAL"] * self.causal
         weights = (self.batch, self.heads, self.query_length, self.key_length)
         attention = {
@@ -210,7 +208,7 @@ class _Call:
         return json.dumps({"operation_queue_id": "0", "cudnn_fmha_backend_config": attention})
 
 
-# Which axes the matrix products sum over; batch and heads lead everywhere.
+# Axes that the matrix products sum over; the first two are batch and heads.
 _FORWARD_PRODUCTS = {
     "bmm1": (3, 3),  # weights from queries and keys
     "bmm2": (3, 2),  # output from weights and values
@@ -224,7 +222,7 @@ _BACKWARD_PRODUCTS = {
 
 
 def _product(left, right) -> dict:
-    """XLA's ``DotDimensionNumbers`` of a product that sums over the axes `left` and `right`."""
+    """XLA's ``DotDimensionNumbers`` of a product that sums over axes `left` and `right`."""
     return {
         "lhs_contracting_dimensions": [str(left)],
         "rhs_contracting_dimensions": [str(right)],
@@ -257,13 +255,13 @@ def _shape(element_type, dimensions) -> dict:
 
 
 def _one_number(seed) -> int:
-    """cuDNN's seed, of 31 bits, from the two integers of ours."""
+    """A seed of 31 bits from two integers."""
     first, second = (int(number) for number in tf.get_static_value(tf.convert_to_tensor(seed)))
     return (first * 1_000_003 + second) % 2**31
 
 
 def _compute_capability() -> tuple[int, int] | None:
-    """The lowest of the CUDA devices that TensorFlow sees; ``None`` without one."""
+    """The lowest compute capability of TensorFlow's CUDA devices; ``None`` without a device."""
     devices = tf.config.list_physical_devices("GPU")
     details = [tf.config.experimental.get_device_details(device) for device in devices]
     return min((known["compute_capability"] for known in details if known), default=None)

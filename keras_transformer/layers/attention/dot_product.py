@@ -1,12 +1,14 @@
-"""Equation 1 of Attention Is All You Need: three implementations, one meaning.
+"""Scaled dot-product attention: the formula, and the choice among its three implementations.
 
-* ``reference``: equation 1 as it stands. Holds all weights at once, and returns them if asked.
-* ``blockwise``: block by block, with memory linear in the length, on any device; see
-  `blockwise_attention`.
-* ``cudnn``: NVIDIA's fused kernels, in programs that XLA compiles; see `cudnn_attention`.
+`scaled_dot_product_attention` is equation 1 of Attention Is All You Need. `dot_product_attention`
+and `attention_of_heads` compute it by one of
 
-In all of them a hidden key changes nothing, and a query that sees no key gives zero output and
-gradients. To learn which one a model uses and why:
+* ``reference``: the formula as it stands. Holds all weights at once, and can return them.
+* ``blockwise``: memory linear in the length, on any device (`blockwise.py`).
+* ``cudnn``: NVIDIA's fused kernels, in programs that XLA compiles (`cudnn.py`).
+
+In all of them a hidden key changes no result, and a query with no visible key gives zero output
+and gradients. To see which one a model uses and why:
 
     logging.getLogger("keras_transformer.layers.attention.dot_product").setLevel(logging.DEBUG)
 """
@@ -23,7 +25,7 @@ from keras_transformer.layers.dropout import drop
 IMPLEMENTATIONS = ("auto", "reference", "blockwise", "cudnn")
 
 BLOCKWISE_FROM = 1024
-"""Length from which ``auto`` computes in blocks; below it these save little and cost some time."""
+"""Length from which ``auto`` takes blockwise attention; below it, blocks are slower."""
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ def scaled_dot_product_attention(q, k, v, mask=None, *, scale=None, dropout=None
         has zero output and weights.
     """
     q, k, v = (tf.convert_to_tensor(x) for x in (q, k, v))
-    attention_weights, any_visible = _softmax(q, k, mask, scale)
+    attention_weights, any_visible = masked_softmax(_logits(q, k, scale), mask)
     output = tf.matmul(dropout(attention_weights) if dropout else attention_weights, v)
     if any_visible is not None:
         output *= any_visible
@@ -57,28 +59,41 @@ def scaled_dot_product_attention(q, k, v, mask=None, *, scale=None, dropout=None
     return output, attention_weights
 
 
-def _softmax(q, k, mask, scale):
-    """``softmax(q k^T / sqrt(dk))``, and which queries see anything.
+def _logits(q, k, scale):
+    """``q k^T / sqrt(dk)``, ``(..., query, key)``."""
+    if scale is None:
+        scale = 1 / tf.math.sqrt(tf.cast(tf.shape(k)[-1], _compute_dtype(q)))
+    # Scaling before the product gives the same number and keeps float16 products in range.
+    q = tf.cast(tf.cast(q, _compute_dtype(q)) * tf.cast(scale, _compute_dtype(q)), q.dtype)
+    return tf.matmul(q, k, transpose_b=True)
+
+
+def masked_softmax(logits, mask=None):
+    """Softmax over the visible keys.
+
+    Args:
+        logits: ``(..., query, key)``; in half precision the softmax is computed in float32.
+        mask: broadcasts to `logits`; bool means keep, float or integer 1 means hidden.
 
     Returns:
-        the weights, those of a query that sees nothing unspecified; and 1 or 0 for each query,
-        ``(..., query or 1, 1)``, or ``None`` if every query sees everything.
+        ``(weights, any_visible)``: weights of the shape and dtype of `logits`, those of a query
+        with no visible key unspecified; and 1 or 0, ``(..., query or 1, 1)``, whether a query has
+        a visible key, to multiply weights or output by; ``None`` without a mask.
     """
-    compute = tf.float64 if q.dtype == tf.float64 else tf.float32
-    if scale is None:
-        dk = tf.cast(tf.shape(k)[-1], tf.float32)
-        scale = 1 / tf.math.sqrt(tf.cast(dk, compute))
-    # Scaling before the product gives the same number and keeps float16 products in range.
-    q = tf.cast(tf.cast(q, compute) * tf.cast(scale, compute), q.dtype)
-    logits = tf.cast(tf.matmul(q, k, transpose_b=True), compute)
-    if q.dtype == tf.float16:  # a product beyond its range came out infinite
+    dtype, compute = logits.dtype, _compute_dtype(logits)
+    logits = tf.cast(logits, compute)
+    if dtype == tf.float16:  # products beyond its range are infinite
         logits = tf.clip_by_value(logits, tf.float16.min, tf.float16.max)
     any_visible = None
     if mask is not None:
         keep = masks.as_keep_mask(mask)
         logits += tf.cast(~keep, compute) * -1e9
-        any_visible = tf.cast(tf.reduce_any(keep, axis=-1, keepdims=True), q.dtype)
-    return tf.cast(tf.nn.softmax(logits, axis=-1), q.dtype), any_visible
+        any_visible = tf.cast(tf.reduce_any(keep, axis=-1, keepdims=True), dtype)
+    return tf.cast(tf.nn.softmax(logits, axis=-1), dtype), any_visible
+
+
+def _compute_dtype(x) -> tf.DType:
+    return tf.float64 if x.dtype == tf.float64 else tf.float32
 
 
 def dot_product_attention(
@@ -96,34 +111,33 @@ def dot_product_attention(
     return_weights=False,
     implementation="auto",
 ):
-    """Equation 1 for several heads.
+    """Scaled dot-product attention of several heads, by the implementation that fits.
 
     Args:
         query: ``(batch, query, heads, depth)``.
         key: ``(batch, key, heads, depth)``.
         value: ``(batch, key, heads, depth_v)``.
         key_lengths: integers ``(batch,)``: how many keys of each row are real, the others being
-            padding at the end. Costs no memory, where a mask does.
+            padding at the end. Takes no memory, unlike a mask.
         mask: of rank 4 or less, broadcasts to ``(batch, heads, query, key)``; bool means keep,
             float or integer 1 means hidden.
         causal: hide from query ``i`` every key after ``i + query_offset``.
         query_offset: integer or integer scalar tensor.
-        scale: a number that products of queries and keys are multiplied with; ``depth ** -0.5``
-            unless given.
+        scale: factor of the products of queries and keys; ``depth ** -0.5`` unless given.
         dropout_rate: share of the weights that are dropped.
-        seed: integers ``(2,)``, may be a tensor, that alone decides what is dropped. Which weights
-            these are differs between the implementations.
-        return_weights: return the weights, too, which takes the reference implementation.
+        seed: seed of the dropout, integers ``(2,)``, may be a tensor. The same seed drops other
+            weights in another implementation.
+        return_weights: also return the weights, which takes the reference implementation.
         implementation: one of `IMPLEMENTATIONS`. ``auto`` picks by device, dtype, sizes and
             arguments; ``cudnn`` needs a program that XLA compiles.
 
     Returns:
-        ``(batch, query, heads, depth_v)``; with `return_weights` a pair of that and the weights
-        before dropout, ``(batch, heads, query, key)``.
+        ``(batch, query, heads, depth_v)``; with `return_weights` also the weights before dropout,
+        ``(batch, heads, query, key)``.
 
     Raises:
-        ValueError: for shapes, dtypes or arguments that do not fit together, or if ``cudnn`` is
-            asked for what it cannot do.
+        ValueError: for shapes, dtypes or arguments that do not fit together, and for ``cudnn``
+            where it does not work.
     """
     query, key, value = (tf.convert_to_tensor(x) for x in (query, key, value))
     check_implementation(implementation)
@@ -156,7 +170,7 @@ def attention_of_heads(
     seed=None,
     return_weights=False,
     implementation="auto",
-    **sight,
+    **masking,
 ):
     """`dot_product_attention` with heads first.
 
@@ -164,18 +178,19 @@ def attention_of_heads(
         q: ``(batch, heads, query, depth)``.
         k: ``(batch, heads, key, depth)``.
         v: ``(batch, heads, key, depth_v)``.
-        sight: `key_lengths`, `mask`, `causal` and `query_offset` of `dot_product_attention`, as
-            the other arguments are.
+        masking: `key_lengths`, `mask`, `causal` and `query_offset`.
+
+    The other arguments are those of `dot_product_attention`.
 
     Returns:
-        ``(batch, heads, query, depth_v)``; with `return_weights` a pair of that and the weights.
+        ``(batch, heads, query, depth_v)``; with `return_weights` also the weights.
     """
     arguments = {
         "key_lengths": None,
         "mask": None,
         "causal": False,
         "query_offset": 0,
-        **sight,
+        **masking,
         "scale": q.shape[-1] ** -0.5 if scale is None else float(scale),
         "dropout_rate": dropout_rate,
         "seed": seed,
@@ -191,27 +206,26 @@ def attention_of_heads(
     return cudnn.cudnn_attention(q, k, v, **arguments)
 
 
-def attention_weights_of_heads(q, k, *, scale=None, **sight) -> tf.Tensor:
-    """The weights alone, before dropout: ``(batch, heads, query, key)``.
+def attention_weights_of_heads(q, k, *, scale=None, **masking) -> tf.Tensor:
+    """Attention weights before dropout, ``(batch, heads, query, key)``.
 
-    Args:
-        q, k, scale, sight: as in `attention_of_heads`.
+    Arguments are those of `attention_of_heads`.
     """
-    weights, any_visible = _softmax(q, k, _keep_mask(q, k, **sight), scale)
+    weights, any_visible = masked_softmax(_logits(q, k, scale), _keep_mask(q, k, **masking))
     return weights if any_visible is None else weights * any_visible
 
 
-def _reference_attention(q, k, v, *, scale, dropout_rate, seed, **sight):
-    """`attention_of_heads` with all weights at once: output and weights."""
+def _reference_attention(q, k, v, *, scale, dropout_rate, seed, **masking):
+    """`attention_of_heads` by the formula: ``(output, weights)``."""
     dropout = None
     if dropout_rate:
         dropout = functools.partial(drop, rate=dropout_rate, seed=seed)
-    keep = _keep_mask(q, k, **sight)
+    keep = _keep_mask(q, k, **masking)
     return scaled_dot_product_attention(q, k, v, keep, scale=scale, dropout=dropout)
 
 
 def _keep_mask(q, k, *, key_lengths=None, mask=None, causal=False, query_offset=0):
-    """One mask of all that hides keys; ``None`` if nothing does."""
+    """All that hides keys as one keep mask; ``None`` if nothing does."""
     query_length, key_length = tf.shape(q)[2], tf.shape(k)[2]
     keep = [] if mask is None else [masks.as_keep_mask(mask)]
     if key_lengths is not None:
@@ -224,7 +238,7 @@ def _keep_mask(q, k, *, key_lengths=None, mask=None, causal=False, query_offset=
 
 
 def check_implementation(name):
-    """Refuses what is none of `IMPLEMENTATIONS`."""
+    """Raises a `ValueError` for a name that is not in `IMPLEMENTATIONS`."""
     if name not in IMPLEMENTATIONS:
         raise ValueError(
             f"implementation must be one of {', '.join(IMPLEMENTATIONS)}; got {name!r}."

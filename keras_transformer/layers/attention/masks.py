@@ -1,17 +1,15 @@
-"""Which positions attention may look at.
+"""Attention masks: making them, and converting between their two polarities.
 
-Two polarities meet in this package, told apart by dtype alone:
+The dtype of a mask decides its meaning:
 
-* **bool** masks mean *keep*: ``True`` is a position that may be attended to. Keras uses this
-  sense, and so does everything inside the layers.
-* **float or integer** masks mean *hide*: 1 is a position that may not be attended to. The 2019
-  edition of the tutorial uses this sense, and ``create_padding_mask``, ``create_look_ahead_mask``
-  and ``create_masks`` return it.
+* **bool** masks mean *keep*: ``True`` is a visible position, as in Keras and inside the layers.
+* **float or integer** masks mean *hide*: 1 is a hidden position, as in the 2019 edition of the
+  tutorial and its `create_padding_mask`, `create_look_ahead_mask` and `create_masks`.
 
-`as_keep_mask` converts, and nothing else does.
+Only `as_keep_mask` converts.
 
-Where padding stands at the end only, layers take **lengths** in place of a mask, integers
-``(batch,)``; `mask_and_lengths` tells them apart.
+Where all padding is at the end, layers also take **lengths** in place of a mask, integers
+``(batch,)``; `mask_and_lengths` distinguishes the two.
 """
 
 import keras
@@ -21,21 +19,20 @@ from keras_transformer.special_tokens import PAD
 
 
 def create_padding_mask(seq) -> tf.Tensor:
-    """Marks padding with 1.
+    """Makes a mask that is 1 at padding.
 
     Args:
         seq: token ids, ``(batch, seq)``.
 
     Returns:
-        float32 ``(batch, 1, 1, seq)``, 1 where `seq` is `PAD`: ready to broadcast over heads
-        and queries.
+        float32 ``(batch, 1, 1, seq)``, 1 where `seq` is `PAD`; broadcasts over heads and queries.
     """
     seq = tf.cast(tf.math.equal(seq, PAD), tf.float32)
     return seq[:, tf.newaxis, tf.newaxis, :]
 
 
 def create_look_ahead_mask(size) -> tf.Tensor:
-    """Marks with 1 the positions that lie in a query's future.
+    """Makes a mask that is 1 at every key after the query.
 
     Args:
         size: sequence length.
@@ -47,7 +44,7 @@ def create_look_ahead_mask(size) -> tf.Tensor:
 
 
 def create_masks(inp, tar) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The three masks of one training step, as the 2019 edition passes them to its model.
+    """Makes the three masks that the 2019 edition passes to its model.
 
     Args:
         inp: source token ids, ``(batch, source)``.
@@ -65,10 +62,10 @@ def create_masks(inp, tar) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
 
 
 def as_keep_mask(mask) -> tf.Tensor:
-    """Converts any mask to the bool sense: ``True`` may be attended to.
+    """Converts any mask to a bool mask, ``True`` where visible.
 
     Args:
-        mask: bool (keep) or float or integer (1 = hidden), any shape.
+        mask: bool (keep), or float or integer (1 means hidden), of any shape.
 
     Returns:
         bool tensor of the same shape.
@@ -78,28 +75,28 @@ def as_keep_mask(mask) -> tf.Tensor:
 
 
 def padding_keep_mask(ids) -> tf.Tensor:
-    """bool ``(batch, seq)``, ``True`` where `ids` holds a real token."""
+    """Mask of the real tokens, bool ``(batch, seq)``."""
     return keras.ops.not_equal(ids, PAD)  # works on the symbols of functional models too
 
 
 def padding_lengths(ids) -> tf.Tensor:
-    """int32 ``(batch,)``, how many tokens of each row of `ids`, ``(batch, seq)``, are real."""
+    """Number of real tokens in each row of `ids`, ``(batch, seq)``: int32 ``(batch,)``."""
     return keras.ops.sum(keras.ops.cast(padding_keep_mask(ids), "int32"), axis=-1)
 
 
 def causal_keep_mask(query_length, key_length, offset=0) -> tf.Tensor:
-    """bool ``(query, key)``, ``True`` where the key is not in the query's future.
+    """Causal mask, bool ``(query, key)``, ``True`` where the key is not after the query.
 
     Args:
         query_length, key_length: integers or scalar tensors.
-        offset: the position of the first query; likewise.
+        offset: position of the first query; likewise.
     """
     positions = tf.range(offset, offset + query_length)
     return positions[:, tf.newaxis] >= tf.range(key_length)[tf.newaxis, :]
 
 
 def over_heads_and_queries(mask) -> tf.Tensor | None:
-    """Gives a mask of the sequence the shape of attention weights.
+    """Reshapes a mask to broadcast with attention weights.
 
     Args:
         mask: ``(batch, key)``, ``(batch, query, key)``, ``(batch, 1 or heads, query or 1, key)``,
@@ -127,11 +124,11 @@ def over_heads_and_queries(mask) -> tf.Tensor | None:
 
 
 def mask_and_lengths(mask) -> tuple:
-    """What a layer was given as the mask of a sequence, told apart.
+    """Distinguishes a mask from lengths.
 
     Args:
         mask: integers ``(batch,)``, how many positions of each row are real, the others being
-            padding at the end; or a mask, or ``None``, as for `over_heads_and_queries`.
+            padding at the end; or a mask or ``None``, as for `over_heads_and_queries`.
 
     Returns:
         ``(mask, lengths)``, one of them ``None``: a bool keep mask as `over_heads_and_queries`

@@ -1,7 +1,6 @@
-"""Attention of several heads side by side, and its projections.
+"""Multi-head attention: the projections around `dot_product.attention_of_heads`.
 
-Attention Is All You Need, section 3.2.2. The formula itself, and what computes it with memory
-linear in the length, is in `dot_product`.
+Attention Is All You Need, section 3.2.2.
 """
 
 import keras
@@ -15,7 +14,7 @@ from keras_transformer.layers.positional import rotate
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class MultiHeadAttention(keras.layers.Layer):
-    """Attention of several heads side by side (Attention Is All You Need, section 3.2.2).
+    """Multi-head attention (Attention Is All You Need, section 3.2.2).
 
     The weights have the names and shapes of ``keras.layers.MultiHeadAttention``, so the weights
     of a model that used that layer load here.
@@ -26,24 +25,22 @@ class MultiHeadAttention(keras.layers.Layer):
         key_dim: size of one head; ``d_model // num_heads`` unless given.
         dropout: rate at which attention weights are dropped in training.
         rotary: rotate queries and keys by their positions.
-        implementation: what computes attention where the weights are not asked for, one of
-            `dot_product.IMPLEMENTATIONS`. cuDNN's does not know dropout that follows from a
-            seed: ``auto`` takes another one to train with dropout of weights, and ``cudnn``
-            refuses.
+        implementation: one of `dot_product.IMPLEMENTATIONS`, used where the weights are not
+            returned. cuDNN has no dropout that follows from a seed: when training with dropout of
+            the weights, ``auto`` takes another implementation and ``cudnn`` raises an error.
 
     Call arguments:
-        v, k, q: values, keys and queries, ``(batch, seq, d_model)``; the order is the tutorial's,
-            the keyword form reads better.
+        v, k, q: values, keys and queries, ``(batch, seq, d_model)``, in the tutorial's order.
         mask: broadcasts to ``(batch, heads, query, key)``; bool means keep, float or integer 1
             means hidden.
         causal: hide every key after the query's own position.
         key_lengths: integers ``(batch,)``, how many keys of each row are real, the others being
-            padding at the end; costs less than a mask.
-        return_attention_scores: return the weights too, all of which are held in memory then.
+            padding at the end; cheaper than a mask.
+        return_attention_scores: also return the weights, which are then all held in memory.
 
     Returns:
         ``(output, attention_weights)`` of shapes ``(batch, query, d_model)`` and
-        ``(batch, heads, query, key)``; or the output alone.
+        ``(batch, heads, query, key)``; without `return_attention_scores` the output alone.
 
     Example:
         >>> attention = MultiHeadAttention(d_model=512, num_heads=8)
@@ -137,7 +134,7 @@ class MultiHeadAttention(keras.layers.Layer):
         )
 
     def project(self, v, k, q):
-        """Queries, keys and values of all heads.
+        """Projects inputs to the queries, keys and values of all heads.
 
         Args:
             v, k, q: as in the call.
@@ -153,7 +150,7 @@ class MultiHeadAttention(keras.layers.Layer):
         return self.project_queries(q), *self.project_keys_values(k, v)
 
     def project_keys_values(self, k, v):
-        """Keys and values of all heads.
+        """Projects inputs to the keys and values of all heads.
 
         Args:
             k, v: ``(batch, key, width)``.
@@ -181,7 +178,7 @@ class MultiHeadAttention(keras.layers.Layer):
         training=None,
         return_attention_scores=True,
         implementation=None,
-        **sight,
+        **masking,
     ):
         """The call, with queries, keys and values already projected.
 
@@ -189,15 +186,15 @@ class MultiHeadAttention(keras.layers.Layer):
             queries: ``(batch, heads, query, key_dim)``.
             keys, values: ``(batch, heads, key, key_dim)``.
             training, return_attention_scores: as in the call.
-            implementation: in place of this layer's.
-            sight: `mask`, `key_lengths` and `causal` of the call.
+            implementation: overrides this layer's.
+            masking: `mask`, `key_lengths` and `causal` of the call.
         """
         drops = bool(training and self.dropout)
         result = dot_product.attention_of_heads(
             queries,
             keys,
             values,
-            **sight,
+            **masking,
             dropout_rate=self.dropout if drops else 0.0,
             seed=self._dropout_layer.next_seed() if drops else None,
             return_weights=return_attention_scores,
@@ -212,7 +209,7 @@ class MultiHeadAttention(keras.layers.Layer):
         """Self-attention of one position; see `CausalSelfAttention.step`.
 
         Returns:
-            ``((output, attention_weights), cache)``, the former as the call gives them.
+            ``((output, attention_weights), cache)``, the first two as from the call.
         """
         projected = _project(x, self.query_dense, self.key_dense, self.value_dense)
         batch, heads, beams, key_dim = tf.unstack(tf.shape(projected[0]))
@@ -241,7 +238,7 @@ class MultiHeadAttention(keras.layers.Layer):
 
 
 def _project(x, *layers):
-    """The heads of several projections of one tensor, computed as one matrix product.
+    """Applies several projections to one tensor in one matrix product.
 
     Args:
         x: ``(batch, seq, width)``.
@@ -272,10 +269,10 @@ def _merge_heads(x, layer):
 
 
 def _glorot(fan_in: int, fan_out: int) -> keras.initializers.Initializer:
-    """Glorot's uniform initializer for a projection seen as one matrix.
+    """Glorot's uniform initializer of a kernel that is one matrix with its axes split.
 
-    Keras' own would take the axis of heads in the kernel for the window of a convolution and
-    start several times too small.
+    Keras' own takes the axis of heads for the window of a convolution, and its weights come out
+    several times too small.
     """
     limit = (6 / (fan_in + fan_out)) ** 0.5
     return keras.initializers.RandomUniform(-limit, limit)

@@ -1,10 +1,9 @@
-"""The three attention sub-layers of the model: heads, residual connection and normalisation.
+"""The attention sub-layers: multi-head attention with residual connection and normalisation.
 
-Attention Is All You Need, section 3.2.3. Every layer here obeys two laws: a hidden key never
-changes a result, and a query with no visible key gives zero output, weights and gradients of
-attention (where the tutorial gives the average of what is hidden).
-
-What they stand on is found here by name too: the heads, and the formula.
+Attention Is All You Need, section 3.2.3: self-attention of the encoder (`GlobalSelfAttention`) and
+of the decoder (`CausalSelfAttention`), and the decoder's attention to the encoder
+(`CrossAttention`). A hidden key never changes a result; a query with no visible key gives zero
+output, weights and gradients of attention (in the tutorial, the mean of the hidden values).
 """
 
 from dataclasses import dataclass
@@ -14,29 +13,24 @@ import tensorflow as tf
 
 from keras_transformer.internals import is_reachable, keras_mask
 from keras_transformer.layers.attention import dot_product, masks
-from keras_transformer.layers.attention.dot_product import scaled_dot_product_attention
 from keras_transformer.layers.attention.multi_head import MultiHeadAttention
-from keras_transformer.layers.base import ScoresOnDemand
+from keras_transformer.layers.base import LazyAttentionScores
 from keras_transformer.layers.dropout import Dropout
 from keras_transformer.layers.layer_normalization import LayerNormalization
 
-__all__ = [
-    "BaseAttention",
-    "CausalSelfAttention",
-    "CrossAttention",
-    "GlobalSelfAttention",
-    "MultiHeadAttention",
-    "scaled_dot_product_attention",
-]
-
 
 @dataclass(frozen=True)
-class _LastAttention:
-    """What the weights of a call follow from."""
+class _LastCall:
+    """Arguments of the last call, from which the attention weights can be computed again.
+
+    Attributes:
+        queries, keys: ``(batch, heads, length, key_dim)``.
+        masking: as in `dot_product.attention_of_heads`.
+    """
 
     queries: tf.Tensor
     keys: tf.Tensor
-    sight: dict
+    masking: dict
 
     def weights(self) -> tf.Tensor:
         if not is_reachable(self.queries):
@@ -45,12 +39,12 @@ class _LastAttention:
                 "that made it (fit, predict and others make one): call the layer or the model "
                 "once more outside of it, or return the weights from it."
             )
-        return dot_product.attention_weights_of_heads(self.queries, self.keys, **self.sight)
+        return dot_product.attention_weights_of_heads(self.queries, self.keys, **self.masking)
 
 
 @keras.saving.register_keras_serializable("keras_transformer")
-class BaseAttention(ScoresOnDemand, keras.layers.Layer):
-    """What the attention sub-layers share: heads, residual connection and layer normalisation.
+class BaseAttention(LazyAttentionScores, keras.layers.Layer):
+    """Base of the attention sub-layers: heads, residual connection and layer normalisation.
 
     Args:
         num_heads: number of heads.
@@ -111,52 +105,50 @@ class BaseAttention(ScoresOnDemand, keras.layers.Layer):
     def last_attn_scores(self):
         """Attention weights of the last call, ``(batch, heads, query, key)``; ``None`` before.
 
-        They are computed when they are read. Those of a call inside a ``tf.function`` can be read
-        inside of it only.
+        They are computed when read. Those of a call in a ``tf.function`` can be read only there.
         """
         last = self._last_attention
-        return last.weights() if isinstance(last, _LastAttention) else last
+        return last.weights() if isinstance(last, _LastCall) else last
 
     @last_attn_scores.setter
     def last_attn_scores(self, weights):
         self._last_attention = weights
 
     def _attend(self, x, project, mask, *, causal=False, training=None, implementation=None):
-        """The whole sub-layer.
+        """Runs the sub-layer.
 
         Args:
             x: ``(batch, query, d_model)``.
-            project: a function from `x`, normalised if that comes first, to queries, keys and
-                values.
+            project: function from `x` (normalised with pre-norm) to queries, keys and values.
             mask: a mask or lengths, as for `masks.mask_and_lengths`.
             causal, training: as in the call.
-            implementation: in place of this layer's.
+            implementation: overrides this layer's.
         """
         mask, key_lengths = masks.mask_and_lengths(mask)
-        sight = {"mask": mask, "key_lengths": key_lengths, "causal": causal}
+        masking = {"mask": mask, "key_lengths": key_lengths, "causal": causal}
         queries, keys, values = project(self._attention_input(x))
         output = self.mha.attend(
             queries,
             keys,
             values,
-            **sight,
+            **masking,
             training=training,
             return_attention_scores=False,
             implementation=implementation,
         )
-        self._last_attention = _LastAttention(queries, keys, sight)
+        self._last_attention = _LastCall(queries, keys, masking)
         return self._add_to(x, output, training)
 
     def _attention_input(self, x):
         return self.layernorm(x) if self.norm_first else x
 
     def _add_to(self, x, output, training=None):
-        """The residual connection, and the normalisation where that comes last."""
+        """Residual connection, and with post-norm the normalisation."""
         x = self.add([x, self.dropout_layer(output, training=training)])
         return x if self.norm_first else self.layernorm(x)
 
     def _self_attention(self, x, x_mask, causal, training):
-        """The whole sub-layer where queries, keys and values are one sequence."""
+        """Runs the sub-layer with queries, keys and values from one sequence."""
         mask = keras_mask(x) if x_mask is None else x_mask
         return self._attend(
             x, lambda x: self.mha.project(x, x, x), mask, causal=causal, training=training
@@ -178,14 +170,14 @@ class BaseAttention(ScoresOnDemand, keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class CrossAttention(BaseAttention):
-    """The decoder looks at the encoder's output.
+    """Attention of the decoder to the encoder's output.
 
     Call arguments:
         x: ``(batch, target, d_model)``.
         context: output of the encoder, ``(batch, source, d_model)``.
-        context_mask: which positions of `context` are real, ``(batch, source)`` bool, or how many
-            are, ``(batch,)`` integers, or any mask of `masks.over_heads_and_queries`; Keras fills
-            it in when `context` carries a mask.
+        context_mask: which positions of `context` are real, ``(batch, source)`` bool; or how many
+            are, ``(batch,)`` integers; or any mask of `masks.over_heads_and_queries`. The Keras
+            mask of `context` unless given.
 
     Returns:
         ``(batch, target, d_model)``.
@@ -197,7 +189,7 @@ class CrossAttention(BaseAttention):
         )
 
     def step(self, x, keys_values, context_mask=None):
-        """The call for one position of every beam, with the context already projected.
+        """Runs the sub-layer for one position of every beam, with the context already projected.
 
         Args:
             x: ``(batch, beams, d_model)``.
@@ -214,12 +206,12 @@ class CrossAttention(BaseAttention):
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class GlobalSelfAttention(BaseAttention):
-    """Every position of the source looks at every other.
+    """Self-attention of all positions to all.
 
     Call arguments:
         x: ``(batch, seq, d_model)``.
-        x_mask: which positions are real, ``(batch, seq)`` bool, or how many are, ``(batch,)``
-            integers, or any mask of `masks.over_heads_and_queries`; the Keras mask of `x` unless
+        x_mask: which positions are real, ``(batch, seq)`` bool; or how many are, ``(batch,)``
+            integers; or any mask of `masks.over_heads_and_queries`. The Keras mask of `x` unless
             given.
 
     Returns:
@@ -235,7 +227,7 @@ class GlobalSelfAttention(BaseAttention):
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class CausalSelfAttention(BaseAttention):
-    """Every position of the target looks at itself and at those before it.
+    """Self-attention of each position to itself and those before it.
 
     Call arguments:
         x, x_mask: as for `GlobalSelfAttention`.
@@ -252,7 +244,7 @@ class CausalSelfAttention(BaseAttention):
         return self._self_attention(x, x_mask, causal=causal, training=training)
 
     def prefill(self, x):
-        """The call, and what `step` goes on from.
+        """Runs the sub-layer and returns the keys and values that `step` continues from.
 
         Args:
             x: ``(batch, seq, d_model)``, padding at the end only.
@@ -273,18 +265,18 @@ class CausalSelfAttention(BaseAttention):
         return self._attend(x, project, None, causal=True), tuple(cache)
 
     def step(self, x, cache, position, visible, slot=None):
-        """One position of every beam, attending to cached ones and itself.
+        """Runs the sub-layer for one position of every beam, attending to the cache and itself.
 
         Args:
             x: ``(batch, beams, d_model)``.
             cache: keys and values so far, two tensors ``(batch * heads, slots, key_dim)``.
                 (Batch and heads are one axis because XLA does not write in place into a buffer
-                with an axis of 1, which it would be with one sentence.)
+                with an axis of size 1.)
             position: scalar int32, the position of `x`, or that of each row, ``(batch, 1)``.
-            visible: which slots each beam may see, its own among them, bool, ``(slots,)`` or
+            visible: which slots each beam attends to, its own included, bool, ``(slots,)`` or
                 ``(batch, beams, slots)``.
-            slot: scalar int32, the slot of the first beam, which those of the others follow;
-                ``position * beams`` unless given.
+            slot: scalar int32, the slot of the first beam; the other beams have the slots after
+                it. ``position * beams`` unless given.
 
         Returns:
             ``(output, cache)``: ``(batch, beams, d_model)`` and the cache with `x` in it.

@@ -1,27 +1,27 @@
-"""Attention as recurrent networks have it: a decoder's state looks back at an encoder's states.
+"""Attention of recurrent decoders to the encoder's states (Bahdanau et al. and Luong et al. 2015).
 
-Bahdanau et al. 2015 and Luong et al. 2015. Each score is a layer of its own with its equation.
-They obey the laws of `layers.attention`: a hidden position never changes a result, and a query
-with no visible position gives zero context, weights and gradients. What a score takes from the
-encoder alone is computed once for all steps (`project_keys`).
+Each score function is a layer with its equation. As in `layers.attention`, a hidden position never
+changes a result, and a query with no visible position gives zero context, weights and gradients.
+The part of a score that depends on the encoder alone is computed once for all steps
+(`project_keys`).
 """
 
 import keras
 import tensorflow as tf
 
-from keras_transformer.layers.attention import masks
+from keras_transformer.layers.attention.dot_product import masked_softmax
 from keras_transformer.layers.recurrent.cells import affine
 
 
 class RecurrentAttention(keras.layers.Layer):
-    """What the kinds of attention share: scores become weights, weights sum up the memory.
+    """Base of the kinds of attention: a softmax of scores, and the memory's mean by its weights.
 
     ::
 
         a_ij = softmax_j(e_ij)
         c_i = sum_j a_ij h_j
 
-    A subclass says what the scores ``e_ij`` are (`scores`).
+    A subclass defines the scores ``e_ij`` (`scores`).
 
     Call arguments:
         query: states of the decoder, ``(batch, query, query width)``.
@@ -34,7 +34,7 @@ class RecurrentAttention(keras.layers.Layer):
     """
 
     def project_keys(self, memory) -> tf.Tensor:
-        """What the scores take from the memory alone.
+        """Projects the memory to keys.
 
         Args:
             memory: ``(batch, source, memory width)``.
@@ -45,7 +45,7 @@ class RecurrentAttention(keras.layers.Layer):
         return tf.cast(memory, self.compute_dtype)
 
     def scores(self, query, keys) -> tf.Tensor:
-        """How well each query and each key fit.
+        """Scores ``e_ij`` of every query and key.
 
         Args:
             query: ``(batch, query, query width)``.
@@ -60,36 +60,20 @@ class RecurrentAttention(keras.layers.Layer):
         return self.attend(query, self.project_keys(memory), memory, mask)
 
     def attend(self, query, keys, memory, mask=None):
-        """The call, with the keys already projected."""
+        """The call, with `keys` from `project_keys`."""
         query, memory = (tf.cast(part, self.compute_dtype) for part in (query, memory))
-        scores = self.scores(query, keys)
-        weights = masked_softmax(scores, None if mask is None else masks.as_keep_mask(mask))
+        if mask is not None:
+            mask = tf.convert_to_tensor(mask)
+            mask = mask[:, tf.newaxis, :] if mask.shape.rank == 2 else mask
+        weights, any_visible = masked_softmax(self.scores(query, keys), mask)
+        if any_visible is not None:
+            weights *= any_visible
         return tf.matmul(weights, memory), weights
-
-
-def masked_softmax(scores, keep=None) -> tf.Tensor:
-    """Weights of the visible positions, which sum to one; all zero where none is visible.
-
-    Args:
-        scores: ``(batch, query, source)``; in half precision the softmax is computed in float32.
-        keep: bool ``(batch, source)`` or ``(batch, query, source)``.
-
-    Returns:
-        tensor of the shape and dtype of `scores`.
-    """
-    logits = tf.cast(scores, tf.float64 if scores.dtype == tf.float64 else tf.float32)
-    if keep is None:
-        return tf.cast(tf.nn.softmax(logits), scores.dtype)
-    if keep.shape.rank == 2:
-        keep = keep[:, tf.newaxis, :]
-    weights = tf.nn.softmax(tf.where(keep, logits, tf.constant(-1e9, logits.dtype)))
-    any_visible = tf.cast(tf.reduce_any(keep, axis=-1, keepdims=True), weights.dtype)
-    return tf.cast(weights * any_visible, scores.dtype)
 
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class AdditiveAttention(RecurrentAttention):
-    """Bahdanau et al. 2015, appendix A.1.2: a small network with one hidden layer.
+    """Scores by a network with one hidden layer (Bahdanau et al. 2015, appendix A.1.2).
 
     ::
 
@@ -136,7 +120,7 @@ class AdditiveAttention(RecurrentAttention):
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class DotAttention(RecurrentAttention):
-    """Luong et al. 2015, section 3.1, "dot": states of one width, compared as they are.
+    """Scores by the dot product of states of one width (Luong et al. 2015, section 3.1, "dot").
 
     ::
 
@@ -170,7 +154,7 @@ class DotAttention(RecurrentAttention):
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class GeneralAttention(RecurrentAttention):
-    """Luong et al. 2015, section 3.1, "general": a matrix takes one width to the other.
+    """Scores by a bilinear form (Luong et al. 2015, section 3.1, "general").
 
     ::
 
@@ -191,14 +175,13 @@ class GeneralAttention(RecurrentAttention):
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class ConcatAttention(RecurrentAttention):
-    """Luong et al. 2015, section 3.1, "concat": one matrix for both states in a row.
+    """Scores by a network over both states together (Luong et al. 2015, section 3.1, "concat").
 
     ::
 
         e_ij = v^T tanh(W [s_i; h_j])
 
-    The product with a row of two is the sum of two products, so this is `AdditiveAttention` with
-    both matrices in one and another start.
+    The same function as `AdditiveAttention`, whose two matrices are one here, initialised as one.
 
     Args:
         units: width of the hidden layer.
@@ -232,18 +215,18 @@ class ConcatAttention(RecurrentAttention):
 
 
 SCORES = ("additive", "dot", "general", "concat", "scaled_dot")
-"""Kinds of attention by the names that models give them."""
+"""Names of the score functions."""
 
 
 def make_attention(score, units, **kwargs) -> RecurrentAttention:
-    """An attention of one of the kinds of `SCORES`.
+    """Makes the attention layer with a score function of `SCORES`.
 
     Args:
-        score: the kind.
-        units: width of the hidden layer of those that have one.
+        score: name of the score function.
+        units: width of the hidden layer of additive and concat scores.
 
     Raises:
-        ValueError: for another kind.
+        ValueError: for another name.
     """
     if score == "additive":
         return AdditiveAttention(units, **kwargs)
@@ -258,7 +241,7 @@ def make_attention(score, units, **kwargs) -> RecurrentAttention:
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class AttentionalVector(keras.layers.Layer):
-    """Luong et al. 2015, equation 5: what was found and who looked for it, in one vector.
+    """Joins a context vector and a decoder state (Luong et al. 2015, equation 5).
 
     ::
 

@@ -1,7 +1,7 @@
-"""Cells of recurrent networks, equation by equation.
+"""Cells of recurrent networks, each with its equations.
 
-A cell is one step of a recurrence. What it takes from its input alone, the product with ``U``, it
-gives for a whole sequence at once (`project`); only what needs the state before runs step by step
+A cell computes one step of a recurrence. The product of inputs with ``U`` does not depend on the
+state and is computed for a whole sequence at once (`project`); the rest runs step by step
 (`advance`). Weights have the names, shapes and order of Keras' cells.
 """
 
@@ -10,18 +10,18 @@ import tensorflow as tf
 
 
 def affine(x, kernel, bias=None) -> tf.Tensor:
-    """``x kernel + bias`` along the last axis, in the dtype of `x`, whatever axes stand before."""
+    """``x kernel + bias`` along the last axis of `x`, ``(..., width)``, in the dtype of `x`."""
     x = tf.convert_to_tensor(x)
     kernel = tf.cast(tf.convert_to_tensor(kernel), x.dtype)
-    # With two axes, as in loops, the general product would spend more on shapes than on numbers.
+    # With two axes, as in loops, `tensordot` would spend more time on shapes than on numbers.
     y = tf.matmul(x, kernel) if x.shape.rank == 2 else tf.tensordot(x, kernel, 1)
     return y if bias is None else y + tf.cast(tf.convert_to_tensor(bias), x.dtype)
 
 
 class RecurrentCell(keras.layers.Layer):
-    """What the cells share. Any of them works in ``keras.layers.RNN``.
+    """Base of the cells, any of which works in ``keras.layers.RNN``.
 
-    A subclass says how the states follow from those before (`advance`).
+    A subclass computes the new states from those before (`advance`).
 
     Args:
         units: width of the hidden state.
@@ -35,9 +35,9 @@ class RecurrentCell(keras.layers.Layer):
     """
 
     blocks = 1
-    """Matrices of ``U``, and of ``W``, side by side in one kernel."""
+    """Number of matrices that are concatenated in the kernel, and in the recurrent kernel."""
 
-    # What Keras' layers ask a cell for before they take the kernels of cuDNN.
+    # Keras' layers check these before they call cuDNN.
     activation = staticmethod(keras.activations.tanh)
     recurrent_activation = staticmethod(keras.activations.sigmoid)
     dropout = recurrent_dropout = 0.0
@@ -82,7 +82,7 @@ class RecurrentCell(keras.layers.Layer):
         return tf.zeros(shape, dtype)
 
     def project(self, x) -> tf.Tensor:
-        """What the recurrence takes from its input, ``b + U x``.
+        """Projects the input: ``b + U x``.
 
         Args:
             x: ``(..., width)``.
@@ -93,10 +93,10 @@ class RecurrentCell(keras.layers.Layer):
         return affine(x, self.kernel, self.bias)
 
     def advance(self, projected, states) -> list:
-        """One step of the recurrence.
+        """Computes one step of the recurrence.
 
         Args:
-            projected: result of `project` at one position, ``(..., blocks * units)``.
+            projected: from `project` at one position, ``(..., blocks * units)``.
             states: the states before it, ``(..., units)`` each.
 
         Returns:
@@ -119,7 +119,7 @@ class RecurrentCell(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class RNNCell(RecurrentCell):
-    """The vanilla recurrent network (Elman 1990), ``keras.layers.SimpleRNNCell`` written out.
+    """The simple recurrent cell (Elman 1990), as ``keras.layers.SimpleRNNCell``.
 
     ::
 
@@ -185,8 +185,8 @@ class GRUCell(RecurrentCell):
 
     Args:
         units: width of the hidden state.
-        reset_after: reset what comes out of the product with ``W_g``, as above and as cuDNN does
-            it; ``False`` resets what goes in, ``W_g (r_t * h_{t-1})``, as the paper does.
+        reset_after: apply the reset gate after the product with ``W_g``, as above and in cuDNN;
+            ``False`` applies it before, ``W_g (r_t * h_{t-1})``, as in the paper.
     """
 
     blocks = 3
@@ -196,7 +196,7 @@ class GRUCell(RecurrentCell):
         self.reset_after = reset_after
 
     def bias_shape(self):
-        # As in Keras, ``W h`` has biases of its own where they are reset with it.
+        # As in Keras, ``W h`` has its own bias where the reset gate applies to it.
         return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
 
     def project(self, x):
@@ -223,21 +223,21 @@ class GRUCell(RecurrentCell):
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class OutputRecurrentCell(RecurrentCell):
-    """The recurrence that runs from the output to the next hidden state (Jordan 1986).
+    """A cell whose recurrence runs from the output to the next hidden state (Jordan 1986).
 
     ::
 
         h_t = tanh(b + W o_{t-1} + U x_t)
         o_t = activation(c + V h_t)
 
-    It is weaker than the others: what the output does not say is forgotten. With the outputs of
-    the training data as ``o_{t-1}`` all steps could be trained side by side, which is where
-    teacher forcing comes from (Deep Learning, section 10.2.1).
+    It is weaker than the others: only the output is remembered. With the outputs of the training
+    data as ``o_{t-1}``, all steps can be trained in parallel, the origin of teacher forcing (Deep
+    Learning, section 10.2.1).
 
     Args:
         units: width of the hidden state.
         output_units: width of the output, which is the only state.
-        output_activation: of the output; ``None`` leaves it as it is.
+        output_activation: activation of the output; ``None`` for none.
     """
 
     def __init__(self, units, output_units, *, output_activation=None, **kwargs):
@@ -274,14 +274,14 @@ class OutputRecurrentCell(RecurrentCell):
 
 
 CELLS = {"rnn": RNNCell, "lstm": LSTMCell, "gru": GRUCell}
-"""Cells by the names that layers and models give them."""
+"""Cells by name."""
 
 
 def make_cell(kind, units, **kwargs) -> RecurrentCell:
-    """A cell of one of the kinds of `CELLS`.
+    """Makes the cell that is named `kind` in `CELLS`.
 
     Raises:
-        ValueError: for another kind.
+        ValueError: for another name.
     """
     if kind not in CELLS:
         raise ValueError(f"A kind of cell is one of {', '.join(CELLS)}; got {kind!r}.")

@@ -1,7 +1,7 @@
 """The decoder of recurrent models, with and without attention.
 
-What a step takes from the token alone is computed for the whole target at once, and so is all that
-no later step asks for. Only what is left runs in a loop.
+Projections of the tokens, and all that no later step needs, are computed for the whole target at
+once. Only the rest runs in a loop.
 """
 
 import keras
@@ -12,16 +12,16 @@ from keras_transformer.layers.recurrent.cells import affine
 from keras_transformer.layers.recurrent.encoder import EmbeddedStack
 
 CONTEXTS = ("initial_state", "every_step")
-"""Where a decoder without attention puts what the encoder made of the source."""
+"""Where a decoder without attention takes the encoder's final state."""
 
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class RecurrentDecoder(EmbeddedStack):
-    """Embedding and a stack of recurrent layers over the target, told about the source.
+    """Embedding and a stack of recurrent layers over the target, conditioned on the source.
 
-    With ``y`` the vector of the token before, ``c`` what is known of the source, ``f`` the stack,
-    whose first layer has a matrix for each of its inputs, and ``g`` the vector that the logits are
-    made of:
+    With ``y`` the vector of the token before, ``c`` the context vector of the source, ``f`` the
+    stack, whose first layer has a matrix for each of its inputs, and ``g`` the vector that the
+    logits are computed from:
 
     ::
 
@@ -31,14 +31,14 @@ class RecurrentDecoder(EmbeddedStack):
         s_i = f(s_{i-1}, y), c_i = attention(s_i), g = tanh(W [c_i; s_i])         other attention
         s_i = f(s_{i-1}, y, g_{i-1}), and so on                                   input feeding
 
-    (Bahdanau and Cho have a maxout layer for ``g``.) The first states are the encoder's last ones;
-    where those are of another width, ``tanh(W h_T)``.
+    (Bahdanau and Cho have a maxout layer for ``g``.) The initial states are the encoder's final
+    ones, or ``tanh(W h_T)`` where those have another width.
 
     Args:
-        attention: one of `recurrent_attention.SCORES`, or ``None``.
-        attention_units: width inside additive and concat attention; `units` unless given.
+        attention: one of `recurrent.attention.SCORES`, or ``None``.
+        attention_units: hidden width of additive and concat attention; `units` unless given.
         context: without attention, one of `CONTEXTS`.
-        input_feeding: feed each step with the attentional vector before it.
+        input_feeding: give each step the attentional vector of the step before.
         **kwargs: arguments of `EmbeddedStack`, except `bidirectional`.
 
     Call arguments:
@@ -47,8 +47,8 @@ class RecurrentDecoder(EmbeddedStack):
         memory_mask: which positions of `memory` are real, ``(batch, source)`` bool.
 
     Returns:
-        ``(batch, target, units)``; the attention weights are kept in `last_attn_scores`, ``(batch,
-        1, target, source)``, with no source without attention.
+        ``(batch, target, units)``. `last_attn_scores` has the attention weights, ``(batch, 1,
+        target, source)``; without attention the last axis is empty.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class RecurrentDecoder(EmbeddedStack):
         self.attention_units = int(attention_units or self.units)
         self.context = context
         self.input_feeding = input_feeding
-        self.d_model = self.units  # the width that schedules of the learning rate ask for
+        self.d_model = self.units  # for schedules of the learning rate
         self.attend = self.summary = self.vector = None
         if attention is not None:
             self.attend = make_attention(attention, self.attention_units, dtype=self.dtype_policy)
@@ -104,37 +104,38 @@ class RecurrentDecoder(EmbeddedStack):
             self.feeding_kernel = self._input_kernel(self.units, "feeding_kernel")
 
     def _build_bridges(self, memory_width):
-        """Layers from the encoder's last states to the first ones here, if widths differ."""
+        """Makes the layers from the encoder's final states to initial states of another width."""
         self.bridges = []
         if memory_width == self.units:
             return
         states = len(self.stack.layers[0].cells[0].state_sizes)
         for layer in range(self.num_layers):
             for state in range(states):
-                # The memory cell of an LSTM is not bounded; its first value need not be either.
+                # The memory cell of an LSTM is not bounded.
                 activation = None if state else "tanh"
                 self.bridges.append(self._dense(f"first_state_{layer}_{state}", activation))
                 self.bridges[-1].build((None, memory_width))
 
     def _input_kernel(self, width, name):
-        """A matrix of the stack's first layer for what it takes besides the token."""
+        """Adds a kernel of the stack's first layer for a further input."""
         columns = self.stack.layers[0].cells[0].kernel.shape[-1]
         return self.add_weight(shape=(width, columns), initializer="glorot_uniform", name=name)
 
     def begin(self, memory, states, memory_mask=None):
-        """What the decoder knows before its first token.
+        """Computes the constant context and the initial states.
 
         Args:
             memory, states, memory_mask: as in the call.
 
         Returns:
-            ``(context, states)``: a dictionary of tensors that stay as they are, among them the
-            projected keys, and the first states of every layer, ``(batch, units)`` each.
+            ``(context, states)``: a dictionary of tensors that are the same for all steps, such as
+            the projected keys, and the initial states of every layer, ``(batch, units)`` each.
         """
         context = {}
         if self.summary is not None:
             summary = self.summary(states[-1][0])[:, tf.newaxis]
-            context.update(summary=summary, beside=affine(summary, self.context_kernel))
+            projected = affine(summary, self.context_kernel)
+            context.update(summary=summary, projected_context=projected)
         if self.attend is not None:
             keys = self.attend.project_keys(memory)
             context.update(keys=keys, memory=memory, mask=memory_mask)
@@ -145,93 +146,96 @@ class RecurrentDecoder(EmbeddedStack):
 
     def call(self, ids, memory, states, memory_mask=None, training=None):
         context, states = self.begin(memory, states, memory_mask)
-        drops = self.stack.draw_dropout(ids, training)
+        dropout_masks = self.stack.draw_dropout(ids, training)
         y = self.embed(ids, training)
         if self.attention == "additive":
-            vectors, weights = self._attend_in_a_loop(y, states, context, drops)
+            vectors, weights = self._run_additive_attention(y, states, context, dropout_masks)
         elif self.input_feeding:
-            vectors, weights = self._feed_in_a_loop(y, states, context, drops)
+            vectors, weights = self._run_input_feeding(y, states, context, dropout_masks)
         else:
-            s, _ = self.stack.run(y, states=states, drops=drops, beside=context.get("beside"))
+            projected = context.get("projected_context")
+            s, _ = self.stack.run(
+                y, states=states, dropout_masks=dropout_masks, projected_context=projected
+            )
             vectors, weights = self._finish(y, s, context)
         self.last_attn_scores = weights[:, tf.newaxis]
         return self.dropout(vectors, training=training)
 
-    def _attend_in_a_loop(self, y, states, context, drops):
-        """Bahdanau: a state needs what the one before it found. No later step needs ``g``."""
+    def _run_additive_attention(self, y, states, context, dropout_masks):
+        """Additive attention: a state needs the context vector before it, but no ``g``."""
         batch, source, width = tf.unstack(tf.shape(context["memory"]))
-        drops = drops and [part[:, 0] for part in drops]
+        dropout_masks = dropout_masks and [part[:, 0] for part in dropout_masks]
 
         def step(carried, now):
-            return self._attending_step(*now, carried[0], context, drops)
+            return self._additive_step(*now, carried[0], context, dropout_masks)
 
         empty = [tf.zeros((batch, n), y.dtype) for n in (self.units, width, source)]
-        s, found, weights = self._loop(step, y, (states, *empty))
-        return self._finish(y, s, context, found)[0], weights
+        s, c, weights = self._loop(step, y, (states, *empty))
+        return self._finish(y, s, context, c)[0], weights
 
-    def _feed_in_a_loop(self, y, states, context, drops):
-        """Luong's input feeding: a state needs ``g`` of the step before it."""
+    def _run_input_feeding(self, y, states, context, dropout_masks):
+        """Input feeding: a state needs ``g`` of the step before it."""
         batch, source, _ = tf.unstack(tf.shape(context["memory"]))
-        drops = drops and [part[:, 0] for part in drops]
+        dropout_masks = dropout_masks and [part[:, 0] for part in dropout_masks]
 
         def step(carried, now):
-            return self._fed_step(*now, carried[0], carried[1], context, drops)
+            return self._feeding_step(*now, carried[0], carried[1], context, dropout_masks)
 
         empty = [tf.zeros((batch, n), y.dtype) for n in (self.units, source)]
         return self._loop(step, y, (states, *empty))
 
     def _loop(self, step, y, first):
-        """What a step gives besides the states, at every position, ``(batch, target, ...)``."""
-        of_tokens = (y, self.stack.project(y))
-        in_time = tuple(tf.transpose(part, (1, 0, 2)) for part in of_tokens)
-        _, *results = tf.scan(step, in_time, first)
+        """Results of a step, except the states, at every position, ``(batch, target, ...)``."""
+        inputs = (y, self.stack.project(y))
+        inputs = tuple(tf.transpose(part, (1, 0, 2)) for part in inputs)
+        _, *results = tf.scan(step, inputs, first)
         return [tf.transpose(part, (1, 0, 2)) for part in results]
 
-    def _attending_step(self, y, projected, states, context, drops=None):
-        """One position of every row, or of every beam of it.
+    def _additive_step(self, y, projected, states, context, dropout_masks=None):
+        """One position of every row or beam, with additive attention.
 
         Args:
             y: ``(..., vector_size)``.
-            projected: what the stack takes from `y`; see `RecurrentStack.project`.
+            projected: from `RecurrentStack.project` of `y`.
             states: of every layer, ``(..., units)`` each.
             context: from `begin`.
-            drops: see `RecurrentStack.step`.
+            dropout_masks: see `RecurrentStack.step`.
 
         Returns:
-            ``(states, s, found, weights)``.
+            ``(states, s, c, weights)``.
         """
-        found, weights = self._look(states[-1][0], context)
-        projected += affine(found, self.context_kernel)
-        s, states = self.stack.step(y, states, drops, projected)
-        return states, s, found, weights
+        c, weights = self._context_vectors(states[-1][0], context)
+        projected += affine(c, self.context_kernel)
+        s, states = self.stack.step(y, states, dropout_masks, projected)
+        return states, s, c, weights
 
-    def _fed_step(self, y, projected, states, vector, context, drops=None):
-        """The same with input feeding: ``(states, vector, weights)``."""
+    def _feeding_step(self, y, projected, states, vector, context, dropout_masks=None):
+        """One position with input feeding: ``(states, g, weights)``."""
         projected += affine(vector, self.feeding_kernel)
-        s, states = self.stack.step(y, states, drops, projected)
-        found, weights = self._look(s, context)
-        return states, self.vector(found, s), weights
+        s, states = self.stack.step(y, states, dropout_masks, projected)
+        c, weights = self._context_vectors(s, context)
+        return states, self.vector(c, s), weights
 
-    def _look(self, query, context):
-        """The context of states ``(batch, units)`` or ``(batch, n, units)``, and the weights."""
+    def _context_vectors(self, query, context):
+        """Context vectors and attention weights of states, ``(batch, [n,] units)``."""
         keys, memory, mask = (context[key] for key in ("keys", "memory", "mask"))
         if query.shape.rank == 3:
             return self.attend.attend(query, keys, memory, mask)
-        found, weights = self.attend.attend(query[:, tf.newaxis], keys, memory, mask)
-        return found[:, 0], weights[:, 0]
+        c, weights = self.attend.attend(query[:, tf.newaxis], keys, memory, mask)
+        return c[:, 0], weights[:, 0]
 
-    def _finish(self, y, s, context, found=None):
-        """The vectors of the logits, ``(batch, n, units)``, and weights ``(batch, n, source)``."""
+    def _finish(self, y, s, context, c=None):
+        """``g`` at every position, ``(batch, n, units)``, and weights, ``(batch, n, source)``."""
         batch, length = tf.unstack(tf.shape(y)[:2])
-        nowhere = tf.zeros((batch, length, 0), y.dtype)
+        no_weights = tf.zeros((batch, length, 0), y.dtype)
         if self.context_first:
-            if found is None:
-                found = tf.broadcast_to(context["summary"], (batch, length, self.units))
-            return self.vector(tf.concat([s, y, found], axis=-1)), nowhere
+            if c is None:
+                c = tf.broadcast_to(context["summary"], (batch, length, self.units))
+            return self.vector(tf.concat([s, y, c], axis=-1)), no_weights
         if self.attend is None:
-            return s, nowhere
-        found, weights = self._look(s, context)
-        return self.vector(found, s), weights
+            return s, no_weights
+        c, weights = self._context_vectors(s, context)
+        return self.vector(c, s), weights
 
     def initial_cache(self, memory, states, memory_mask, beam_size=1) -> dict:
         """Cache for decoding one batch; see `RecurrentSeq2Seq.initial_cache`."""
@@ -246,7 +250,7 @@ class RecurrentDecoder(EmbeddedStack):
         return {"context": context, "steps": steps}
 
     def step(self, tokens, cache):
-        """One position of every beam.
+        """Runs the decoder for one position of every beam.
 
         Args:
             tokens: token ids, ``(batch, beams)``.
@@ -260,17 +264,17 @@ class RecurrentDecoder(EmbeddedStack):
         y = self.embed(tokens)
         projected = self.stack.project(y)
         if self.attention == "additive":
-            states, s, found, _ = self._attending_step(y, projected, states, context)
-            vector, _ = self._finish(y, s, context, found)
+            states, s, c, _ = self._additive_step(y, projected, states, context)
+            vector, _ = self._finish(y, s, context, c)
         elif self.input_feeding:
-            states, vector, _ = self._fed_step(y, projected, states, steps["vector"], context)
+            states, vector, _ = self._feeding_step(y, projected, states, steps["vector"], context)
             after["vector"] = vector
         else:
-            projected += context.get("beside", 0)
+            projected += context.get("projected_context", 0)
             s, states = self.stack.step(y, states, projected=projected)
             vector, _ = self._finish(y, s, context)
         after["states"] = states
-        # A loop wants shapes as it got them.
+        # A `tf.while_loop` needs the static shapes that it began with.
         after = tf.nest.map_structure(
             lambda new, old: tf.ensure_shape(new, old.shape), after, steps
         )

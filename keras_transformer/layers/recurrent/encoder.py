@@ -1,4 +1,4 @@
-"""The encoder of recurrent models, and what their decoder has in common with it."""
+"""The encoder of recurrent models, and the base that it shares with their decoder."""
 
 import keras
 
@@ -15,11 +15,10 @@ class EmbeddedStack(keras.layers.Layer):
         kind, units, num_layers, skip_connections: of the stack; see `RecurrentStack`.
         vocab_size: number of tokens.
         bidirectional: run the stack in both directions.
-        token_vectors: ``learned``, or ``one_hot``, where the first product of the stack selects
-            rows of its kernel.
+        token_vectors: ``learned`` or ``one_hot``.
         embedding_size: width of learned token vectors; `units` unless given.
         dropout_rate: dropout of the token vectors and between layers.
-        embedding: a token embedding to share, instead of an own one.
+        embedding: a token embedding to share with another layer.
         embeddings_initializer: initial token vectors.
     """
 
@@ -69,7 +68,7 @@ class EmbeddedStack(keras.layers.Layer):
         )
 
     def build(self, ids_shape):
-        if not self.embedding.built:  # by the other side, where both share it
+        if not self.embedding.built:  # a shared one may be
             self.embedding.build(ids_shape)
         self.stack.build((*ids_shape, self.vector_size))
 
@@ -96,14 +95,14 @@ class EmbeddedStack(keras.layers.Layer):
 class RecurrentEncoder(EmbeddedStack):
     """Embedding and a stack of recurrent layers over the source.
 
-    Arguments are those of `EmbeddedStack`; it reads in both directions unless told otherwise.
+    Arguments are those of `EmbeddedStack`; `bidirectional` is ``True`` unless given.
 
     Call arguments:
         ids: token ids, ``(batch, source)``, padded with 0.
 
     Returns:
-        ``(memory, states)``: the last layer's outputs, ``(batch, source, width)``, and for each
-        layer its states after the source, ``(batch, width)`` each.
+        ``(memory, states)``: outputs of the last layer, ``(batch, source, width)``, and for each
+        layer its final states, ``(batch, width)`` each.
 
     Example:
         >>> encoder = RecurrentEncoder(kind="lstm", units=64, num_layers=2, vocab_size=8500)
@@ -117,8 +116,9 @@ class RecurrentEncoder(EmbeddedStack):
         self.bidirectional = bidirectional
 
     def call(self, ids, training=None):
-        drops = self.stack.draw_dropout(ids, training)
-        return self.stack.run(self.embed(ids, training), padding_keep_mask(ids), drops=drops)
+        dropout_masks = self.stack.draw_dropout(ids, training)
+        x = self.embed(ids, training)
+        return self.stack.run(x, padding_keep_mask(ids), dropout_masks=dropout_masks)
 
     def get_config(self):
         return {**super().get_config(), "bidirectional": self.bidirectional}

@@ -1,6 +1,6 @@
 """Recurrent layers: a cell run along a sequence, in one direction or both.
 
-A hidden position changes nothing: the state goes past it as if it were not there.
+The state does not change at hidden positions.
 """
 
 import keras
@@ -11,25 +11,26 @@ from keras_transformer.layers.attention import masks
 from keras_transformer.layers.recurrent.cells import make_cell
 
 
-def unroll(cell, x, states=None, keep=None, *, beside=None, reverse=False):
+def unroll(cell, x, states=None, keep=None, *, projected_context=None, reverse=False):
     """Runs a cell along a sequence.
 
     Args:
         cell: a `RecurrentCell`.
         x: ``(batch, seq, width)``, at least one position long.
         states: the states before the first position; zeros unless given.
-        keep: which positions are real, ``(batch, seq)`` bool; all unless given. The others leave
-            the states as they are.
-        beside: what to add to `RecurrentCell.project` of `x`, ``(batch, seq or 1, its width)``.
+        keep: which positions are real, ``(batch, seq)`` bool; all unless given. The states do not
+            change at the others.
+        projected_context: added to the cell's projection of `x`,
+            ``(batch, seq or 1, blocks * units)``.
         reverse: run from the last position to the first.
 
     Returns:
-        ``(outputs, states)``: ``(batch, seq, output_size)``, each where its input was, and the
-        states after the last step.
+        ``(outputs, states)``: ``(batch, seq, output_size)``, in the order of `x`, and the states
+        after the last step.
     """
     projected = cell.project(x)
-    if beside is not None:
-        projected += beside
+    if projected_context is not None:
+        projected += projected_context
     elements = [tf.transpose(projected, (1, 0, 2))]
     if keep is not None:
         elements.append(tf.transpose(keep))
@@ -55,21 +56,21 @@ class Recurrent(keras.layers.Layer):
     Args:
         kind: one of `CELLS`.
         units: width of the hidden state of each direction.
-        bidirectional: run a second cell from the last position to the first, and give both
-            outputs side by side.
-        return_sequences: an output at every position (many to many); ``False`` gives the last
-            alone (many to one).
-        through_keras: run Keras' own layer over the same weights, which takes cuDNN on a GPU where
-            XLA does not compile. cuDNN wants padding behind the last real position and one such
-            position at least in every row.
+        bidirectional: also run a second cell from the last position to the first, and concatenate
+            both outputs.
+        return_sequences: return the output at every position; ``False`` returns the last one.
+        through_keras: run Keras' own layer over the same weights, which calls cuDNN on a GPU where
+            XLA does not compile. cuDNN needs all padding at the end, and at least one real
+            position in every row.
 
     Call arguments:
         x: ``(batch, seq, width)``.
-        mask: which positions are real, ``(batch, seq)``; see `layers.masks`. The Keras mask of
-            `x` unless given. At the others the output is that of the real position before.
+        mask: which positions are real, ``(batch, seq)``, as in `attention.masks`; the Keras mask
+            of `x` unless given. At the others the output is that of the real position before.
 
     Returns:
-        ``(batch, seq, width)`` or ``(batch, width)``, twice `units` wide with two directions.
+        ``(batch, seq, width)`` or ``(batch, width)``; the width is `units`, or twice `units` with
+        two directions.
     """
 
     def __init__(
@@ -127,12 +128,11 @@ class Recurrent(keras.layers.Layer):
         return outputs if self.return_sequences else states[0]
 
     def run(self, x, mask=None, states=None):
-        """The outputs at every position, and the states after the last.
+        """Runs the layer and returns outputs and final states.
 
         Args:
             x, mask: as in the call.
-            states: the states to begin with, those of both directions side by side; zeros unless
-                given.
+            states: the initial states, concatenated over directions; zeros unless given.
 
         Returns:
             ``(outputs, states)``: ``(batch, seq, width)``, and a list of ``(batch, width)``.

@@ -1,4 +1,4 @@
-"""Deep recurrent networks: layers upon layers, run over a whole sequence or step by step."""
+"""A stack of recurrent layers, run over a whole sequence or step by step."""
 
 import keras
 import tensorflow as tf
@@ -11,14 +11,14 @@ from keras_transformer.layers.recurrent.layer import Recurrent, unroll
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class RecurrentStack(keras.layers.Layer):
-    """A deep recurrent network: layers, each of which reads the outputs of the one below.
+    """A stack of recurrent layers, each of which reads the outputs of the one below.
 
     Args:
         kind, units, bidirectional, return_sequences, through_keras: as for `Recurrent`.
         num_layers: number of layers.
-        skip_connections: add the input of a layer to its output where both are equally wide.
-        dropout_rate: dropout between layers. A sequence has one mask for all its positions (Gal
-            and Ghahramani 2016), so that loops draw no random numbers.
+        skip_connections: add the input of a layer to its output where both have one width.
+        dropout_rate: dropout between layers, with one mask for all positions of a sequence (Gal
+            and Ghahramani 2016).
 
     Call arguments and result are those of `Recurrent`.
     """
@@ -76,35 +76,37 @@ class RecurrentStack(keras.layers.Layer):
 
     def call(self, x, mask=None, training=None):
         mask = keras_mask(x) if mask is None else mask
-        outputs, states = self.run(x, mask, drops=self.draw_dropout(x, training))
+        outputs, states = self.run(x, mask, dropout_masks=self.draw_dropout(x, training))
         if self.return_sequences:
             return outputs
-        # The input that a skip connection adds to the state belongs to no one position.
+        # The final state has no position whose input a skip connection could add.
         return states[-1][0]
 
     def draw_dropout(self, x, training=None):
-        """What `run` and `step` multiply the inputs of all layers but the first with.
+        """Draws the dropout masks of a call.
 
         Args:
-            x: a tensor with the batch as its first axis.
+            x: tensor whose first axis is the batch.
             training: whether dropout is active.
 
         Returns:
-            ``(batch, 1, width)`` for each of those layers, or ``None``.
+            factors of the inputs of every layer but the first, ``(batch, 1, width)`` each; or
+            ``None``.
         """
         if not training or not self.dropout_rate or self.num_layers == 1:
             return None
         ones = tf.ones((tf.shape(x)[0], 1, self.width), self.compute_dtype)
         return [self.dropout(ones, training=True) for _ in self.layers[1:]]
 
-    def run(self, x, mask=None, states=None, drops=None, beside=None):
-        """The outputs at every position, and the states of every layer after the last.
+    def run(self, x, mask=None, states=None, dropout_masks=None, projected_context=None):
+        """Runs the stack and returns outputs and final states.
 
         Args:
             x, mask: as in the call.
-            states: for each layer the states to begin with; zeros unless given.
-            drops: from `draw_dropout`.
-            beside: with one direction, what the first layer takes besides `x`; see `unroll`.
+            states: for each layer the initial states; zeros unless given.
+            dropout_masks: from `draw_dropout`.
+            projected_context: added to the projection of `x` in the first layer, for a stack with
+                one direction; see `unroll`.
 
         Returns:
             ``(outputs, states)``: ``(batch, seq, width)``, and for each layer a list of
@@ -113,38 +115,39 @@ class RecurrentStack(keras.layers.Layer):
         x = tf.cast(x, self.compute_dtype)
 
         def one_layer(layer, x, states):
-            if beside is None or layer is not self.layers[0]:
+            if projected_context is None or layer is not self.layers[0]:
                 return layer.run(x, mask, states)
             keep = None if mask is None else masks.as_keep_mask(mask)
-            return unroll(layer.cells[0], x, states, keep, beside=beside)
+            return unroll(layer.cells[0], x, states, keep, projected_context=projected_context)
 
-        return self._through_layers(one_layer, x, states or [None] * self.num_layers, drops)
+        states = states or [None] * self.num_layers
+        return self._through_layers(one_layer, x, states, dropout_masks)
 
     def project(self, x) -> tf.Tensor:
-        """What the first layer of a stack with one direction takes from its input.
+        """Projects the input of the first layer of a stack with one direction.
 
         Args:
             x: ``(..., width)``.
 
         Returns:
-            see `RecurrentCell.project`.
+            ``(..., blocks * units)``; see `RecurrentCell.project`.
         """
         return self.layers[0].cells[0].project(tf.cast(x, self.compute_dtype))
 
-    def step(self, x, states, drops=None, projected=None):
-        """One position of a stack with one direction; see `run`.
+    def step(self, x, states, dropout_masks=None, projected=None):
+        """Runs a stack with one direction for one position.
 
         Args:
-            x: ``(..., width)``, for a batch, or for the beams of each of its rows.
+            x: ``(..., width)``, for every row or every beam.
             states: for each layer the states before, ``(..., units)`` each.
-            drops: from `draw_dropout`, without the axis of positions where `x` has none.
-            projected: result of `project` of `x`, and whatever is to be added to it.
+            dropout_masks: from `draw_dropout`, without the axis of positions where `x` has none.
+            projected: from `project` of `x`, with anything else that enters the first layer added.
 
         Returns:
             ``(outputs, states)``: ``(..., units)``, and the new states.
 
         Raises:
-            ValueError: with two directions, of which one would come from the future.
+            ValueError: with two directions.
         """
         if self.bidirectional:
             raise ValueError("A bidirectional stack cannot go on step by step: it reads the end.")
@@ -156,13 +159,13 @@ class RecurrentStack(keras.layers.Layer):
             return new_states[0], new_states
 
         x = tf.cast(x, self.compute_dtype)
-        return self._through_layers(one_layer, x, states, drops)
+        return self._through_layers(one_layer, x, states, dropout_masks)
 
-    def _through_layers(self, one_layer, x, states, drops):
+    def _through_layers(self, one_layer, x, states, dropout_masks):
         new_states = []
         for number, (layer, before) in enumerate(zip(self.layers, states, strict=True)):
-            if number and drops is not None:
-                x *= drops[number - 1]
+            if number and dropout_masks is not None:
+                x *= dropout_masks[number - 1]
             outputs, after = one_layer(layer, x, before)
             skip = self.skip_connections and (number or self.input_width == self.width)
             x = x + outputs if skip else outputs

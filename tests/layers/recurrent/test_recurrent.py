@@ -310,9 +310,9 @@ def test_xla_equals_eager_with_gradients(kind, x, randomise):
 
 def test_a_stack_drops_the_same_at_every_position(x):
     stack = built(RecurrentStack("gru", 4, num_layers=3, dropout_rate=0.5))
-    drops = stack.draw_dropout(tf.constant(x), training=True)
-    assert [part.shape for part in drops] == [(3, 1, 4)] * 2
-    assert set(np.unique(drops[0])) <= {0, 2}
+    masks = stack.draw_dropout(tf.constant(x), training=True)
+    assert [part.shape for part in masks] == [(3, 1, 4)] * 2
+    assert set(np.unique(masks[0])) <= {0, 2}
     assert stack.draw_dropout(tf.constant(x), training=False) is None
     np.testing.assert_array_equal(stack(x), stack(x, training=False))
     assert np.abs(stack(x, training=True) - stack(x)).max() > 1e-3
