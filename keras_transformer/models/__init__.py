@@ -1,4 +1,4 @@
-"""Keras models made of the layers."""
+"""Keras models: Transformer, recurrent models, GPT, BERT, ELMo and ViT."""
 
 from keras_transformer.models.bert import Bert
 from keras_transformer.models.bert_heads import (

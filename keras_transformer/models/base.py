@@ -1,4 +1,4 @@
-"""What models of tokens share: how `fit` trains them, and the layer that gives logits."""
+"""Base classes of the models: how `fit` trains them, and the layer that gives logits."""
 
 import contextlib
 import random
@@ -14,19 +14,18 @@ from keras_transformer.layers.embeddings import OneHot
 
 
 class TrainedModel(keras.Model):
-    """A model whose dropout in `fit` follows from a seed and the step, and that adds up losses
-    over tokens; see `train_step` and `compute_loss`."""
+    """Base of all models: dropout in `fit` follows from a seed and the step (`train_step`), and the
+    loss of several replicas is a mean over all their tokens (`compute_loss`)."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.dropout_seed = random.randrange(2**31)  # follows keras.utils.set_random_seed
 
     def compile(self, *args, jit_compile="auto", **kwargs):
-        """As Keras' own, except that ``"auto"`` means no XLA.
+        """Compiles as Keras does, except that ``jit_compile="auto"`` means no XLA.
 
-        Batches of ever new shapes, such as the tutorial's, would compile anew in almost every
-        step. Ask for ``jit_compile=True`` where batches have few shapes, as those of
-        `make_batches` do.
+        Batches of many shapes, such as the tutorial's, would be compiled again in almost every
+        step. Give ``jit_compile=True`` where batches have few shapes.
         """
         super().compile(
             *args, jit_compile=False if jit_compile == "auto" else jit_compile, **kwargs
@@ -43,29 +42,29 @@ class TrainedModel(keras.Model):
         self.optimizer.build(self.trainable_variables)
 
     def fit(self, x=None, y=None, *args, **kwargs):
-        """As Keras' own, tracing the training step once.
+        """Trains as Keras does, but traces the training step once.
 
-        Keras leaves weights, metrics and the optimizer's state to be made while the first step is
-        traced, and TensorFlow traces anew whatever has made variables. Here they are there before.
+        Keras makes weights, metrics and the optimizer's state while it traces the first step, and
+        TensorFlow traces a function that has made variables again. Here they are made before.
         """
         batch = _symbolic_batch(x, y)
         if batch is not None and self.compiled and not self.run_eagerly:
-            # What is wrong with a batch, the step itself says best.
+            # The step itself reports errors of the batch.
             with self.distribute_strategy.scope(), contextlib.suppress(RuntimeError):
                 build_for_fit(self, batch)
         return super().fit(x, y, *args, **kwargs)
 
     def train_step(self, data):
-        """As Keras' own, with dropout that follows from the step; see `dropout_seed`."""
+        """Trains a step as Keras does, with dropout that follows from the step."""
         with dropout_seed(self.dropout_seed, self.optimizer.iterations):
             return super().train_step(data)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """As Keras' own, except on several replicas, whose losses are added up.
+        """Computes the loss as Keras does, except on several replicas.
 
-        Keras makes each of them a share of the whole where it averages the loss itself. A loss of
-        one number, such as `masked_loss`, it adds up as it is. That number is taken for a mean
-        over the real tokens here, so that the sum is the mean over those of all replicas.
+        Keras adds up the losses of the replicas, and scales them for it only where it averages
+        the loss itself. A loss that returns a scalar, such as `masked_loss`, is taken for a mean
+        over real tokens here, and scaled so that the sum is the mean over those of all replicas.
         """
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
         context = tf.distribute.get_replica_context()
@@ -80,7 +79,7 @@ class TrainedModel(keras.Model):
 
 
 def _symbolic_batch(x, y):
-    """What batches of a data set, or of arrays, look like to Keras; ``None`` for other data."""
+    """Batches of a data set or of arrays as `keras.KerasTensor`; ``None`` for other data."""
     arrays = (x,) if y is None else (x, y)
     batch = x.element_spec if isinstance(x, tf.data.Dataset) else arrays
 
@@ -98,15 +97,14 @@ def _symbolic_batch(x, y):
 
 
 class TokenModel(TrainedModel):
-    """A model that gives logits of tokens at every position.
+    """Base of the models that return logits of tokens at every position.
 
-    A subclass makes the layers, `final_layer` among them, which is ``None`` where the output is
-    tied; and says what comes before it (`decoder_output`), how wide that is (`d_model`) and whose
-    embedding a tied output takes (`target_embedding`).
+    A subclass makes the layers, among them `final_layer` by `make_final_layer`, and defines
+    `decoder_output`, `d_model` and `target_embedding`.
 
     Args:
-        tie_output: logits are products with the target embedding, instead of an own layer.
-        output_bias: a tied output has a bias, as in BERT and Marian; an own layer always has one.
+        tie_output: compute the logits as products with the target embedding, without a final layer.
+        output_bias: add a bias to a tied output, as in BERT and Marian.
     """
 
     def __init__(self, *, tie_output=False, output_bias=False, **kwargs):
@@ -118,7 +116,7 @@ class TokenModel(TrainedModel):
             raise ValueError("output_bias is for a tied output; an own layer has one anyway.")
 
     def make_final_layer(self, vocab_size):
-        """The layer that gives logits; ``None`` with a tied output."""
+        """Makes the layer that gives logits; ``None`` with a tied output."""
         if not self.tie_output:
             return keras.layers.Dense(vocab_size, dtype=self.dtype_policy)
         if isinstance(self.target_embedding, OneHot):
@@ -130,48 +128,47 @@ class TokenModel(TrainedModel):
         return None
 
     def embeddings_initializer(self, width):
-        """Initial token vectors, of a width."""
-        # A tied embedding also makes logits: vectors of length one keep them of size one.
+        """Initializer of token vectors of a width."""
+        # A tied embedding also gives logits: vectors of length about 1 keep them small.
         return keras.initializers.RandomNormal(stddev=width**-0.5) if self.tie_output else "uniform"
 
     @property
     def target_embedding(self):
-        """The `keras.layers.Embedding` that a tied output takes."""
+        """The `keras.layers.Embedding` of a tied output."""
         raise NotImplementedError
 
     @property
     def d_model(self) -> int:
-        """Width of the model, which the paper's schedule follows."""
+        """Width of the model."""
         raise NotImplementedError
 
     def decoder_output(self, inputs, training=None):
-        """The call, short of the last layer.
+        """Runs the model without its final layer.
 
         Returns:
-            ``(batch, seq, width)``; its product with `output_projection` gives the logits.
+            ``(batch, seq, width)``; `token_logits` of it are the logits.
         """
         raise NotImplementedError
 
     def output_projection(self) -> tuple:
-        """Weights of the last layer.
+        """Weights of the final layer.
 
         Returns:
-            ``(kernel, bias, transposed)``: a kernel of ``(width, vocab)`` and a bias of
-            ``(vocab,)``; or, with a tied output, the embedding of ``(vocab, width)``, a bias or
-            ``None``, and ``True``.
+            ``(kernel, bias, transposed)``: ``(width, vocab)``, ``(vocab,)`` and ``False``; or, with
+            a tied output, the embedding, ``(vocab, width)``, a bias or ``None``, and ``True``.
         """
         if self.final_layer is not None:
             return self.final_layer.kernel, self.final_layer.bias, False
         return self.target_embedding.embeddings, self.tied_bias, True
 
     def token_logits(self, x):
-        """Logits of vectors, ``(batch, seq, width)``."""
+        """Logits ``(batch, seq, vocab)`` of vectors ``(batch, seq, width)``."""
         if self.final_layer is not None:
             return self.final_layer(x)
         embeddings, bias, _ = self.output_projection()
         vocab, width = embeddings.shape
         shape = tf.shape(x)
-        # One large product; of three dimensions TensorFlow makes one for each row of the batch.
+        # With three dimensions TensorFlow computes a product for each row of the batch.
         logits = tf.matmul(
             tf.reshape(x, (-1, width)), tf.cast(embeddings, x.dtype), transpose_b=True
         )
@@ -189,14 +186,14 @@ class TokenModel(TrainedModel):
 
 
 class TranslationModel(TokenModel):
-    """A model of token ids of two languages; see `TokenModel`.
+    """Base of the translation models, with source and target token ids.
 
-    A subclass also tells what its attention saw (`last_attention_scores`).
+    A subclass also defines `last_attention_scores`.
 
     Args:
         input_vocab_size: number of source tokens; NumPy and TensorFlow integers are accepted.
         target_vocab_size: number of target tokens; likewise.
-        share_embeddings: source and target use one embedding; needs equal vocabulary sizes.
+        share_embeddings: use one embedding for source and target; needs equal vocabulary sizes.
 
     The other arguments are those of `TokenModel`.
     """

@@ -1,8 +1,8 @@
-"""BERT and ALBERT: encoders of whole texts.
+"""BERT and ALBERT: encoders of texts.
 
 Design choices: one class for both, since ALBERT is BERT with a factorised embedding and shared
-layers; segments and padding are known from ids; what is learned with it stands around it, in
-`bert_pretraining` and `bert_heads`. Sources: BERT (arXiv 1810.04805), ALBERT (arXiv 1909.11942).
+layers; the model takes ids and segments only; tasks are models around it, in `bert_pretraining` and
+`bert_heads`. Sources: BERT (arXiv 1810.04805), ALBERT (arXiv 1909.11942).
 """
 
 from typing import NamedTuple
@@ -52,16 +52,16 @@ PRESETS = {
     "albert-xlarge": _albert(24, 2048, 16),
     "albert-xxlarge": _albert(12, 4096, 64),
 }
-"""Published sizes: BERT's uncased English ones (table 1 of arXiv 1908.08962, section 3 of the
-paper) and those of ALBERT's second version (table 1 of its paper)."""
+"""Published sizes: BERT's uncased English ones (arXiv 1908.08962, table 1; BERT, section 3) and
+those of ALBERT's second version (ALBERT, table 1)."""
 
 
-def truncated_normal_start(layer, stddev=INITIAL_STDDEV) -> None:
-    """Gives kernels and embeddings of a layer or model new truncated normal values.
+def initialize_truncated_normal(layer, stddev=INITIAL_STDDEV) -> None:
+    """Draws the kernels and embeddings of a layer or model from a truncated normal distribution.
 
     Args:
-        layer: built; its biases and the weights of its norms stay as they are.
-        stddev: standard deviation before values beyond twice of it are drawn anew.
+        layer: a built layer or model; its biases and normalisation weights do not change.
+        stddev: standard deviation, before values beyond twice of it are drawn again.
     """
     for weight in layer.trainable_weights:
         if weight.name in ("kernel", "embeddings", "pos_encoding"):
@@ -70,14 +70,14 @@ def truncated_normal_start(layer, stddev=INITIAL_STDDEV) -> None:
             weight.assign(initializer(weight.shape, weight.dtype))
 
 
-def small_dense(width, **kwargs) -> keras.layers.Dense:
-    """A dense layer that starts as those of BERT do."""
+def bert_dense(width, **kwargs) -> keras.layers.Dense:
+    """A dense layer with BERT's initializer."""
     initializer = keras.initializers.TruncatedNormal(stddev=INITIAL_STDDEV)
     return keras.layers.Dense(width, kernel_initializer=initializer, **kwargs)
 
 
 class BertOutput(NamedTuple):
-    """What `Bert` says of texts.
+    """Output of `Bert`.
 
     Attributes:
         sequence: a vector for each token, ``(batch, seq, d_model)``.
@@ -90,15 +90,15 @@ class BertOutput(NamedTuple):
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class BertEmbedding(keras.layers.Layer):
-    """Sum of the vectors of word, position and segment, normalised (BERT, figure 2).
+    """Sum of token, position and segment embedding, normalised (BERT, figure 2).
 
     Args:
         vocab_size: number of tokens; id 0 is padding.
         d_model: width of the output.
-        embedding_size: width of the vectors; another one than `d_model` is followed by a dense
-            layer (ALBERT, section 3.1). ``None`` means `d_model`.
-        max_length: number of positions there are vectors for.
-        num_segments: number of segments there are vectors for.
+        embedding_size: width of the embeddings, `d_model` unless given; a dense layer projects
+            another width to `d_model` (ALBERT, section 3.1).
+        max_length: number of positions.
+        num_segments: number of segments.
         layer_norm_epsilon: added to the variance.
 
     Call arguments:
@@ -154,7 +154,7 @@ class BertEmbedding(keras.layers.Layer):
 
     def call(self, ids, segments=None):
         segments = tf.zeros_like(ids) if segments is None else segments
-        # The sum leaves the mask that Keras attached to its parts behind.
+        # The sum does not carry the Keras mask.
         x = self.layer_norm(self.pos_embedding(ids) + self.segment_embedding(segments))
         return x if self.projection is None else self.projection(x)
 
@@ -174,7 +174,7 @@ class BertEmbedding(keras.layers.Layer):
 class Bert(TrainedModel):
     """BERT or ALBERT, without a head (BERT, section 3; ALBERT, section 3.1).
 
-    The defaults are the base size of BERT, but for the vocabulary; `preset` has the others.
+    The defaults are those of BERT's base size; `preset` makes the other sizes.
 
     Args:
         vocab_size: number of tokens; NumPy and TensorFlow integers are accepted.
@@ -183,31 +183,29 @@ class Bert(TrainedModel):
         num_heads: number of attention heads.
         dff: width inside the feed-forward networks.
         max_length: longest text there are positions for.
-        num_segments: number of segments there are vectors for.
-        embedding_size: width of the token vectors; see `BertEmbedding`.
-        share_layers: all layers have one set of weights, as in ALBERT.
-        dropout_rate: dropout of the embeddings and of what is added to residuals.
+        num_segments: number of segments.
+        embedding_size: width of the embeddings; see `BertEmbedding`.
+        share_layers: use one set of weights for all layers, as in ALBERT.
+        dropout_rate: dropout of the embeddings and of the outputs of sub-layers.
         attention_dropout_rate: dropout of the attention weights.
         activation: activation inside the feed-forward networks: ``gelu`` in BERT, ``gelu_tanh``
             in ALBERT's second version.
         layer_norm_epsilon: added to the variance in layer normalisation.
-        pooler: make a vector of each text from that of its first token.
-        attention_implementation: what computes attention, one of
-            `dot_product.IMPLEMENTATIONS`; see `MultiHeadAttention`.
-        right_padded: padding stands at the end of rows only, as in the batches of this package;
-            see `Transformer`.
-        initial_stddev: standard deviation of the initial weights, truncated normal. What the
-            published value is for a width of 768, 0.05 is for one of 128.
+        pooler: compute a vector of each text from that of its first token.
+        attention_implementation: one of `dot_product.IMPLEMENTATIONS`; see `MultiHeadAttention`.
+        right_padded: all padding is at the end of rows; see `Transformer`.
+        initial_stddev: standard deviation of the initial weights, truncated normal. The published
+            0.02 is for a width of 768; it corresponds to 0.05 for a width of 128.
 
     Call arguments:
-        inputs: token ids, ``(batch, seq)``, padded with 0; or ``(ids, segments)``, the latter of
-            the same shape. Segments are 0 unless given.
+        inputs: token ids, ``(batch, seq)``, padded with 0; or ``(ids, segments)`` of one shape.
+            Segments are 0 unless given.
         training: whether dropout is active.
-        return_attention_scores: return the attention weights too.
+        return_attention_scores: also return the attention weights.
 
     Returns:
-        `BertOutput`; or that and a list of the weights of every layer, each
-        ``(batch, heads, seq, seq)``. `predict` gives a dictionary.
+        `BertOutput`; with `return_attention_scores` also a list of the weights of every layer,
+        each ``(batch, heads, seq, seq)``. `predict` returns a dictionary.
 
     Example:
         >>> bert = Bert(vocab_size=8000, num_layers=2, d_model=64, num_heads=4, dff=128)
@@ -270,15 +268,15 @@ class Bert(TrainedModel):
             else None
         )
         self.build((None, None))
-        truncated_normal_start(self, initial_stddev)
+        initialize_truncated_normal(self, initial_stddev)
 
     @classmethod
     def preset(cls, name, **changes):
-        """A model of a published size, with fresh weights.
+        """Makes a model of a published size with new weights.
 
         Args:
             name: one of `PRESETS`.
-            changes: other arguments, such as the `vocab_size` of an own tokenizer.
+            changes: arguments to change, such as `vocab_size`.
 
         Raises:
             ValueError: for another name.
@@ -323,7 +321,7 @@ class Bert(TrainedModel):
         return (output, scores) if return_attention_scores else output
 
     def predict_step(self, data):
-        """As Keras' own, as a dictionary without what is ``None``, which `predict` cannot join."""
+        """Predicts as Keras does; returns a dictionary without ``None``, for `predict` to join."""
         output = super().predict_step(data)
         return {name: x for name, x in output._asdict().items() if x is not None}
 
@@ -344,12 +342,12 @@ class Bert(TrainedModel):
 
 
 def ids_and_segments(inputs) -> tuple:
-    """The two inputs of `Bert`, the second ``None`` where it was not given."""
+    """The two inputs of `Bert`; segments are ``None`` where not given."""
     return tuple(inputs) if isinstance(inputs, tuple | list) else (inputs, None)
 
 
-class OverBert:
-    """A model around another one, `bert`, which is part of its configuration."""
+class WithBert:
+    """Mixin of models that contain another one, `bert`, and save it in their configuration."""
 
     def get_config(self):
         return {

@@ -1,7 +1,7 @@
-"""What BERT is fine-tuned for: classes of texts and of tokens, and answers within a text.
+"""Fine-tuning BERT: classification of texts and of tokens, and question answering.
 
-Each model is a dropout and one dense layer on what `Bert`, or any model with the same result,
-says of a text; all of it is trained together (BERT, section 3.2 and figure 4).
+Each model is a dropout and a dense layer on the output of `Bert`, or of any model with the same
+output, and is trained together with it (BERT, section 3.2 and figure 4).
 """
 
 import keras
@@ -10,17 +10,17 @@ import tensorflow as tf
 from keras_transformer.layers.attention.masks import padding_keep_mask, padding_lengths
 from keras_transformer.layers.dropout import Dropout
 from keras_transformer.models.base import TrainedModel
-from keras_transformer.models.bert import BertOutput, OverBert, ids_and_segments, small_dense
+from keras_transformer.models.bert import BertOutput, WithBert, bert_dense, ids_and_segments
 from keras_transformer.special_tokens import END
 
-_HIDDEN = -1e9  # a logit, finite so that no loss makes it a NaN
+_HIDDEN = -1e9  # logit of padding, finite so that no loss is NaN
 
 
-class BertHead(OverBert, TrainedModel):
-    """A dropout and a dense layer around `bert`, trained together with it.
+class BertHead(WithBert, TrainedModel):
+    """Base of the heads: a dropout and a dense layer on the output of `bert`.
 
     Args:
-        bert: a `Bert`, or any model with the same result and a `d_model`.
+        bert: a `Bert`, or any model with the same output and a `d_model`.
         width: number of logits.
         dropout_rate: dropout before the dense layer.
     """
@@ -31,7 +31,7 @@ class BertHead(OverBert, TrainedModel):
         self.bert = bert
         self.dropout_rate = dropout_rate
         self.dropout = Dropout(dropout_rate, dtype=self.dtype_policy)
-        self.classifier = small_dense(width, dtype=self.dtype_policy)
+        self.classifier = bert_dense(width, dtype=self.dtype_policy)
         self.build((None, None))
 
     def build(self, input_shape):
@@ -50,7 +50,7 @@ class BertHead(OverBert, TrainedModel):
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class LastTokenReader(TrainedModel):
-    """A `GPT` as the heads take it: a text's vector is that of its last token.
+    """Wraps a `GPT` for the heads: the vector of a text is that of its last token.
 
     Source: Improving Language Understanding by Generative Pre-Training (Radford et al. 2018),
     section 3.2.
@@ -84,7 +84,7 @@ class LastTokenReader(TrainedModel):
 
     def call(self, ids, training=None):
         vectors = self.gpt.decoder_output(ids, training=training)
-        # A row of nothing but padding has no last token: its first vector is as good as any.
+        # A row of padding only has no last token; its first vector is taken.
         last = tf.maximum(padding_lengths(ids) - 1, 0)
         return BertOutput(vectors, tf.gather(vectors, last, batch_dims=1))
 
@@ -103,11 +103,11 @@ class LastTokenReader(TrainedModel):
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class SequenceClassifier(BertHead):
-    """Classes of whole texts, from their pooled vectors.
+    """Classifies texts by their pooled vectors.
 
     Args:
-        bert: a `Bert` with a pooler, or any model with the same result.
-        num_classes: number of classes; 1 for a number instead (regression).
+        bert: a `Bert` with a pooler, or any model with the same output.
+        num_classes: number of classes; 1 for regression.
         dropout_rate: dropout before the dense layer.
 
     Call arguments:
@@ -142,14 +142,13 @@ class SequenceClassifier(BertHead):
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class TokenClassifier(BertHead):
-    """Classes of tokens, such as those of named entities.
+    """Classifies tokens, for example as named entities.
 
-    With `masked_loss` and `masked_accuracy` the label 0 does not count: it stands for padding and
-    for tokens without a class of their own, such as the later pieces of a word, and `num_classes`
-    includes it.
+    `masked_loss` and `masked_accuracy` ignore the label 0: it is for padding and for tokens without
+    a class, such as the later pieces of a word. `num_classes` includes it.
 
     Args:
-        bert: a `Bert`, or any model with the same result.
+        bert: a `Bert`, or any model with the same output.
         num_classes: number of classes.
         dropout_rate: dropout before the dense layer.
 
@@ -179,13 +178,12 @@ class TokenClassifier(BertHead):
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class SpanPredictor(BertHead):
-    """Where the answer to a question begins and ends in a text (BERT, section 4.2).
+    """Predicts where the answer to a question begins and ends in a text (BERT, section 4.2).
 
-    The question is the first segment, the text the second. Logits of padding are so low that no
-    loss sees them.
+    The question is the first segment, the text the second. Logits of padding are -1e9.
 
     Args:
-        bert: a `Bert`, or any model with the same result.
+        bert: a `Bert`, or any model with the same output.
         dropout_rate: dropout before the dense layer.
 
     Call arguments:
@@ -214,12 +212,12 @@ class SpanPredictor(BertHead):
         return {"start": tf.where(real, start, _HIDDEN), "end": tf.where(real, end, _HIDDEN)}
 
     def answers(self, inputs, *, max_length=30, end_token=END) -> tuple:
-        """The best answers within the second segments.
+        """Finds the best answers within the second segments.
 
         Args:
             inputs: ``(ids, segments)``, as for `Bert`.
             max_length: most tokens of an answer.
-            end_token: the id that ends a segment and is no part of an answer.
+            end_token: the id that ends a segment; never part of an answer.
 
         Returns:
             as from `best_spans`.
@@ -231,16 +229,16 @@ class SpanPredictor(BertHead):
 
 
 def best_spans(start, end, inside, *, max_length=30) -> tuple:
-    """The stretch of each row with the largest sum of its two logits.
+    """Finds the span of each row with the largest sum of its start and end logit.
 
     Args:
         start, end: logits of the first and of the last token, ``(batch, seq)``.
-        inside: where both must lie, bool ``(batch, seq)``.
-        max_length: most tokens of a stretch.
+        inside: where spans may lie, bool ``(batch, seq)``.
+        max_length: most tokens of a span.
 
     Returns:
-        ``(starts, ends, scores)``: int32 ``(batch,)`` twice, both included, and the sums, float32
-        ``(batch,)``, minus infinity where nothing is inside.
+        ``(starts, ends, scores)``: first and last token, int32 ``(batch,)`` each, and the sums,
+        float32 ``(batch,)``, minus infinity where nothing is inside.
     """
     start, end = tf.cast(start, tf.float32), tf.cast(end, tf.float32)
     inside = tf.convert_to_tensor(inside)

@@ -1,7 +1,7 @@
-"""The two tasks BERT learns from: masked tokens, and whether two sentences belong together.
+"""Pretraining of BERT: masked language modelling and next sentence prediction.
 
-Design choices: the model has its losses itself, because logits of all positions, which a loss of
-`compile` would need, are several times the work of those that are predicted. Sources: BERT (arXiv
+Design choices: the model computes its losses itself, because a loss given to `compile` would need
+the logits of all positions, several times the work for the masked ones alone. Sources: BERT (arXiv
 1810.04805), section 3.1; ALBERT (arXiv 1909.11942), section 3.1.
 """
 
@@ -11,21 +11,23 @@ import tensorflow as tf
 from keras_transformer.layers.attention.masks import padding_keep_mask
 from keras_transformer.layers.dropout import dropout_seed
 from keras_transformer.layers.layer_normalization import LayerNormalization
+from keras_transformer.losses.projected import projected_loss
 from keras_transformer.models.base import TokenModel
-from keras_transformer.models.bert import OverBert, ids_and_segments, small_dense
+from keras_transformer.models.bert import WithBert, bert_dense, ids_and_segments
 
 
 @keras.saving.register_keras_serializable("keras_transformer")
-class BertPretraining(OverBert, TokenModel):
-    """BERT with the heads of its two tasks (BERT, section 3.1; ALBERT, section 3.1).
+class BertPretraining(WithBert, TokenModel):
+    """BERT with the heads of its pretraining (BERT, section 3.1; ALBERT, section 3.1).
 
-    Masked tokens are predicted by a dense layer, a norm and the tied embedding; whether the second
-    sentence follows the first (or, with other data, whether the two stand in order) from the
-    pooled vector. The loss is the mean over the predicted tokens plus the mean over the pairs.
+    A dense layer, a normalisation and the tied embedding predict masked tokens; a dense layer on
+    the pooled vector predicts whether the second sentence follows the first (BERT) or the two are
+    in order (ALBERT), depending on the data. The loss is the mean over the predicted tokens plus
+    the mean over the pairs.
 
     Args:
         bert: a `Bert`, with a pooler if `next_sentence`.
-        next_sentence: whether there is the second task.
+        next_sentence: whether to predict the next sentence, too.
 
     Call arguments:
         inputs: as for `Bert`.
@@ -35,10 +37,10 @@ class BertPretraining(OverBert, TokenModel):
         a dictionary: ``tokens``, logits of every position, ``(batch, seq, vocab_size)``; and with
         `next_sentence` ``next``, logits, ``(batch, 2)``.
 
-    `fit` needs no loss and takes batches ``(inputs, labels)`` as `masked_language_batches` gives
-    them: ``labels`` are ``{"tokens": ..., "next": ...}`` with the tokens to predict,
-    ``(batch, seq)``, 0 everywhere else, and 0 for a pair that belongs together or 1, ``(batch,)``.
-    Without `next_sentence` they may be the tokens alone. Rows of nothing but padding do not count.
+    `fit` needs no loss and takes batches ``(inputs, labels)``, such as those of
+    `masked_language_batches`: ``labels`` are ``{"tokens": ..., "next": ...}`` with the tokens to
+    predict, ``(batch, seq)``, 0 elsewhere, and 0 for a true pair or 1, ``(batch,)``. Without
+    `next_sentence` they may be the tokens alone. Rows of padding only are ignored.
 
     Example:
         >>> bert = Bert(vocab_size=8001, num_layers=2, d_model=64, num_heads=4, dff=128)
@@ -58,12 +60,12 @@ class BertPretraining(OverBert, TokenModel):
         self.bert = bert
         self.next_sentence = next_sentence
         encoder, width = bert.encoder, bert.embedding.embedding_size
-        self.transform = small_dense(width, activation=encoder.activation, dtype=self.dtype_policy)
+        self.transform = bert_dense(width, activation=encoder.activation, dtype=self.dtype_policy)
         self.transform_norm = LayerNormalization(
             epsilon=encoder.layer_norm_epsilon, dtype=self.dtype_policy
         )
         self.final_layer = self.make_final_layer(bert.vocab_size)
-        self.next_sentence_head = small_dense(2, dtype=self.dtype_policy) if next_sentence else None
+        self.next_sentence_head = bert_dense(2, dtype=self.dtype_policy) if next_sentence else None
         names = ["token_loss", "token_accuracy"]
         names += ["next_loss", "next_accuracy"] if next_sentence else []
         self.means = [keras.metrics.Mean(name=name) for name in names]
@@ -101,14 +103,14 @@ class BertPretraining(OverBert, TokenModel):
         return self.transform_norm(self.transform(x))
 
     def compile(self, optimizer="rmsprop", **kwargs):
-        """As `TrainedModel.compile`, without losses and metrics, which the model has itself."""
+        """Compiles as `TrainedModel` does; losses and metrics are the model's own."""
         for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
             if kwargs.get(name) is not None:
                 raise ValueError(f"{type(self).__name__} has its own losses: leave out {name}.")
         super().compile(optimizer, **kwargs)
 
     def train_step(self, data):
-        """One step; the logits exist for predicted tokens alone, unless XLA compiles it."""
+        """Trains one step; without XLA, logits are computed for predicted tokens only."""
         with dropout_seed(self.dropout_seed, self.optimizer.iterations), tf.GradientTape() as tape:
             loss = self.optimizer.scale_loss(self._loss_of(data, training=True))
         weights = self.trainable_variables
@@ -120,7 +122,7 @@ class BertPretraining(OverBert, TokenModel):
         return self.get_metrics_result()
 
     def get_metrics_result(self):
-        """The means since the last reset; ``loss`` is the sum of those of the two tasks."""
+        """Means since the last reset; ``loss`` is the sum of the losses of both tasks."""
         results = super().get_metrics_result()
         return {**results, "loss": results["token_loss"] + results.get("next_loss", 0.0)}
 
@@ -134,16 +136,16 @@ class BertPretraining(OverBert, TokenModel):
         return loss
 
     def pretraining_loss(self, inputs, labels, training=None):
-        """The loss of a batch, without logits of all its tokens.
+        """Computes the loss of a batch without the logits of all its tokens.
 
         Args:
-            inputs, labels: as `fit` takes them.
+            inputs, labels: a batch of `fit`.
             training: whether dropout is active.
 
         Returns:
-            ``(loss, sums)``: a float32 scalar, on several replicas this one's share of the loss of
-            all; and sums with the number of what was added up, of the losses of predicted tokens,
-            their hits and with `next_sentence` the same of pairs.
+            ``(loss, sums)``: a float32 scalar, on several replicas this one's share of the loss;
+            and ``(sum, count)`` of the losses of predicted tokens, of their hits, and with
+            `next_sentence` of the losses and hits of pairs.
         """
         labels = labels if isinstance(labels, dict) else {"tokens": labels}
         wanted = {"tokens", "next"} if self.next_sentence else {"tokens"}
@@ -161,9 +163,7 @@ class BertPretraining(OverBert, TokenModel):
         return loss, sums
 
     def _token_sums(self, x, label):
-        """Loss and hits of predicted tokens, and their number."""
-        from keras_transformer.losses.projected import projected_loss  # imports no model
-
+        """Sums of loss and hits over predicted tokens, and their number."""
         static = bool(self.compiled and self.jit_compile)
         if not static:
             predicted = padding_keep_mask(label)
@@ -175,7 +175,7 @@ class BertPretraining(OverBert, TokenModel):
         return loss, hits, tokens
 
     def _next_sums(self, pooled, label, real):
-        """Loss and hits of real pairs, and their number."""
+        """Sums of loss and hits over real pairs, and their number."""
         logits = tf.cast(self.next_sentence_head(pooled), tf.float32)
         label = tf.reshape(tf.cast(label, tf.int32), (-1,))
         weights = tf.cast(real, tf.float32)

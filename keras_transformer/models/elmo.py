@@ -1,10 +1,9 @@
-"""Words in context from two language models: ELMo, and a classifier on its mixed layers.
+"""ELMo: contextual word vectors from two language models; and a classifier on them.
 
-Design choices: forward and backward language model are stacks of one direction each, because a
-layer that reads both outputs of a bidirectional one below would see the word that it is to
-predict; they share the token embedding and the layer that gives logits; both are trained by one
-`fit` on plain ids. Source: Deep contextualized word representations (arXiv 1802.05365). Its
-convolutions over the characters of a word are an embedding of tokens here.
+Design choices: forward and backward language model are separate stacks, because in a bidirectional
+stack the second layer would see the word to predict; they share the token embedding and the final
+layer; one `fit` on ids trains both. Source: Deep contextualized word representations (arXiv
+1802.05365), with a token embedding in place of its convolutions over characters.
 """
 
 import keras
@@ -25,9 +24,9 @@ DIRECTIONS = ("forward", "backward")
 class ELMo(TokenModel):
     """A forward and a backward language model over one embedding (section 3.1).
 
-    `fit` takes ids alone: the labels follow from them. Compile with a loss of tokens, such as
-    `masked_loss`; it is the mean over both directions. A word with nothing before it has no
-    forward label, one with nothing after it no backward one.
+    `fit` takes ids alone; `labels` makes the labels from them. Compile with a loss of tokens, such
+    as `masked_loss`, which is the mean over both directions. The first word has no forward label,
+    the last one no backward label.
 
     Args:
         vocab_size: number of tokens; NumPy and TensorFlow integers are accepted.
@@ -37,7 +36,7 @@ class ELMo(TokenModel):
         skip_connections: add the input of every recurrent layer but the first to its output
             (section 3.4).
         dropout_rate: dropout of the token vectors and of the outputs of every recurrent layer.
-        through_keras: see `Recurrent`; cuDNN trains several times faster than a loop of ours.
+        through_keras: see `Recurrent`; training with cuDNN is several times faster.
 
     The other arguments are those of `TokenModel`.
 
@@ -46,7 +45,7 @@ class ELMo(TokenModel):
         training: whether dropout is active.
 
     Returns:
-        logits, ``(batch, 2, seq, vocab_size)``: what is predicted for each position from those
+        logits of each position's token, ``(batch, 2, seq, vocab_size)``: predicted from those
         before it, and from those after it; where there are none, from a vector of zeros.
 
     Example:
@@ -127,23 +126,23 @@ class ELMo(TokenModel):
         return tf.reshape(logits, (batch, 2, length, self.vocab_size))
 
     def decoder_output(self, inputs, training=None):
-        """The call, short of the last layer.
+        """Runs the model without its final layer.
 
         Returns:
-            ``(batch, 2 * seq, units)``, those of the forward language model first.
+            ``(batch, 2 * seq, units)``, first the forward language model, then the backward one.
         """
         forward, backward = tf.split(self.features(inputs, training)[-1], 2, axis=-1)
-        # What predicts a position is the output one before it, or one after it.
+        # The output at the position before, or after, predicts a token.
         forward = tf.pad(forward[:, :-1], [[0, 0], [1, 0], [0, 0]])
         backward = tf.pad(backward[:, 1:], [[0, 0], [0, 1], [0, 0]])
-        # Behind the text the backward outputs are those of the whole text.
+        # Backward outputs at padding are those of the whole text.
         has_before, has_after = tf.unstack(_has_context(inputs), axis=1)
         forward = tf.where(has_before[..., tf.newaxis], forward, tf.zeros_like(forward))
         backward = tf.where(has_after[..., tf.newaxis], backward, tf.zeros_like(backward))
         return tf.concat([forward, backward], axis=1)
 
     def features(self, ids, training=None) -> list:
-        """The vectors of every layer, for `ScalarMix` (section 3.2).
+        """Vectors of every layer, for `ScalarMix` (section 3.2).
 
         Args:
             ids: token ids, ``(batch, seq)``, padded with 0.
@@ -151,19 +150,19 @@ class ELMo(TokenModel):
 
         Returns:
             ``num_layers + 1`` tensors ``(batch, seq, 2 * units)``: the token vectors twice, then
-            each layer's outputs, forward and backward side by side. A position's own token is in
-            all of them.
+            the outputs of each layer, forward and backward concatenated. Unlike the logits, they
+            depend on the position's own token.
         """
         ids = tf.convert_to_tensor(ids)
         keep = padding_keep_mask(ids)
         ends = _ends(keep)
         x = tf.convert_to_tensor(self.dropout(self.embedding(ids), training=training))
         forward = self._outputs(self.forward_layers, x, keep, training)
-        # Turned around up to the last real position, padding stands at the end again, where cuDNN
-        # wants it.
-        backward = self._outputs(self.backward_layers, _turn(x, ends), _turn(keep, ends), training)
+        # Reversed up to the last real position, so that padding is at the end, as cuDNN needs.
+        x, keep = _reverse(x, ends), _reverse(keep, ends)
+        backward = self._outputs(self.backward_layers, x, keep, training)
         pairs = zip(forward, backward, strict=True)
-        return [tf.concat([ahead, _turn(back, ends)], axis=-1) for ahead, back in pairs]
+        return [tf.concat([ahead, _reverse(back, ends)], axis=-1) for ahead, back in pairs]
 
     def _outputs(self, layers, x, keep, training):
         """`x`, then the outputs of each layer, ``(batch, seq, units)`` each."""
@@ -176,14 +175,14 @@ class ELMo(TokenModel):
         return outputs
 
     def labels(self, ids):
-        """What the logits of the call are to predict.
+        """Labels of the logits.
 
         Args:
             ids: token ids, ``(batch, seq)``, padded with 0.
 
         Returns:
-            the ids themselves for each direction, ``(batch, 2, seq)``, with 0 where the language
-            model has read nothing yet.
+            the ids for each direction, ``(batch, 2, seq)``, with 0 where there is no token before,
+            or after.
         """
         both = keras.ops.stack([ids, ids], axis=1)
         return keras.ops.where(_has_context(ids), both, keras.ops.zeros_like(both))
@@ -210,34 +209,33 @@ class ELMo(TokenModel):
 
 
 def _has_context(ids):
-    """Whether real tokens stand before, and after, each position: bool ``(batch, 2, seq)``."""
+    """Whether there are real tokens before, and after, each position: bool ``(batch, 2, seq)``."""
     real = keras.ops.cast(padding_keep_mask(ids), "int32")
     count = keras.ops.cumsum(real, axis=1)
     return keras.ops.stack([count > real, count < count[:, -1:]], axis=1)
 
 
 def _ends(keep):
-    """How many positions there are up to the last real one, int32 ``(batch,)``."""
+    """Number of positions up to the last real one, int32 ``(batch,)``."""
     numbers = tf.range(1, tf.shape(keep)[1] + 1)
     return tf.reduce_max(tf.where(keep, numbers, 0), axis=1)
 
 
-def _turn(x, ends):
-    """``(batch, seq, ...)`` with the first positions of every row, up to its end, backwards."""
+def _reverse(x, ends):
+    """Reverses the positions of each row of ``(batch, seq, ...)`` up to its end."""
     return tf.reverse_sequence(x, ends, seq_axis=1)
 
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class ElmoClassifier(TrainedModel):
-    """Classes of texts, from a mix of ELMo's layers that is learned with them (section 3.2).
+    """Classifies texts by the mean of a learned mix of ELMo's layers (section 3.2).
 
     Args:
-        elmo: an `ELMo`, which becomes part of this model: its layer for logits, which nothing
-            here asks for, is frozen, and all of it unless `train_elmo`.
+        elmo: an `ELMo`, which becomes part of this model. Its final layer, which is not used, is
+            frozen.
         num_classes: number of classes.
-        train_elmo: train the language models too; otherwise they keep their weights and have no
-            dropout.
-        layer_norm: of the mix; see `ScalarMix`.
+        train_elmo: train the language models, too; ``False`` freezes them, without dropout.
+        layer_norm: see `ScalarMix`.
         dropout_rate: dropout of the mean vector of a text.
 
     Call arguments:
@@ -269,7 +267,7 @@ class ElmoClassifier(TrainedModel):
         self.train_elmo = train_elmo
         self.layer_norm = layer_norm
         self.dropout_rate = dropout_rate
-        elmo.trainable = not train_elmo  # Keras tells the layers inside of changes alone
+        elmo.trainable = not train_elmo  # Keras passes only changes on to inner layers
         elmo.trainable = train_elmo
         if elmo.final_layer is not None:
             elmo.final_layer.trainable = False

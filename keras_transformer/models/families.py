@@ -1,4 +1,4 @@
-"""The model of a configuration, whatever its family."""
+"""Makes the model that a configuration describes."""
 
 import dataclasses
 
@@ -22,11 +22,11 @@ def make_model(
     target_vocab_size,
     **kwargs,
 ) -> Transformer | RecurrentSeq2Seq | GPT | BertPretraining:
-    """Makes a model with fresh weights.
+    """Makes a model with new weights.
 
     Args:
-        config: its family and shape.
-        input_vocab_size: number of source tokens; a model of one language knows no source.
+        config: family and sizes of the model.
+        input_vocab_size: number of source tokens; unused for a language model.
         target_vocab_size: number of target tokens.
         kwargs: arguments of every Keras model, such as `dtype`.
     """
@@ -35,7 +35,7 @@ def make_model(
     if family == "gpt":
         return GPT(vocab_size=target_vocab_size, **arguments, **kwargs)
     if family == "bert":
-        # One token more than the tokenizer has: the mask.
+        # The mask is one token more than the tokenizer has.
         bert = Bert(vocab_size=int(target_vocab_size) + 1, pooler=False, **arguments, **kwargs)
         return BertPretraining(bert, next_sentence=False)
     arguments |= {"input_vocab_size": input_vocab_size, "target_vocab_size": target_vocab_size}

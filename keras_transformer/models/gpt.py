@@ -1,10 +1,10 @@
-"""GPT: a decoder-only language model, which goes on with any text it is given.
+"""GPT: a decoder-only language model.
 
-Design choices: GPT-2's (Language Models are Unsupervised Multitask Learners, Radford et al. 2019,
-section 2.3), that is pre-norm with a final norm, learned positions and a tied output. Training
-needs no mask: no position looks at those after it, so padding at the end changes nothing before
-it. The model has the methods that `decoding.search` asks for: its source is the prompt, which
-`encode` reads in one pass, and the first step reads the prompt's last token.
+Design choices: as in GPT-2 (Language Models are Unsupervised Multitask Learners, Radford et al.
+2019, section 2.3), pre-norm with a final norm, learned positions and a tied output. Training needs
+no padding mask: attention is causal, so padding at the end changes nothing before it. For
+`decoding.search` the prompt is the source, which `encode` reads in one pass; the first step reads
+the last token of the prompt.
 """
 
 import keras
@@ -25,8 +25,8 @@ class GPT(TokenModel):
     """Decoder-only Transformer that predicts each token of a text from those before it.
 
     The defaults are those of the smallest GPT-2, which has 50,257 tokens and 124,439,808
-    parameters. Weights start as in the papers: normal with a standard deviation of 0.02, and
-    those of projections that add to the residual smaller by ``sqrt(2 * num_layers)``.
+    parameters. Initial weights are normal with a standard deviation of 0.02, divided by
+    ``sqrt(2 * num_layers)`` in projections that are added to the residual, as in the papers.
 
     Args:
         vocab_size: number of tokens; NumPy and TensorFlow integers are accepted.
@@ -36,7 +36,7 @@ class GPT(TokenModel):
         dff: width inside the feed-forward networks; ``None`` means ``4 * d_model``.
         max_length: longest text there are positions for.
         positions: one of ``positional.POSITION_KINDS``. Token vectors are scaled by
-            ``sqrt(d_model)`` where sinusoids, which are longer than they, are added.
+            ``sqrt(d_model)`` before sinusoids are added.
         dropout_rate: dropout of embeddings and feed-forward outputs.
         attention_dropout_rate: dropout of the attention weights; ``None`` means `dropout_rate`.
         residual_dropout_rate: dropout of attention outputs before the residual is added; ``None``
@@ -44,19 +44,19 @@ class GPT(TokenModel):
         activation: activation inside the feed-forward networks.
         norm_first: pre-norm with a final norm, instead of post-norm.
         layer_norm_epsilon: added to the variance in layer normalisation.
-        tie_output: logits are products with the embedding, instead of an own layer.
-        attention_implementation: what computes attention, one of
-            `dot_product.IMPLEMENTATIONS`; see `MultiHeadAttention`.
-        kwargs: `output_bias` of `TokenModel`, and what Keras takes.
+        tie_output: compute the logits as products with the embedding, without a final layer.
+        attention_implementation: one of `dot_product.IMPLEMENTATIONS`; see `MultiHeadAttention`.
+        kwargs: `output_bias` of `TokenModel`, and arguments of `keras.Model`.
 
     Call arguments:
         inputs: token ids, ``(batch, seq)``, padded with 0 at the end.
         training: whether dropout is active.
-        return_attention_scores: return the attention weights too.
+        return_attention_scores: also return the attention weights.
 
     Returns:
-        logits of the token after each one, ``(batch, seq, vocab_size)``; or ``(logits, scores)``
-        with a list of the weights of every layer, each ``(batch, heads, seq, seq)``.
+        logits of the next token at each position, ``(batch, seq, vocab_size)``; with
+        `return_attention_scores` also a list of the weights of every layer, each
+        ``(batch, heads, seq, seq)``.
 
     Example:
         >>> gpt = GPT(vocab_size=8000, num_layers=2, d_model=64, num_heads=4, max_length=128)
@@ -116,7 +116,7 @@ class GPT(TokenModel):
         )
         self.final_layer = self.make_final_layer(self.vocab_size)
         self.build((None, None))
-        self._start_as_published()
+        self._initialize_weights()
 
     def build(self, input_shape):
         if self.built:
@@ -128,7 +128,7 @@ class GPT(TokenModel):
             self.final_layer.build(vectors_shape)
         self.built = True
 
-    def _start_as_published(self):
+    def _initialize_weights(self):
         to_residual = {
             id(layer.kernel)
             for block in self.stack.enc_layers
@@ -165,7 +165,7 @@ class GPT(TokenModel):
         return self.stack(self._embedded(inputs), training=training)
 
     def _embedded(self, ids, position=None):
-        # The mask would cost the attention time and hide nothing that is not in the future.
+        # Causal attention hides padding at the end anyway; the mask would only cost time.
         return drop_keras_mask(self.pos_embedding(ids, position=position))
 
     def encode(self, source) -> dict:

@@ -1,15 +1,14 @@
-"""Recurrent sequence to sequence models: what translated before the Transformer did.
+"""Recurrent sequence-to-sequence models, with and without attention.
 
-One encoder, one decoder, and what the lectures vary between them:
+The encoder's final state is the decoder's initial one (Sutskever et al. 2014); and optionally
 
-- the encoder's last state as the decoder's first (Sutskever et al. 2014);
-- beside that, as an input of every step and of the output (Cho et al. 2014);
-- attention before the recurrence, whose context goes into state and output (Bahdanau et al. 2015);
-- attention after the recurrence, and the attentional vector (Luong et al. 2015), which the next
-  step may be fed with.
+- it is also an input of every step and of the output (Cho et al. 2014);
+- attention before the recurrence gives a context for state and output (Bahdanau et al. 2015);
+- attention after the recurrence gives an attentional vector, which may be an input of the next step
+  (Luong et al. 2015).
 
-The model is called, searched and exported as the `Transformer` is: the same arguments of the call,
-the same explicit cache for one step. The cache holds states alone and never grows.
+The model is called, decoded and exported like the `Transformer`. Its cache holds states only and
+does not grow.
 """
 
 import keras
@@ -39,27 +38,28 @@ class RecurrentSeq2Seq(TranslationModel):
         attention: one of ``additive`` (Bahdanau), ``dot``, ``general``, ``concat``,
             ``scaled_dot`` (Luong), or ``None``; the dot products need a memory as wide as the
             state, that is ``bidirectional=False``.
-        attention_units: width inside additive and concat attention; `units` unless given.
-        context: without attention, where the encoder's last state goes: ``initial_state``
-            (Sutskever) or ``every_step`` and the output too (Cho).
-        input_feeding: feed each step with the attentional vector before it (Luong).
-        skip_connections: add the input of a layer to its output where both are equally wide.
+        attention_units: hidden width of additive and concat attention; `units` unless given.
+        context: without attention, where the encoder's final state goes: ``initial_state``
+            (Sutskever), or ``every_step``, which includes the output (Cho).
+        input_feeding: give each step the attentional vector of the step before (Luong).
+        skip_connections: add the input of a layer to its output where both have one width.
         dropout_rate: dropout of embeddings, between layers and of the decoder's output.
-        scheduled_sampling: share of the target tokens that are replaced in training by what the
-            model would have said itself (Bengio et al. 2015); 0 is teacher forcing. The choices
-            are made by one decoding of the batch without dropout and gradients.
+        scheduled_sampling: share of the target tokens that are replaced in training by the model's
+            own predictions (Bengio et al. 2015), from a decoding of the batch without dropout and
+            gradients; 0 is teacher forcing.
         max_length: longest source and longest target of a search; training has no limit.
-        share_embeddings: source and target use one embedding; needs equal vocabulary sizes.
-        tie_output: logits are products with the target embedding, which must be `units` wide.
+        share_embeddings: use one embedding for source and target; needs equal vocabulary sizes.
+        tie_output: compute the logits as products with the target embedding, which must be `units`
+            wide, without a final layer.
 
     Call arguments:
         inputs: ``(source, target)``, token ids ``(batch, source)`` and ``(batch, target)``, both
             padded with 0.
         training: whether dropout and scheduled sampling are active.
-        return_attention_scores: return the attention weights too.
+        return_attention_scores: also return the attention weights.
 
     Returns:
-        logits, ``(batch, target, target_vocab_size)``; or ``(logits, scores)`` where `scores` is a
+        logits, ``(batch, target, target_vocab_size)``; or ``(logits, scores)``, where `scores` is a
         dictionary with the key ``decoder``, ``(batch, 1, target, source)``, empty without
         attention.
 
@@ -149,11 +149,19 @@ class RecurrentSeq2Seq(TranslationModel):
         memory, states = self.encoder(source, training=training)
         mask = padding_keep_mask(source)
         if training and self.scheduled_sampling:
-            target = self._with_own_tokens(target, self.encode(source))
+            target = self.replace_with_predictions(target, self.encode(source))
         return self.decoder(target, memory, states, memory_mask=mask, training=training)
 
-    def _with_own_tokens(self, target, encoded):
-        """The target with some of its tokens replaced by the model's own; see `Args`."""
+    def replace_with_predictions(self, target, encoded):
+        """Replaces a share of the target tokens by the model's predictions (scheduled sampling).
+
+        Args:
+            target: token ids, ``(batch, target)``.
+            encoded: from `encode`.
+
+        Returns:
+            int32 ``(batch, target)``.
+        """
         target = tf.cast(target, tf.int32)
         teacher = self.sampler(tf.ones(tf.shape(target)), training=True) > 0
         teacher |= target == PAD
@@ -168,7 +176,7 @@ class RecurrentSeq2Seq(TranslationModel):
             own = tf.argmax(logits[:, 0], axis=-1, output_type=tf.int32)
             return token, own, cache["steps"]
 
-        first = target[:, 0]  # the start token, which has nothing before it
+        first = target[:, 0]  # the start token
         carried = (first, first, cache["steps"])
         tokens, _, _ = tf.scan(step, (tf.transpose(target), tf.transpose(teacher)), carried)
         return tf.stop_gradient(tf.transpose(tokens))
@@ -182,14 +190,14 @@ class RecurrentSeq2Seq(TranslationModel):
         return {"decoder": self.decoder.last_attn_scores}
 
     def cross_attention_scores(self, source, target):
-        """Where the decoder looks in `source` as it predicts what follows each token of `target`.
+        """Attention weights of the decoder.
 
         Args:
             source: token ids, ``(batch, source)``.
             target: token ids, ``(batch, target)``.
 
         Returns:
-            ``(batch, 1, target, source)``; zeros without attention, which looks nowhere.
+            ``(batch, 1, target, source)``; zeros without attention.
         """
         self((source, target), training=False)
         scores = self.decoder.last_attn_scores

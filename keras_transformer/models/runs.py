@@ -1,4 +1,4 @@
-"""What a run folder gives back: configuration, tokenizers and the model with its best weights."""
+"""Loading a run folder: configuration, tokenizers and the model with its best weights."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,13 @@ from keras_transformer.models.families import make_model
 
 @dataclass(frozen=True)
 class SavedRun:
-    """What a finished training left.
+    """The contents of a run folder.
 
     Attributes:
         folder: the run folder.
         config: its configuration.
-        tokenizers: its vocabularies; both sides are one where it knows one language.
-        model: with the weights of the best validation score.
+        tokenizers: its tokenizers; a language model has the same for both sides.
+        model: the model with the weights of the best validation score.
     """
 
     folder: Path
@@ -30,13 +30,13 @@ class SavedRun:
 
 
 def is_run(folder) -> bool:
-    """Whether a folder is that of a run; a model of CTranslate2 has a `config.json` too."""
+    """Whether a folder is a run folder; a model of CTranslate2 has a ``config.json``, too."""
     folder = Path(folder)
     return (folder / "config.json").is_file() and not (folder / "model.bin").is_file()
 
 
 def is_language_model(folder) -> bool:
-    """Whether a folder is a run whose model learned the text of one language."""
+    """Whether a folder is a run folder of a model of one language."""
     if not is_run(folder):
         return False
     return config_from_json(Path(folder) / "config.json").model.family in LANGUAGE_MODELS
@@ -46,7 +46,7 @@ def load_run(folder) -> SavedRun:
     """Loads a run folder.
 
     Raises:
-        InputError: when something of it is missing, damaged or does not fit the rest.
+        InputError: when a file is missing, damaged or does not fit the others.
     """
     folder = Path(folder)
     config = config_from_json(folder / "config.json")

@@ -1,8 +1,8 @@
-"""The Transformer of the tutorial: encoder, decoder and the layer that gives logits.
+"""The Transformer of the tutorial: encoder, decoder and final layer.
 
-Design choices: masks are computed from the token ids here and passed explicitly, because on
-Keras 3 the implicit ones do not survive the first attention; every weight exists as soon as the
-model does; one decoding step with an explicit cache stands beside the call for training.
+Design choices: masks are computed from the token ids and passed explicitly, because the implicit
+masks of Keras 3 end at the first attention layer; the constructor makes all weights; training calls
+the model, decoding runs `decode_step` with an explicit cache.
 """
 
 import keras
@@ -23,8 +23,7 @@ class Transformer(TranslationModel):
         dff: width inside the feed-forward networks.
         input_vocab_size: number of source tokens; NumPy and TensorFlow integers are accepted.
         target_vocab_size: number of target tokens; likewise.
-        dropout_rate: dropout of embeddings and feed-forward outputs, and of the attention weights
-            unless `attention_dropout_rate` says otherwise.
+        dropout_rate: dropout of embeddings and feed-forward outputs.
         attention_dropout_rate: dropout of the attention weights; ``None`` means `dropout_rate`.
         residual_dropout_rate: dropout of attention outputs before the residual is added.
         key_dim: size of one head; ``None`` means ``d_model // num_heads`` (the 2022 tutorial used
@@ -36,23 +35,21 @@ class Transformer(TranslationModel):
         max_length: longest sequence there are positions for.
         token_vectors: ``learned``, or ``one_hot``, which needs a `d_model` of either vocabulary's
             size.
-        share_embeddings: source and target use one embedding; needs equal vocabulary sizes.
-        tie_output: logits are products with the target embedding, instead of an own layer.
-        output_bias: a tied output has a bias.
-        attention_implementation: what computes attention, one of
-            `dot_product.IMPLEMENTATIONS`; see `MultiHeadAttention`.
-        right_padded: padding stands at the end of rows only, as in the batches of this package:
-            attention is then told lengths, which costs less than masks and is what cuDNN wants. A
-            0 between tokens hides the wrong ones.
+        share_embeddings: use one embedding for source and target; needs equal vocabulary sizes.
+        tie_output: compute the logits as products with the target embedding, without a final layer.
+        output_bias: add a bias to a tied output.
+        attention_implementation: one of `dot_product.IMPLEMENTATIONS`; see `MultiHeadAttention`.
+        right_padded: pass lengths instead of masks to attention, which is faster and which cuDNN
+            needs. All padding must be at the end of rows, as in the batches of this package.
 
     Call arguments:
         inputs: ``(context, x)``, source token ids ``(batch, source)`` and target token ids
             ``(batch, target)``, both padded with 0.
         training: whether dropout is active.
-        return_attention_scores: return all attention weights too.
+        return_attention_scores: also return all attention weights.
 
     Returns:
-        logits, ``(batch, target, target_vocab_size)``; or ``(logits, scores)`` where `scores` is a
+        logits, ``(batch, target, target_vocab_size)``; or ``(logits, scores)``, where `scores` is a
         dictionary with the keys ``encoder_layer1``, ``decoder_layer1_block1`` (self-attention),
         ``decoder_layer1_block2`` (cross-attention) and so on, each
         ``(batch, heads, query, key)``.
@@ -155,7 +152,7 @@ class Transformer(TranslationModel):
         )
 
     def _padding(self, ids):
-        """Which tokens are real, for the layers: lengths, or a mask."""
+        """Lengths or mask of the real tokens, for the layers."""
         return padding_lengths(ids) if self.right_padded else padding_keep_mask(ids)
 
     @property
@@ -179,14 +176,14 @@ class Transformer(TranslationModel):
         return self.decoder.max_length
 
     def cross_attention_scores(self, source, target):
-        """Where the decoder looks in `source` as it predicts what follows each token of `target`.
+        """Cross-attention weights of the last layer.
 
         Args:
             source: token ids, ``(batch, source)``.
             target: token ids, ``(batch, target)``.
 
         Returns:
-            weights of the last layer, ``(batch, heads, target, source)``.
+            ``(batch, heads, target, source)``.
         """
         self((source, target), training=False)
         return self.decoder.last_attn_scores

@@ -1,8 +1,8 @@
-"""The Vision Transformer: an image is a sequence of patches, and an encoder reads it.
+"""The Vision Transformer: an encoder over the patches of an image.
 
-Design choices: the encoder is the one of text, with the norm before each sub-layer; the model runs
-on images of other sizes than it was made for, with interpolated positions; every weight exists as
-soon as the model does. Source: An Image is Worth 16x16 Words (arXiv 2010.11929).
+Design choices: the encoder is that of texts, with pre-norm; images of another size than the model
+was made for get interpolated positions; the constructor makes all weights. Source: An Image is
+Worth 16x16 Words (arXiv 2010.11929).
 """
 
 import keras
@@ -14,7 +14,7 @@ from keras_transformer.models.base import TrainedModel
 
 POOLINGS = ("class_token", "mean")
 """``class_token``: the vector of a learned token before the patches; ``mean``: the mean of the
-patches' vectors, without such a token."""
+patches' vectors."""
 
 
 @keras.saving.register_keras_serializable("keras_transformer")
@@ -22,10 +22,10 @@ class ViT(TrainedModel):
     """Vision Transformer (An Image is Worth 16x16 Words, section 3.1).
 
     Args:
-        image_size: of the images that there are positions for: one number for squares, or
-            ``(height, width)``; a multiple of `patch_size`.
+        image_size: size of the images, one number for squares or ``(height, width)``; a multiple
+            of `patch_size`.
         patch_size: side of a patch in pixels.
-        num_classes: number of classes; ``None`` gives features instead of logits.
+        num_classes: number of classes; ``None`` returns features instead of logits.
         num_layers: number of encoder layers.
         d_model: width of the model.
         num_heads: number of attention heads.
@@ -33,7 +33,7 @@ class ViT(TrainedModel):
         channels: number of channels of an image.
         pooling: one of `POOLINGS`.
         patch_method: one of `patches.METHODS`.
-        positions_stddev: standard deviation of the first positions; see `PatchPositions`.
+        positions_stddev: standard deviation of the initial positions; see `PatchPositions`.
         dropout_rate: dropout of the patches' vectors with their positions, and of the outputs of
             sub-layers.
         attention_dropout_rate: dropout of the attention weights.
@@ -42,18 +42,18 @@ class ViT(TrainedModel):
         activation: activation inside the feed-forward networks.
         layer_norm_epsilon: added to the variance in layer normalisation; checkpoints of others
             may have 1e-12.
-        attention_implementation: what computes attention, one of
-            `dot_product.IMPLEMENTATIONS`; see `MultiHeadAttention`.
+        attention_implementation: one of `dot_product.IMPLEMENTATIONS`; see `MultiHeadAttention`.
 
     Call arguments:
-        images: ``(batch, height, width, channels)``, floats; on a size other than `image_size`
-            positions are interpolated.
+        images: ``(batch, height, width, channels)``, floats; positions are interpolated for sizes
+            other than `image_size`.
         training: whether dropout is active.
-        return_attention_scores: return the attention weights too.
+        return_attention_scores: also return the attention weights.
 
     Returns:
-        logits, ``(batch, num_classes)``, or features, ``(batch, d_model)``; or that and a list of
-        the attention weights of every layer, each ``(batch, heads, positions, positions)``.
+        logits, ``(batch, num_classes)``, or features, ``(batch, d_model)``; with
+        `return_attention_scores` also a list of the attention weights of every layer, each
+        ``(batch, heads, positions, positions)``.
 
     Example:
         >>> vit = ViT(image_size=32, patch_size=4, num_classes=10, num_layers=2, d_model=64,
@@ -143,20 +143,20 @@ class ViT(TrainedModel):
         return (result, scores) if return_attention_scores else result
 
     def sequence_output(self, images, training=None, return_attention_scores=False):
-        """The vectors of all positions after the last layer.
+        """Vectors of all positions after the last layer.
 
         Args:
             images, training, return_attention_scores: as in the call.
 
         Returns:
-            ``(batch, positions, d_model)``, the class token's first where there is one, then the
-            patches' row by row; or that and a list of the attention weights.
+            ``(batch, positions, d_model)``, with a class token that one's first, then the patches'
+            row by row; with `return_attention_scores` also a list of the attention weights.
         """
         x = self.positions(self.patch_embedding(images), grid=self._grid(images))
         return self.encoder(x, training=training, return_attention_scores=return_attention_scores)
 
     def _grid(self, images):
-        """``(rows, columns)`` of patches; numbers where the size is known, else tensors."""
+        """``(rows, columns)`` of patches; integers where the size is known, else tensors."""
         dynamic = tf.shape(images)
         return tuple(
             (dynamic[axis] if images.shape[axis] is None else images.shape[axis]) // self.patch_size

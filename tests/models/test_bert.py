@@ -167,7 +167,7 @@ def test_segments_and_order_matter_and_segments_are_0_unless_given():
     ],
 )
 def test_published_sizes(monkeypatch, name, options, parameters):
-    monkeypatch.setattr(bert_module, "truncated_normal_start", lambda model, stddev: None)
+    monkeypatch.setattr(bert_module, "initialize_truncated_normal", lambda model, stddev: None)
     try:
         with keras.StatelessScope(initialize_variables=False):  # weights have shapes, no memory
             assert Bert.preset(name, **options).count_params() == parameters

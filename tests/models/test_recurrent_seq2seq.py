@@ -391,7 +391,7 @@ def test_scheduled_sampling_replaces_tokens_in_training_alone():
     target = np.tile(TARGET[:1], (64, 1))
     target[32:, 3:] = 0
     source = np.tile(SOURCE[:1], (64, 1))
-    tokens = model._with_own_tokens(tf.constant(target), model.encode(source)).numpy()
+    tokens = model.replace_with_predictions(tf.constant(target), model.encode(source)).numpy()
     assert (tokens[:, 0] == target[:, 0]).all()
     assert not tokens[32:, 3:].any()
     assert 0.2 < (tokens[:, 1:3] != target[:, 1:3]).mean() <= 0.95
