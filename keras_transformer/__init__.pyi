@@ -45,12 +45,12 @@ from .layers.recurrent.decoder import RecurrentDecoder
 from .models.recurrent_seq2seq import RecurrentSeq2Seq
 from .layers.embeddings import OneHot, set_word_vectors
 from .data.word_vectors import read_word_vectors, word_vector_rows
-from .plotting.gradients_through_time import (
+from .plotting.gradients import (
     gradient_norms_by_architecture,
     gradient_norms_through_attention,
     gradient_norms_through_time,
+    plot_gradients_through_time,
 )
-from .plotting.gradients import plot_gradients_through_time
 
 # What came after: models of one language, and of images.
 from .models.elmo import ELMo, ElmoClassifier
@@ -116,9 +116,8 @@ from .translating.translation import Translation
 from .translating.graph import ExportTranslator
 from .translating.translator import Translator, print_translation
 from .translating.evaluation import corpus_scores, evaluate
-from .plotting.heads import plot_attention_head, plot_attention_weights
-from .plotting.scores import SentenceAttention, sentence_attention
-from .plotting.sharpest_heads import sharpest_heads
+from .plotting.attention import plot_attention_head, plot_attention_weights
+from .plotting.scores import SentenceAttention, sentence_attention, sharpest_heads
 from .plotting.attention import plot_attention_average, plot_attention_grid
 from .plotting.lines import plot_attention_lines
 from .plotting.teaching import plot_masks, plot_positional_encoding

@@ -1,1 +1,1 @@
-"""Pictures: attention, masks, positions, curves of training, scores by length."""
+"""Pictures: attention, masks, positions, training curves, gradients, scores by length."""

@@ -1,7 +1,6 @@
-"""Pictures that set systems side by side: scores by the length of the source, loss by time.
+"""Comparing systems: BLEU by the length of the source, and loss by the time of training.
 
-Long sentences are where a single context vector fails, and one score of a whole test set, most of
-whose sentences are short, hides it.
+A single context vector fails on long sentences, which one score of a whole test set hides.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,8 @@ from keras_transformer.plotting.style import (
     PINK,
     SKY_BLUE,
     VERMILION,
+    add_legend,
+    check_number_of_lines,
     new_figure,
 )
 
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LENGTH_LIMITS = (10, 20, 30, 40)
-"""Most words of the source in each bucket but the last, which has no limit."""
+"""Largest number of source words in each bucket but the last."""
 
-# The dashes and marks tell the lines apart in grey print.
+# Dashes and markers distinguish the lines in grey print.
 _STYLES = (
     {"color": GREY, "linestyle": ":", "marker": "o"},
     {"color": SKY_BLUE, "linestyle": ":", "marker": "s"},
@@ -50,18 +51,18 @@ def scores_by_length(
     references: Sequence[str],
     limits: Sequence[int] = LENGTH_LIMITS,
 ) -> list[dict[str, Any]]:
-    """BLEU of the sentences of each length of the source.
+    """Computes BLEU by the number of words in the source.
 
     Args:
-        sources: the source sentences; what stands between spaces is a word.
+        sources: the source sentences; words are separated by spaces.
         hypotheses: their translations in the corpus' style.
         references: the corpus' target sentences.
-        limits: most words of each bucket but the last, rising.
+        limits: largest number of words in each bucket but the last, rising.
 
     Returns:
         ``{"words", "sentences", "bleu"}`` for each bucket, the shortest first: its lengths, such
-        as ``11-20`` and ``41+``, its number of sentences and their corpus score, None where there
-        is no sentence.
+        as ``11-20`` or ``41+``, its number of sentences, and their corpus BLEU, None without
+        sentences.
 
     Raises:
         InputError: when the numbers of sentences differ or the limits do not rise from 1 on.
@@ -76,7 +77,7 @@ def scores_by_length(
     limits = tuple(limits)
     if not limits or limits[0] < 1 or any(low >= high for low, high in pairwise(limits)):
         raise InputError(f"limits {limits} of the lengths: give whole numbers that rise from 1 on")
-    # A limit belongs to the bucket that it ends.
+    # A limit belongs to the bucket below it.
     places = np.searchsorted(limits, [len(source.split()) for source in sources], side="left")
     scores = []
     for place, words in enumerate(_bucket_names(limits)):
@@ -98,7 +99,7 @@ def plot_scores_by_length(scores: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
     """Draws the BLEU of each system over the length of the source.
 
     Args:
-        scores: by the name of a system, what `scores_by_length` gave; all of the same sentences.
+        scores: results of `scores_by_length` by the name of the system, all of the same sentences.
 
     Returns:
         The figure. A bucket without sentences leaves a gap.
@@ -107,7 +108,7 @@ def plot_scores_by_length(scores: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
         InputError: when there is nothing to draw, more than eight systems, or their buckets
             differ.
     """
-    _check_number(scores)
+    check_number_of_lines(scores, "systems")
     buckets = {
         tuple((part["words"], part["sentences"]) for part in parts) for parts in scores.values()
     }
@@ -127,15 +128,16 @@ def plot_scores_by_length(scores: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
     axes.update_datalim([(0, 0)])  # with room above for the highest marker
     axes.autoscale_view()
     axes.set_ylim(bottom=0)
-    return _with_legend(figure, axes)
+    add_legend(figure, axes)
+    return figure
 
 
 def plot_losses_by_time(curves: Mapping[str, tuple[Any, Any]]) -> Figure:
-    """Draws how the loss of each system falls with the time of its training.
+    """Draws the loss of each system over the time of its training.
 
     Args:
-        curves: by the name of a system, the seconds since its training began and the losses then,
-          `(points,)` each.
+        curves: by the name of the system, seconds since its training began and losses at these
+          times, `(points,)` each.
 
     Returns:
         The figure.
@@ -144,7 +146,7 @@ def plot_losses_by_time(curves: Mapping[str, tuple[Any, Any]]) -> Figure:
         InputError: when there is nothing to draw, more than eight systems, or one without a
             loss for each time.
     """
-    _check_number(curves)
+    check_number_of_lines(curves, "systems")
     figure, axes = _axes()
     for (name, (seconds, losses)), style in zip(curves.items(), _STYLES, strict=False):
         minutes, losses = np.asarray(seconds, np.float64) / 60, np.asarray(losses, np.float64)
@@ -157,12 +159,8 @@ def plot_losses_by_time(curves: Mapping[str, tuple[Any, Any]]) -> Figure:
         axes.plot(minutes, losses, label=name, markevery=every, markersize=5, **style)
     axes.set(xlabel="Minutes of training", ylabel="Loss of a target token")
     axes.set_xlim(left=0)
-    return _with_legend(figure, axes)
-
-
-def _check_number(systems: Mapping[str, Any]) -> None:
-    if not 0 < len(systems) <= len(_STYLES):
-        raise InputError(f"{len(systems)} systems to draw: give 1 to {len(_STYLES)}")
+    add_legend(figure, axes)
+    return figure
 
 
 def _axes() -> tuple[Figure, "Axes"]:
@@ -170,9 +168,3 @@ def _axes() -> tuple[Figure, "Axes"]:
     axes = figure.add_subplot()
     axes.grid(alpha=0.3)
     return figure, axes
-
-
-def _with_legend(figure: Figure, axes: "Axes") -> Figure:
-    """Beside the axes: lines may lie anywhere within."""
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", frameon=False)
-    return figure

@@ -1,10 +1,9 @@
 """Attention as lines from word to word, as in figures 3 to 5 of Attention Is All You Need.
 
-Two columns of tokens: those that look on the left, those that are looked at on the right. A line
-is one head's weight, in the colour of the head, the thicker and darker the higher the weight. The
-small squares before a token at the right are its weights again, a column for each head in the order
-of the heads, so that heads are told apart without colours too. The note below says which weight the
-thickest line stands for.
+Queries are on the left and keys on the right. A line is one head's weight, in the colour of the
+head; its thickness and opacity grow with the weight. The squares before a key show the same weights
+with a column for each head, which distinguishes the heads without colours. The note below gives the
+weight of the thickest line.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,14 +15,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from keras_transformer.errors import InputError
-from keras_transformer.plotting.scores import Chosen, choose
-from keras_transformer.plotting.sharpest_heads import positions_of
+from keras_transformer.plotting.scores import SelectedAttention, select_attention, token_positions
 from keras_transformer.plotting.style import (
     COLOURS,
     label_inches,
     label_style,
     new_figure,
-    shown,
+    token_label,
 )
 
 if TYPE_CHECKING:
@@ -36,12 +34,12 @@ _SQUARE = 0.13
 _INCHES_PER_TOKEN = 0.2
 
 _THICKEST = 4.0  # points, of the highest weight that is drawn; less where heads are many
-_FAINTEST = 0.2  # opacity of a line of weight 0, had it any thickness
-_UNSEEN = 0.04  # weights below this share of the highest have no line: nobody would see it
-_FADED = "#808080"  # of tokens that do not look
-_LINES = ("-", (0, (4, 1)))  # heads take turns, so that grey is not taken for faint black
-_SQUARES_ABOVE, _NUMBERS_ABOVE = -1.2, -2.0  # where the colours of the heads stand, in tokens
-_ROOM = 0.85  # share of a token's height that the ends of its lines take
+_FAINTEST = 0.2  # opacity in the limit of weight 0
+_UNSEEN = 0.04  # weights below this share of the highest have no line
+_FADED = "#808080"  # tokens without lines
+_LINES = ("-", (0, (4, 1)))  # alternate, so that grey is not mistaken for faint black
+_SQUARES_ABOVE, _NUMBERS_ABOVE = -1.2, -2.0  # of the head colours and numbers, in tokens
+_ROOM = 0.85  # share of a token's height for the ends of its lines
 
 
 def plot_attention_lines(
@@ -51,70 +49,71 @@ def plot_attention_lines(
     *,
     word: str | int | None = None,
     layer: int | None = None,
-    **choice: Any,
+    **selection: Any,
 ) -> Figure:
-    """Draws what heads look at from one word, or from all.
+    """Draws the attention of heads from one word, or from all words.
 
-    A long-distance dependency is seen with all heads of a word (the paper's figure 3); anaphora
-    with the heads that `sharpest_heads` finds for a pronoun (figure 4); the structure of a sentence
-    with one head of all words (figure 5).
+    In the paper all heads of one word show a long-distance dependency (figure 3), the sharpest
+    heads of a pronoun (`sharpest_heads`) show anaphora resolution (figure 4), and one head of all
+    words shows sentence structure (figure 5).
 
     Args:
-        scores: attention weights of a sentence, in any of the forms of `plotting_scores.choose`:
-          what ``model(..., return_attention_scores=True)`` gives, a `Translation` with attention,
-          or what `sentence_attention` gives.
-        query_tokens: the tokens that look, `(query,)`; known of the two with tokens of their own.
-        key_tokens: the tokens that are looked at, `(key,)`; the same unless given.
-        word: the word that looks, also of several pieces, or its position, from 0; all unless
-          given. A word with several pieces has lines from each.
+        scores: attention weights: the second result of
+          ``model(..., return_attention_scores=True)``, a `Translation` with attention, a
+          `SentenceAttention`, or an array; see `scores.select_attention`.
+        query_tokens: tokens of the queries, `(query,)`; needed where `scores` holds no tokens.
+        key_tokens: tokens of the keys, `(key,)`; the same unless given.
+        word: the word to draw lines from, which may have several pieces, or its position, from 0;
+          all unless given.
         layer: number of the layer, from 1; the last one unless given.
-        choice: `attention` (``encoder``, ``decoder`` or ``cross``), `heads`, `row` and `hide` of
-          `plotting_scores.choose`.
+        selection: `attention` (``encoder``, ``decoder`` or ``cross``), `heads`, `row` and `hide` of
+          `scores.select_attention`.
 
     Returns:
-        The figure. Thickness and opacity go by the share of the highest weight drawn, and so do the
-        squares, which show the mean where several tokens look.
+        The figure. Lines and squares are relative to the highest weight drawn; squares show the
+        mean over the words with lines.
 
     Raises:
-        InputError: when something is missing or does not fit, for a word that is not there or
-          stands in several places, and for more than eight heads.
+        InputError: when something is missing or does not fit, for a word that is missing or occurs
+          more than once, and for more than eight heads.
 
     Example:
-        >>> seen = kt.sentence_attention(translator, "o homem saiu porque ele não gostava disso .")
-        >>> sharp = kt.sharpest_heads(seen, word="ele", attention="encoder", looks_at="homem")[0]
+        >>> text = "o homem saiu porque ele não gostava disso ."
+        >>> scores = kt.sentence_attention(translator, text)
+        >>> sharp = kt.sharpest_heads(scores, word="ele", attention="encoder", looks_at="homem")[0]
         >>> figure = kt.plot_attention_lines(
-        ...     seen, word="ele", attention="encoder", layer=sharp.layer, heads=[sharp.head]
+        ...     scores, word="ele", attention="encoder", layer=sharp.layer, heads=[sharp.head]
         ... )
     """
-    chosen = choose(
+    selected = select_attention(
         scores,
         query_tokens,
         key_tokens,
         layers=None if layer is None else [layer],
-        **choice,
+        **selection,
     )
-    if len(chosen.heads) > len(COLOURS):
+    if len(selected.heads) > len(COLOURS):
         raise InputError(
-            f"{len(chosen.heads)} heads have more lines than there are colours: choose at most "
+            f"{len(selected.heads)} heads have more lines than there are colours: choose at most "
             f"{len(COLOURS)} with heads=, such as those that sharpest_heads finds"
         )
-    every = range(len(chosen.query_tokens))
-    looking = list(every) if word is None else positions_of(chosen.query_tokens, word)
-    weights = chosen.weights[-1][:, looking]  # (heads, looking, key)
-    figure, axes = _new_axes(chosen)
+    every = range(len(selected.query_tokens))
+    looking = list(every) if word is None else token_positions(selected.query_tokens, word)
+    weights = selected.weights[-1][:, looking]  # (heads, looking, key)
+    figure, axes = _new_axes(selected)
     _draw_lines(axes, weights, looking)
     _draw_squares(axes, weights.mean(axis=1))  # (heads, key)
-    _draw_tokens(axes, chosen, looking)
-    _draw_header(axes, chosen)
+    _draw_tokens(axes, selected, looking)
+    _draw_header(axes, selected)
     note = f"Thickest line: weight {weights.max():.2f}"
     axes.text(_SPAN / 2, axes.get_ylim()[0], note, fontsize="x-small", ha="center", va="bottom")
     return figure
 
 
-def _new_axes(chosen: Chosen) -> "tuple[Figure, Axes]":
-    rows = max(len(chosen.query_tokens), len(chosen.key_tokens))
-    squares = _SQUARE * len(chosen.heads)
-    labels = label_inches(chosen.query_tokens) + label_inches(chosen.key_tokens)
+def _new_axes(selected: SelectedAttention) -> "tuple[Figure, Axes]":
+    rows = max(len(selected.query_tokens), len(selected.key_tokens))
+    squares = _SQUARE * len(selected.heads)
+    labels = label_inches(selected.query_tokens) + label_inches(selected.key_tokens)
     width = _SPAN + squares + labels + 0.6
     figure = new_figure(width, _INCHES_PER_TOKEN * (rows + 2 - _NUMBERS_ABOVE))
     axes = figure.add_subplot()
@@ -125,14 +124,14 @@ def _new_axes(chosen: Chosen) -> "tuple[Figure, Axes]":
 
 
 def _draw_lines(axes: "Axes", weights: np.ndarray, looking: list[int]) -> None:
-    """Draws `weights`, `(heads, looking, key)`, of the queries `looking`, the faint ones first."""
+    """Draws `weights`, `(heads, looking, key)`, of the queries `looking`, the lowest first."""
     shares = weights / (weights.max() or 1.0)
     lines = [
         (shares[head, row, key], head, looking[row], key)
         for head, row, key in np.argwhere(shares >= _UNSEEN).tolist()
     ]
     lines.sort()
-    # Heads end side by side, or those that agree would hide each other.
+    # The lines of heads end at different heights, or equal ones would hide each other.
     heads = len(weights)
     shifts = _ROOM * ((np.arange(heads) + 0.5) / heads - 0.5)
     thickest = min(_THICKEST, 1.6 * _ROOM * _INCHES_PER_TOKEN * 72 / heads)
@@ -154,7 +153,7 @@ def _draw_lines(axes: "Axes", weights: np.ndarray, looking: list[int]) -> None:
 
 
 def _draw_squares(axes: "Axes", weights: np.ndarray) -> None:
-    """A row for each key and a column for each head; `weights` are `(heads, key)`."""
+    """Draws `weights`, `(heads, key)`, as a row for each key and a column for each head."""
     shares = weights / (weights.max() or 1.0)
     squares, colours = [], []
     for head, of_keys in enumerate(shares):
@@ -168,29 +167,31 @@ def _draw_squares(axes: "Axes", weights: np.ndarray) -> None:
 
 
 def _left(head: int) -> float:
-    """Where the squares of a head begin."""
+    """Left end of the squares of a head."""
     return _SPAN + _GAP + _SQUARE * head
 
 
-def _draw_tokens(axes: "Axes", chosen: Chosen, looking: list[int]) -> None:
-    style = label_style([*chosen.query_tokens, *chosen.key_tokens], fontsize="small", va="center")
-    some = len(looking) < len(chosen.query_tokens)
-    for position, token in enumerate(chosen.query_tokens):
+def _draw_tokens(axes: "Axes", selected: SelectedAttention, looking: list[int]) -> None:
+    style = label_style(
+        [*selected.query_tokens, *selected.key_tokens], fontsize="small", va="center"
+    )
+    some = len(looking) < len(selected.query_tokens)
+    for position, token in enumerate(selected.query_tokens):
         stands_out = some and position in looking
         look = {
             "color": "black" if stands_out or not some else _FADED,
             "weight": "bold" if stands_out else "normal",
         }
-        axes.text(-_GAP, position, shown(token), ha="right", **look, **style)
-    right = _left(len(chosen.heads)) + _GAP
-    for position, token in enumerate(chosen.key_tokens):
-        axes.text(right, position, shown(token), ha="left", **style)
+        axes.text(-_GAP, position, token_label(token), ha="right", **look, **style)
+    right = _left(len(selected.heads)) + _GAP
+    for position, token in enumerate(selected.key_tokens):
+        axes.text(right, position, token_label(token), ha="left", **style)
 
 
-def _draw_header(axes: "Axes", chosen: Chosen) -> None:
+def _draw_header(axes: "Axes", selected: SelectedAttention) -> None:
     style = {"fontsize": "x-small", "va": "center"}
-    for column, head in enumerate(chosen.heads):
+    for column, head in enumerate(selected.heads):
         axes.text(_left(column) + 0.45 * _SQUARE, _NUMBERS_ABOVE, str(head), ha="center", **style)
     axes.text(
-        _left(0) - _GAP, _NUMBERS_ABOVE, f"{chosen.layer_names[-1]}, head", ha="right", **style
+        _left(0) - _GAP, _NUMBERS_ABOVE, f"{selected.layer_names[-1]}, head", ha="right", **style
     )

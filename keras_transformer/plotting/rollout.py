@@ -1,4 +1,4 @@
-"""Which patches of an image a Vision Transformer used: the roll-out of its attention, in a picture.
+"""Attention rollout of a Vision Transformer: which patches of an image its output depends on.
 
 Quantifying Attention Flow in Transformers (arXiv 2005.00928), section 3.
 """
@@ -10,19 +10,19 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from keras_transformer.errors import InputError
-from keras_transformer.plotting.heads import COLOUR_MAP, new_figure
+from keras_transformer.plotting.style import COLOUR_MAP, new_figure
 
-_DARKEST = 0.15  # brightness that is left where the roll-out is 0, so that the place can be found
+_DARKEST = 0.15  # brightness where the rollout is 0
 
 
 def attention_rollout(scores: Sequence[Any]) -> np.ndarray:
-    """How much of each input position is in each output position, if layers only mix positions.
+    """Computes the share of each input position in each output position.
 
-    A layer's weights are averaged over its heads; the residual connection adds an identity, and
-    rows are brought back to a sum of 1; the product through the layers is the roll-out.
+    The weights of a layer are averaged over heads, the identity is added for the residual
+    connection, and rows are divided by their sum. The rollout is the product over layers.
 
     Args:
-        scores: attention weights of every layer, the first one first, `(batch, heads, positions,
+        scores: attention weights of every layer in their order, `(batch, heads, positions,
           positions)` each, or `(heads, positions, positions)` of one image.
 
     Returns:
@@ -58,21 +58,21 @@ def attention_rollout(scores: Sequence[Any]) -> np.ndarray:
 def plot_attention_rollout(
     image: Any, rollout: Any, *, patch_size: int, title: str | None = None
 ) -> Figure:
-    """Draws an image, the image lit by the roll-out of its attention, and the roll-out itself.
+    """Draws an image, the image with its brightness scaled by the rollout, and the rollout.
 
     Args:
         image: `(height, width, channels)` with 1 or 3 channels, or `(height, width)`; floats from
           0 to 1, or uint8.
-        rollout: of this image, from `attention_rollout`, `(positions, positions)`. With a class
-          token, the first position, its row counts; without one the mean of all rows.
+        rollout: of this image, from `attention_rollout`, `(positions, positions)`. The row of the
+          class token, the first position, is drawn; without one the mean of all rows.
         patch_size: side of a patch in pixels.
-        title: of the figure.
+        title: title of the figure.
 
     Returns:
-        The figure. Shares of the patches sum to 1, less what the class token keeps.
+        The figure. The shares of the patches and of the class token sum to 1.
 
     Raises:
-        InputError: when image, roll-out and patch size do not fit each other.
+        InputError: when image, rollout and patch size do not fit each other.
     """
     image = _pixels(image)
     shares = _shares(rollout, image.shape[:2], patch_size)
@@ -120,7 +120,7 @@ def _pixels(image: Any) -> np.ndarray:
 
 
 def _shares(rollout: Any, image_size: tuple[int, int], patch_size: int) -> np.ndarray:
-    """What each patch contributes, `(rows, columns)`."""
+    """Share of each patch, `(rows, columns)`."""
     rollout = np.asarray(rollout, np.float64)
     if rollout.ndim != 2 or rollout.shape[0] != rollout.shape[1]:
         raise InputError(
@@ -139,7 +139,7 @@ def _shares(rollout: Any, image_size: tuple[int, int], patch_size: int) -> np.nd
 
 
 def _upsample(shares: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
-    """Linear between the centres of patches, `(height, width)`."""
+    """Interpolates linearly between the centres of patches, `(height, width)`."""
 
     def along(values, number):
         """`(old, others)` to `(number, others)`."""

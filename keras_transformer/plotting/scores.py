@@ -1,11 +1,11 @@
-"""Attention weights of one sentence, whatever they come from, ready to be drawn.
+"""Attention weights of one sentence: computing them, selecting some, and the sharpest heads.
 
-Layers and heads are counted from 1 here, as the names of layers and the titles of pictures do.
+Layers and heads are numbered from 1, as in the names of layers and the titles of pictures.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,21 +17,23 @@ KINDS = {
     "decoder": "decoder_layer{}_block1",
     "cross": "decoder_layer{}_block2",
 }
-"""Names of layers in the dictionary of a `Transformer`, by the kind of their attention."""
+"""Names of layers in the dictionary of a `Transformer`, by kind of attention."""
 
 PADDING = ("[PAD]",)
+
+_WORD_MARKS = "▁Ġ"  # first characters of words, in SentencePiece and byte-level BPE
 
 
 @dataclass(frozen=True)
 class SentenceAttention:
-    """All that a model looked at as it translated a sentence.
+    """The attention weights of a translation.
 
     Attributes:
         source_tokens: start and end included.
         target_tokens: likewise.
-        scores: weights by the names of layers, `(1, heads, query, key)` each. A query of the
-          decoder is a target token that it was given, the end left out; the picture of
-          cross-attention labels it by the token that it predicted, as the tutorial does.
+        scores: weights by the names of layers, `(1, heads, query, key)` each. The queries of the
+          decoder are the target tokens without the end; pictures of cross-attention label them
+          with the tokens that they predict, as in the tutorial.
     """
 
     source_tokens: list[str]
@@ -49,18 +51,18 @@ class SentenceAttention:
 
 
 def sentence_attention(translator: Any, sentence: str) -> SentenceAttention:
-    """Translates a sentence and keeps the attention of all layers.
+    """Translates a sentence and returns the attention weights of all layers.
 
     Args:
         translator: a `Translator` of a model in memory.
         sentence: the source text.
 
     Returns:
-        a `SentenceAttention`, which the functions that draw attention take as `scores`.
+        a `SentenceAttention`, for the argument `scores` of the functions that draw attention.
 
     Raises:
-        InputError: for an exported model, which gives no such weights, and for a sentence without
-          a translation.
+        InputError: for an exported model, which has no such weights, and for a sentence without a
+          translation.
     """
     if not hasattr(translator, "transformer"):
         raise InputError(
@@ -81,14 +83,14 @@ def sentence_attention(translator: Any, sentence: str) -> SentenceAttention:
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """Attention weights that are to be drawn.
+class SelectedAttention:
+    """Attention weights to draw.
 
     Attributes:
         weights: float32 `(layers, heads, query, key)`.
         query_tokens, key_tokens: `(query,)` and `(key,)`.
-        layers, heads: numbers, from 1, of the layers and heads that were chosen.
-        layer_names: for titles, as "Layer 1".
+        layers, heads: numbers of the selected layers and heads, from 1.
+        layer_names: for titles, such as "Layer 1".
     """
 
     weights: np.ndarray
@@ -99,7 +101,7 @@ class Chosen:
     layer_names: list[str]
 
 
-def choose(
+def select_attention(
     scores: Any,
     query_tokens: Any = None,
     key_tokens: Any = None,
@@ -109,29 +111,29 @@ def choose(
     heads: Sequence[int] | None = None,
     row: int = 0,
     hide: Collection[str] = PADDING,
-) -> Chosen:
-    """Brings attention weights of any form into one.
+) -> SelectedAttention:
+    """Selects layers, heads and tokens of attention weights in any form.
 
     Args:
-        scores: what ``model(..., return_attention_scores=True)`` gives beside its output: a
-          dictionary, or a list of the layers' weights, `(batch, heads, query, key)` each; or a
-          `SentenceAttention`; or a `Translation` with attention, which has that of the last layer;
+        scores: the second result of ``model(..., return_attention_scores=True)``, a dictionary or
+          a list of the weights of the layers, `(batch, heads, query, key)` each; or a
+          `SentenceAttention`; or a `Translation` with attention, which is that of the last layer;
           or an array, `(layers, heads, query, key)` or `(heads, query, key)`.
-        query_tokens: the tokens that look, `(query,)`; known of the two with tokens of their own.
-        key_tokens: the tokens that are looked at, `(key,)`; the same unless given.
-        attention: which weights of a dictionary: ``encoder``, ``decoder`` (its self-attention) or
-          ``cross``.
+        query_tokens: tokens of the queries, `(query,)`; needed where `scores` holds no tokens.
+        key_tokens: tokens of the keys, `(key,)`; the same unless given.
+        attention: kind of the weights in a dictionary: ``encoder``, ``decoder`` (its
+          self-attention) or ``cross``.
         layers: numbers of layers, from 1; all unless given.
         heads: numbers of heads, likewise.
-        row: of the batch.
-        hide: tokens that are left out, such as ``("[PAD]", "[START]", "[END]")``. Weights on them
-          are not given to others: what is left of a row sums to less than 1.
+        row: row of the batch.
+        hide: tokens to leave out, such as ``("[PAD]", "[START]", "[END]")``. The weights of the
+          others do not change, so that a query's may sum to less than 1.
 
     Returns:
-        the weights, with their tokens.
+        the weights and their tokens.
 
     Raises:
-        InputError: when something is missing, or does not fit.
+        InputError: when something is missing or does not fit.
     """
     last_only = False
     if isinstance(scores, SentenceAttention):
@@ -170,7 +172,7 @@ def choose(
         queries,
         keys,
     )
-    return Chosen(
+    return SelectedAttention(
         weights[places],
         [query_tokens[i] for i in queries],
         [key_tokens[i] for i in keys],
@@ -181,7 +183,7 @@ def choose(
 
 
 def _kind(attention: str | None, scores: Mapping[str, Any]) -> str:
-    """The kind of attention in a model's dictionary."""
+    """Checks the kind of attention in a model's dictionary."""
     if attention is None and set(scores) == {"decoder"}:
         return "cross"  # a recurrent model has no other
     if attention not in KINDS:
@@ -193,7 +195,7 @@ def _kind(attention: str | None, scores: Mapping[str, Any]) -> str:
 
 
 def _stacked(scores: Any, attention: str | None, row: int) -> np.ndarray:
-    """float32 `(layers, heads, query, key)` of one sentence."""
+    """Weights of one sentence, float32 `(layers, heads, query, key)`."""
     if isinstance(scores, Mapping):
         found = _by_name(scores, _kind(attention, scores))
         if not found:
@@ -221,7 +223,7 @@ def _by_name(scores: Mapping[str, Any], kind: str) -> list[Any]:
 
 
 def _of_row(weights: np.ndarray, row: int) -> np.ndarray:
-    """`(heads, query, key)` of one sentence, from those of a batch or of itself."""
+    """Weights of one sentence, `(heads, query, key)`, from a batch or as they are."""
     if weights.ndim == 4:
         if not 0 <= row < len(weights):
             raise InputError(f"row {row} of a batch of {len(weights)}: give one that is there")
@@ -233,8 +235,137 @@ def _of_row(weights: np.ndarray, row: int) -> np.ndarray:
     return weights
 
 
-def _numbers(chosen: Sequence[int] | None, count: int, what: str) -> list[int]:
-    numbers = list(range(1, count + 1)) if chosen is None else [int(number) for number in chosen]
+def _numbers(numbers: Sequence[int] | None, count: int, what: str) -> list[int]:
+    numbers = [int(number) for number in (range(1, count + 1) if numbers is None else numbers)]
     if not numbers or any(not 1 <= number <= count for number in numbers):
         raise InputError(f"{what}s {numbers} of {count}: give numbers from 1 to {count}")
     return numbers
+
+
+def token_positions(tokens: Sequence[str], word: str | int) -> list[int]:
+    """Finds the positions of a word among tokens.
+
+    Args:
+        tokens: `(tokens,)`.
+        word: a token; or a word of several pieces, of WordPiece (``##``), SentencePiece (``▁``) or
+          GPT-2's byte-level BPE (``Ġ``); or a position, from 0.
+
+    Returns:
+        the positions of its pieces.
+
+    Raises:
+        InputError: when the word is missing, or occurs more than once.
+    """
+    if not isinstance(word, str):
+        if not 0 <= word < len(tokens):
+            raise InputError(f"position {word} of {len(tokens)} tokens: give one that is there")
+        return [int(word)]
+    places = [[i] for i, token in enumerate(tokens) if token == word] or _spans(tokens, word)
+    if len(places) == 1:
+        return places[0]
+    if places:
+        starts = ", ".join(str(place[0]) for place in places)
+        raise InputError(f"{word!r} stands at the positions {starts}: give one of these numbers")
+    raise InputError(f"{word!r} is none of the words: {' '.join(tokens)}")
+
+
+def _spans(tokens: Sequence[str], word: str) -> list[list[int]]:
+    """Positions of the pieces of a word, for each place where it occurs."""
+    pieces = [token.removeprefix("##").lstrip(_WORD_MARKS) for token in tokens]
+    with_marks = any(token.startswith(tuple(_WORD_MARKS)) for token in tokens)
+
+    def continues(position):
+        """Whether a token continues a word."""
+        if position == len(tokens) or not position:
+            return False
+        token = tokens[position]
+        inside = with_marks and not token.startswith(tuple(_WORD_MARKS)) and token.isalnum()
+        return token.startswith("##") or inside
+
+    found = []
+    for start in range(len(tokens)):
+        end = start + 1
+        while continues(end):
+            end += 1
+        if not continues(start) and "".join(pieces[start:end]) == word:
+            found.append(list(range(start, end)))
+    return found
+
+
+class SharpHead(NamedTuple):
+    """A head whose attention from a word is concentrated on few tokens.
+
+    Attributes:
+        layer, head: numbers from 1.
+        entropy: entropy of the weights, in bits; 0 if one token has all of it.
+        looks_at: the token with the highest weight.
+        weight: its weight.
+    """
+
+    layer: int
+    head: int
+    entropy: float
+    looks_at: str
+    weight: float
+
+
+def sharpest_heads(
+    scores: Any,
+    query_tokens: Any = None,
+    key_tokens: Any = None,
+    *,
+    word: str | int,
+    number: int = 2,
+    looks_at: str | int | None = None,
+    aside: Collection[str | int] = (),
+    **selection: Any,
+) -> list[SharpHead]:
+    """Finds the heads whose attention from a word has the lowest entropy.
+
+    Figure 4 of the paper shows two such heads for the word "its", which find its antecedent.
+
+    Args:
+        scores, query_tokens, key_tokens: as for `select_attention`.
+        word: as for `token_positions`; weights are averaged over the pieces of a word.
+        number: largest number of heads.
+        looks_at: the key, likewise, that must have the highest weight, such as the antecedent of a
+          pronoun; any unless given.
+        aside: keys, as tokens or as positions from 0, that must not have the highest weight, such
+          as the word itself, the one before it or the end of the sentence.
+        selection: `attention`, `layers`, `heads`, `row` and `hide` of `select_attention`.
+
+    Returns:
+        the heads, lowest entropy first; fewer than `number` where there are no more.
+
+    Raises:
+        InputError: as for `select_attention` and `token_positions`, and for a `number` below 1.
+    """
+    if number < 1:
+        raise InputError(f"number is {number}: give at least 1")
+    selected = select_attention(scores, query_tokens, key_tokens, **selection)
+    places = token_positions(selected.query_tokens, word)
+    weights = selected.weights[:, :, places].astype(np.float64).mean(axis=2)  # (layers, heads, key)
+    # Hidden tokens count as one more token, or a head that attends to them would seem sharp.
+    hidden = np.clip(1 - weights.sum(axis=-1), 0, 1)
+    entropies = _bits(weights).sum(axis=-1) + _bits(hidden)
+    wanted = range(weights.shape[-1])
+    if looks_at is not None:
+        wanted = token_positions(selected.key_tokens, looks_at)
+    found = []
+    for place in np.argsort(entropies, axis=None, kind="stable"):
+        layer, head = np.unravel_index(place, entropies.shape)
+        at = int(weights[layer, head].argmax())
+        weight = float(weights[layer, head, at])
+        token = selected.key_tokens[at]
+        if weight > hidden[layer, head] and at in wanted and not {at, token} & set(aside):
+            entropy = float(entropies[layer, head])
+            found.append(
+                SharpHead(selected.layers[layer], selected.heads[head], entropy, token, weight)
+            )
+    return found[:number]
+
+
+def _bits(probabilities: np.ndarray) -> np.ndarray:
+    """Contribution of each probability to the entropy; 0 where it is 0."""
+    logarithms = np.log2(probabilities, out=np.zeros_like(probabilities), where=probabilities > 0)
+    return -probabilities * logarithms

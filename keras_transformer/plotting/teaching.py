@@ -1,7 +1,4 @@
-"""Pictures of what the model is told beside the tokens: where each stands, and where not to look.
-
-Functions return a matplotlib Figure that belongs to no window; see `plotting`.
-"""
+"""Pictures for teaching: positional encodings and attention masks."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,7 +14,7 @@ from keras_transformer.plotting.style import (
     label_inches,
     label_style,
     new_figure,
-    shown,
+    token_label,
 )
 
 if TYPE_CHECKING:
@@ -30,15 +27,14 @@ def plot_positional_encoding(encoding: Any, position: int | None = None) -> Figu
     """Draws a positional encoding: position along the side, depth along the bottom.
 
     Args:
-        encoding: `(length, depth)`, or `(1, length, depth)` as the older edition has it.
-        position: draw beside it how like this position the others are: the cosine of their
-          encodings, which is 1 for the position itself and falls with the distance.
+        encoding: `(length, depth)`, or `(1, length, depth)` as in the 2019 edition.
+        position: also draw the cosine of every position's encoding with that of this position.
 
     Returns:
         The figure.
 
     Raises:
-        InputError: when the encoding has another number of dimensions, or no such position.
+        InputError: when the encoding has another rank, or no such position.
     """
     values = np.asarray(encoding, np.float64)
     if values.ndim == 3 and len(values) == 1:
@@ -52,11 +48,10 @@ def plot_positional_encoding(encoding: Any, position: int | None = None) -> Figu
             f"position {position} of an encoding of {len(values)}: give 0 to {len(values) - 1}"
         )
     figure = new_figure(7 if position is None else 11, 4.5)
-    # A second panel needs two thirds of the room of the first.
     panels = figure.subplots(1, 2, width_ratios=(3, 2)) if position is not None else None
     axes = figure.add_subplot() if panels is None else panels[0]
     limit = np.abs(values).max() or 1.0
-    # A diverging map, white at zero: sines and cosines have a sign.
+    # A diverging map, white at zero.
     mesh = axes.pcolormesh(values, cmap="RdBu", vmin=-limit, vmax=limit, rasterized=True)
     axes.set(xlabel="Depth", ylabel="Position")
     figure.colorbar(mesh, ax=axes)
@@ -79,12 +74,11 @@ def plot_masks(mask: Any, query_tokens: Any = None, key_tokens: Any = None) -> F
     """Draws attention masks, the visible keys of each query filled.
 
     Args:
-        mask: `(query, key)`, also with leading dimensions of size 1. Bool means keep; float or int
-          means 1 = hidden, as in the older edition. Or several masks by their names, drawn side by
-          side: one that is the same for all queries, such as a padding mask, `(1, key)`, is
-          repeated for all those of the others.
-        query_tokens: the tokens that look, `(query,)`.
-        key_tokens: the tokens that are looked at, `(key,)`; the same unless given.
+        mask: `(query, key)`, also with leading dimensions of size 1. Bool means keep, float or
+          integer 1 means hidden. Or several masks by name, drawn side by side; a mask for all
+          queries, such as a padding mask, `(1, key)`, is repeated for each.
+        query_tokens: tokens of the queries, `(query,)`.
+        key_tokens: tokens of the keys, `(key,)`; the same unless given.
 
     Returns:
         The figure.
@@ -127,7 +121,7 @@ def plot_masks(mask: Any, query_tokens: Any = None, key_tokens: Any = None) -> F
 
 
 def _visible(mask: Any) -> np.ndarray:
-    """bool `(query, key)`, True where a query may look."""
+    """Mask as bool `(query, key)`, True where visible."""
     values = np.asarray(mask)
     shape = values.shape
     while values.ndim > 2 and len(values) == 1:
@@ -156,9 +150,9 @@ def _draw_mask(
             f"{len(key_tokens)} key tokens: give a token for each row and each column"
         )
     style = label_style([*query_tokens, *key_tokens], fontsize="small")
-    axes.set_xticks(range(len(key_tokens)), map(shown, key_tokens), rotation=90, **style)
-    axes.set_yticks(range(len(query_tokens)), map(shown, query_tokens), **style)
-    # Lines between the cells, so that rows can be followed.
+    axes.set_xticks(range(len(key_tokens)), map(token_label, key_tokens), rotation=90, **style)
+    axes.set_yticks(range(len(query_tokens)), map(token_label, query_tokens), **style)
+    # Lines between the cells.
     axes.set_xticks(np.arange(1, len(key_tokens)) - 0.5, minor=True)
     axes.set_yticks(np.arange(1, len(query_tokens)) - 0.5, minor=True)
     axes.grid(which="minor", color="#cccccc", linewidth=0.6)

@@ -1,7 +1,4 @@
-"""Pictures of training: the learning rate, what label smoothing wants, and how a training went.
-
-Functions return a matplotlib Figure that belongs to no window; see `plotting`.
-"""
+"""Pictures of training: learning rate, label smoothing and training curves."""
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
@@ -17,10 +14,11 @@ from keras_transformer.plotting.style import (
     COLOURS,
     DASHES,
     ORANGE,
+    check_number_of_lines,
     new_figure,
 )
 
-_POINTS = 1000  # of a learning rate: more are not seen
+_POINTS = 1000  # of a learning rate
 _MARKS = 12  # on a line
 
 
@@ -30,8 +28,8 @@ def plot_learning_rate(
     """Draws learning-rate schedules.
 
     Args:
-        schedule: called with a step, a scalar float32 tensor; gives its learning rate. Or several
-          schedules by their names.
+        schedule: function from a step, a scalar float32 tensor, to its learning rate; or several
+          by name.
         steps: number of training steps shown.
 
     Returns:
@@ -43,7 +41,7 @@ def plot_learning_rate(
     if steps < 1:
         raise InputError(f"steps is {steps}: give at least 1")
     schedules = schedule if isinstance(schedule, Mapping) else {"": schedule}
-    _check_number(schedules, "schedules")
+    check_number_of_lines(schedules, "schedules")
     import tensorflow as tf
 
     at = np.unique(np.linspace(0, steps, num=_POINTS + 1, dtype=np.int64))
@@ -63,24 +61,24 @@ def plot_learning_rate(
 def plot_label_smoothing(
     smoothings: Sequence[float] = (0.0, 0.1, 0.2), vocab_size: int = 8000
 ) -> Figure:
-    """Draws what label smoothing makes of the loss of one token (the paper, section 5.4).
+    """Draws the loss of one token with label smoothing (the paper, section 5.4).
 
-    Without it the loss falls for ever as the model grows surer. With it the right token is to have
-    some probability below 1, and a surer model pays. What the right token does not get is spread
-    evenly over the vocabulary here.
+    Without label smoothing the loss falls as the probability of the right token approaches 1. With
+    it the loss has a minimum at a smaller probability. The other tokens share the rest evenly here.
 
     Args:
-        smoothings: shares of the probability that are spread over the vocabulary; a line each.
+        smoothings: shares of the label's probability that are spread over the vocabulary; a line
+          each.
         vocab_size: number of tokens.
 
     Returns:
-        The figure. A point marks where each line is lowest.
+        The figure. Points mark the minima.
 
     Raises:
         InputError: for a share that is not from 0 to below 1, fewer than two tokens, no line, and
             more than eight.
     """
-    _check_number(smoothings, "smoothings")
+    check_number_of_lines(smoothings, "smoothings")
     if vocab_size < 2 or not all(0 <= smoothing < 1 for smoothing in smoothings):
         raise InputError(
             f"smoothings {tuple(smoothings)} of {vocab_size} tokens: give shares from 0 to below "
@@ -88,11 +86,11 @@ def plot_label_smoothing(
         )
     figure = new_figure(7, 4)
     axes = figure.add_subplot()
-    # Close together near 1, where the lines turn up.
+    # Closer together near 1, where the lines rise.
     given = np.concatenate([np.linspace(0.3, 0.98, 300), 1 - np.geomspace(0.02, 1e-4, 100)])
     for smoothing, colour, dashes in zip(smoothings, COLOURS, DASHES, strict=False):
         wanted = 1 - smoothing + smoothing / vocab_size
-        # The rest is spread evenly on both sides: two outcomes are as good as `vocab_size`.
+        # Labels and predictions spread the rest evenly: two outcomes stand for `vocab_size`.
         loss = wanted * np.log(wanted / given)
         if wanted < 1:
             loss += (1 - wanted) * np.log((1 - wanted) / (1 - given))
@@ -109,21 +107,16 @@ def plot_label_smoothing(
     return figure
 
 
-def _check_number(lines: Any, what: str) -> None:
-    if not 0 < len(lines) <= len(COLOURS):
-        raise InputError(f"{len(lines)} {what} to draw: give 1 to {len(COLOURS)}")
-
-
 def plot_training_curves(history: Any) -> Figure:
-    """Draws the quantities of a training run by epoch, training and validation together.
+    """Draws loss and metrics of a training run by epoch, training and validation together.
 
     Args:
-        history: what `fit` returns, its `.history` dictionary, or the path of a run folder or of
+        history: the result of `fit`, its `.history` dictionary, or the path of a run folder or of
           its `training_log.csv`.
 
     Returns:
-        The figure, with one panel for each quantity that has a validation counterpart (loss and
-        metrics), or for every quantity when there was no validation.
+        The figure, with a panel for each quantity that has a validation value, or for every
+        quantity without validation.
 
     Raises:
         InputError: when there is nothing to draw.
@@ -147,7 +140,7 @@ def plot_training_curves(history: Any) -> Figure:
             if column in columns:
                 values = columns[column]
                 at = np.arange(len(values)) if epochs is None else np.asarray(epochs)
-                # Keras counts epochs from 0; people, and the logs of `train`, from 1.
+                # Keras counts epochs from 0, the logs of `train` from 1.
                 at = at + 1 if 0 in at else at
                 every = max(1, len(values) // _MARKS)
                 axes.plot(at, values, label=label, markersize=4, markevery=every, **look)
@@ -159,7 +152,7 @@ def plot_training_curves(history: Any) -> Figure:
 
 
 def _columns(history: Any) -> dict[str, list[float]]:
-    """Quantities by name, one value an epoch."""
+    """Quantities by name, one value for each epoch."""
     if not isinstance(history, str | Path):
         history = getattr(history, "history", history)
         if not isinstance(history, Mapping):

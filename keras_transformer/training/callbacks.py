@@ -171,7 +171,7 @@ def _picture(translation) -> np.ndarray:
     """The attention of a translation as pixels, ``(height, width, 4)``."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    from keras_transformer.plotting.heads import attention_figure
+    from keras_transformer.plotting.attention import attention_figure
 
     figure = attention_figure(translation.source_tokens, translation.tokens, translation.attention)
     canvas = FigureCanvasAgg(figure)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_transformer.layers.recurrent.attention import DotAttention
 from keras_transformer.layers.recurrent.cells import CELLS, RNNCell, make_cell
-from keras_transformer.plotting.gradients_through_time import gradient_norms_through_time
+from keras_transformer.plotting.gradients import gradient_norms_through_time
 
 STEPS = 6
 

@@ -10,8 +10,9 @@ import tensorflow as tf
 from matplotlib import pyplot
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+import keras_transformer as kt
 from keras_transformer.errors import InputError
-from keras_transformer.plotting import heads as plotting
+from keras_transformer.plotting.attention import attention_figure
 
 IN_TOKENS = ["[START]", "este", "é", "um", "$", "problema", "$", "[END]"]
 OUT_TOKENS = ["[START]", "this", "is", "a", "problem", "[END]"]
@@ -72,7 +73,7 @@ def test_one_head_on_the_current_axes(as_tensors):
         weights, tokens = tf.constant(weights, tf.bfloat16), tuple(map(tf.constant, tokens))
     pyplot.figure(figsize=(4, 4))
     axes = pyplot.gca()
-    plotting.plot_attention_head(*tokens, weights)
+    kt.plot_attention_head(*tokens, weights)
     assert labels(axes) == (IN_TOKENS, OUT_TOKENS[1:])
     assert {label.get_rotation() for label in axes.get_xticklabels()} == {90}
     np.testing.assert_allclose(axes.images[0].get_array(), attention()[0], atol=2e-3)
@@ -82,7 +83,7 @@ def test_one_head_on_the_current_axes(as_tensors):
 @pytest.mark.parametrize(("heads", "rows", "columns"), [(8, 2, 4), (1, 1, 1), (3, 1, 3), (5, 2, 4)])
 def test_all_heads_in_a_grid(heads, rows, columns):
     weights = attention(heads)
-    figure = plotting.plot_attention_weights(
+    figure = kt.plot_attention_weights(
         tf.constant("este é um $ problema $"),
         tf.constant(OUT_TOKENS),
         tf.constant(weights),
@@ -102,7 +103,7 @@ def test_all_heads_in_a_grid(heads, rows, columns):
 
 
 def test_sentence_as_str_and_tokenizer_by_role():
-    figure = plotting.plot_attention_weights(
+    figure = kt.plot_attention_weights(
         "este é um $ problema $",
         OUT_TOKENS,
         attention(2),
@@ -116,7 +117,7 @@ def test_long_sentences_stay_readable():
     tokenizer = SimpleNamespace(
         tokenize=lambda strings: strings, lookup=lambda ids: tf.ragged.constant([words])
     )
-    figure = plotting.plot_attention_weights(
+    figure = kt.plot_attention_weights(
         "x",
         words,
         attention(4, len(words) - 1, len(words)),
@@ -138,7 +139,7 @@ def test_long_sentences_stay_readable():
 )
 def test_sizes_must_agree(shape, message):
     with pytest.raises(InputError, match=message):
-        plotting.plot_attention_weights(
+        kt.plot_attention_weights(
             "este é um $ problema $",
             OUT_TOKENS,
             np.zeros(shape),
@@ -146,39 +147,39 @@ def test_sizes_must_agree(shape, message):
         )
     if len(shape) == 3 and shape[0]:
         with pytest.raises(InputError, match=message):
-            plotting.plot_attention_head(IN_TOKENS, OUT_TOKENS, np.zeros(shape[1:]))
+            kt.plot_attention_head(IN_TOKENS, OUT_TOKENS, np.zeros(shape[1:]))
 
 
 @pytest.mark.parametrize("shape", [(50, 16), (1, 50, 16)])
 def test_positional_encoding(shape):
     values = np.sin(np.arange(50 * 16.0)).reshape(shape)
-    figure = plotting.plot_positional_encoding(tf.constant(values))
+    figure = kt.plot_positional_encoding(tf.constant(values))
     np.testing.assert_array_equal(figure.axes[0].collections[0].get_array(), values.reshape(50, 16))
     assert (figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()) == ("Depth", "Position")
     assert_nothing_is_cut(figure)
     with pytest.raises(InputError, match=r"\(2, 3, 4\)"):
-        plotting.plot_positional_encoding(np.zeros((2, 3, 4)))
+        kt.plot_positional_encoding(np.zeros((2, 3, 4)))
 
 
 def test_masks_of_both_polarities_look_alike():
     keep = np.tri(5, dtype=bool)
     hidden = (1 - np.tri(5, dtype=np.float32))[None, None]
-    figures = [plotting.plot_masks(mask) for mask in (keep, hidden, tf.constant(hidden))]
+    figures = [kt.plot_masks(mask) for mask in (keep, hidden, tf.constant(hidden))]
     for figure in figures:
         np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), keep)
     assert_nothing_is_cut(figures[0])
     with pytest.raises(InputError, match=r"\(2, 5, 5\)"):
-        plotting.plot_masks(np.zeros((2, 5, 5)))
+        kt.plot_masks(np.zeros((2, 5, 5)))
 
 
 def test_learning_rate():
-    figure = plotting.plot_learning_rate(lambda step: 0.5 * step, steps=10)
+    figure = kt.plot_learning_rate(lambda step: 0.5 * step, steps=10)
     steps, rates = figure.axes[0].lines[0].get_data()
     np.testing.assert_array_equal(steps, np.arange(11))
     np.testing.assert_allclose(rates, 0.5 * np.arange(11))
     assert_nothing_is_cut(figure)
     with pytest.raises(InputError, match="steps is 0"):
-        plotting.plot_learning_rate(lambda step: step, steps=0)
+        kt.plot_learning_rate(lambda step: step, steps=0)
 
 
 HISTORY = {"loss": [3.0, 2.0], "accuracy": [0.2, 0.4], "val_loss": [3.5, 2.5], "seconds": [1, 2]}
@@ -200,7 +201,7 @@ def test_training_curves(tmp_path, kind):
     if kind == "csv":
         history = tmp_path / "training_log.csv"
         history.write_text("epoch,loss,accuracy,val_loss\n0,3.0,0.2,3.5\n1,2.0,0.4,2.5\n")
-    figure = plotting.plot_training_curves(history)
+    figure = kt.plot_training_curves(history)
     assert lines(figure) == {
         ("loss", "training"): ([1, 2], [3.0, 2.0]),
         ("loss", "validation"): ([1, 2], [3.5, 2.5]),
@@ -209,7 +210,7 @@ def test_training_curves(tmp_path, kind):
 
 
 def test_training_curves_without_validation():
-    figure = plotting.plot_training_curves({"loss": [3.0], "masked_accuracy": [0.5]})
+    figure = kt.plot_training_curves({"loss": [3.0], "masked_accuracy": [0.5]})
     assert set(lines(figure)) == {("loss", "training"), ("masked accuracy", "training")}
 
 
@@ -226,17 +227,17 @@ def test_wrong_training_logs(tmp_path, text, message):
     if text is not None:
         path.write_text(text)
     with pytest.raises(InputError, match=message):
-        plotting.plot_training_curves(path)
+        kt.plot_training_curves(path)
 
 
 def test_wrong_history():
     with pytest.raises(InputError, match="a history of type list"):
-        plotting.plot_training_curves([1, 2])
+        kt.plot_training_curves([1, 2])
 
 
 def test_a_notebook_can_show_a_figure_without_pyplot():
     from IPython.core.formatters import DisplayFormatter
 
-    figure = plotting.attention_figure(["[START]", "a"], ["[START]", "b"], np.ones((1, 1, 2)))
+    figure = attention_figure(["[START]", "a"], ["[START]", "b"], np.ones((1, 1, 2)))
     shown, _ = DisplayFormatter().format(figure)
     assert shown["image/png"].startswith(b"\x89PNG")

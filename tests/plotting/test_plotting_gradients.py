@@ -9,10 +9,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from keras_transformer.errors import InputError
 from keras_transformer.layers import MultiHeadAttention
 from keras_transformer.layers.recurrent.attention import DotAttention
-from keras_transformer.plotting.gradients import plot_gradients_through_time
-from keras_transformer.plotting.gradients_through_time import (
+from keras_transformer.plotting.gradients import (
     gradient_norms_by_architecture,
     gradient_norms_through_attention,
+    plot_gradients_through_time,
 )
 
 STEPS = 24

@@ -13,8 +13,13 @@ from keras_transformer.data.corpora.sample import read_sample
 from keras_transformer.data.tokenizers.pair import train_tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.models.transformer import Transformer
-from keras_transformer.plotting.scores import SentenceAttention, choose, sentence_attention
-from keras_transformer.plotting.sharpest_heads import positions_of, sharpest_heads
+from keras_transformer.plotting.scores import (
+    SentenceAttention,
+    select_attention,
+    sentence_attention,
+    sharpest_heads,
+    token_positions,
+)
 from keras_transformer.translating.translation import Translation
 from keras_transformer.translating.translator import Translator
 
@@ -48,11 +53,11 @@ def test_a_dictionary_of_a_model(scores, row):
         ("decoder", "decoder_layer{}_block1", (TARGET[:-1], TARGET[:-1])),
         ("cross", "decoder_layer{}_block2", (TARGET[1:], SOURCE)),
     ):
-        chosen = choose(scores, *tokens, attention=kind, row=row)
+        found = select_attention(scores, *tokens, attention=kind, row=row)
         expected = np.stack([scores[name.format(i)][row] for i in (1, 2)])
-        np.testing.assert_array_equal(chosen.weights, expected)
-        assert (chosen.query_tokens, chosen.key_tokens) == tokens
-        assert chosen.layer_names == ["Layer 1", "Layer 2"]
+        np.testing.assert_array_equal(found.weights, expected)
+        assert (found.query_tokens, found.key_tokens) == tokens
+        assert found.layer_names == ["Layer 1", "Layer 2"]
 
 
 def test_a_sentence_knows_its_tokens(scores):
@@ -62,51 +67,55 @@ def test_a_sentence_knows_its_tokens(scores):
         ("decoder", (TARGET[:-1], TARGET[:-1])),
         ("cross", (TARGET[1:], SOURCE)),
     ):
-        chosen = choose(sentence, attention=kind)
-        assert (chosen.query_tokens, chosen.key_tokens) == tokens
-        expected = choose(scores, *tokens, attention=kind).weights
-        np.testing.assert_array_equal(chosen.weights, expected)
+        found = select_attention(sentence, attention=kind)
+        assert (found.query_tokens, found.key_tokens) == tokens
+        expected = select_attention(scores, *tokens, attention=kind).weights
+        np.testing.assert_array_equal(found.weights, expected)
 
 
 def test_lists_arrays_tensors_and_translations(scores):
     layers = [scores["encoder_layer1"], scores["encoder_layer2"]]
-    expected = choose(scores, SOURCE, attention="encoder").weights
+    expected = select_attention(scores, SOURCE, attention="encoder").weights
     for same in (
         layers,
         [tf.constant(layer) for layer in layers],
         [layer[0] for layer in layers],
         np.stack([layer[0] for layer in layers]),
     ):
-        np.testing.assert_array_equal(choose(same, tf.constant(SOURCE)).weights, expected)
+        np.testing.assert_array_equal(select_attention(same, tf.constant(SOURCE)).weights, expected)
     weights = scores["decoder_layer2_block2"][0]
     translation = Translation("", 0.0, TARGET, SOURCE, weights)
-    chosen = choose(translation)
-    np.testing.assert_array_equal(chosen.weights, weights[np.newaxis])
-    assert (chosen.query_tokens, chosen.key_tokens) == (TARGET[1:], SOURCE)
-    assert chosen.layer_names == ["Last layer"]
-    np.testing.assert_array_equal(choose(weights, TARGET[1:], SOURCE).weights, chosen.weights)
+    found = select_attention(translation)
+    np.testing.assert_array_equal(found.weights, weights[np.newaxis])
+    assert (found.query_tokens, found.key_tokens) == (TARGET[1:], SOURCE)
+    assert found.layer_names == ["Last layer"]
+    np.testing.assert_array_equal(
+        select_attention(weights, TARGET[1:], SOURCE).weights, found.weights
+    )
 
 
 def test_the_attention_of_a_recurrent_model_is_the_only_one(scores):
     weights = scores["decoder_layer1_block2"]
-    chosen = choose({"decoder": weights}, TARGET[1:], SOURCE)
-    np.testing.assert_array_equal(chosen.weights[0], weights[0])
+    found = select_attention({"decoder": weights}, TARGET[1:], SOURCE)
+    np.testing.assert_array_equal(found.weights[0], weights[0])
 
 
 def test_layers_heads_and_tokens_are_chosen(scores):
-    everything = choose(scores, SOURCE, attention="encoder").weights
+    everything = select_attention(scores, SOURCE, attention="encoder").weights
     hide = ("[PAD]", "[START]", "[END]")
-    chosen = choose(scores, SOURCE, attention="encoder", layers=[2], heads=(3, 1), hide=hide)
-    np.testing.assert_array_equal(chosen.weights, everything[1:][:, [2, 0], 1:3, 1:3])
-    assert (chosen.layers, chosen.heads) == ([2], [3, 1])
-    assert chosen.query_tokens == chosen.key_tokens == ["o", "gato"]
+    found = select_attention(
+        scores, SOURCE, attention="encoder", layers=[2], heads=(3, 1), hide=hide
+    )
+    np.testing.assert_array_equal(found.weights, everything[1:][:, [2, 0], 1:3, 1:3])
+    assert (found.layers, found.heads) == ([2], [3, 1])
+    assert found.query_tokens == found.key_tokens == ["o", "gato"]
 
 
 def test_padding_is_hidden_unless_asked_for():
     tokens = ["[START]", "o", "[END]", "[PAD]"]
     weights = attention(2, 4, 4)
-    np.testing.assert_array_equal(choose(weights, tokens).weights[0], weights[:, :3, :3])
-    np.testing.assert_array_equal(choose(weights, tokens, hide=()).weights[0], weights)
+    np.testing.assert_array_equal(select_attention(weights, tokens).weights[0], weights[:, :3, :3])
+    np.testing.assert_array_equal(select_attention(weights, tokens, hide=()).weights[0], weights)
 
 
 def test_the_attention_of_a_translator_of_all_layers():
@@ -132,9 +141,9 @@ def test_the_attention_of_a_translator_of_all_layers():
     assert seen.target_tokens == [token.decode() for token in tokens.numpy()]
     assert seen.source_tokens[0] == "[START]"
     assert seen.source_tokens[-1] == "[END]"
-    np.testing.assert_allclose(choose(seen, attention="cross").weights, cross, atol=1e-6)
+    np.testing.assert_allclose(select_attention(seen, attention="cross").weights, cross, atol=1e-6)
     for kind in ("encoder", "decoder", "cross"):
-        weights = choose(seen, attention=kind).weights
+        weights = select_attention(seen, attention=kind).weights
         assert weights.shape[:2] == (1, 4)
         np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
 
@@ -160,7 +169,7 @@ def test_an_exported_model_has_no_weights_of_all_layers():
 )
 def test_what_does_not_fit_is_named(scores, given, choice, complaint):
     with pytest.raises(InputError, match=complaint):
-        choose(scores, *given, **choice)
+        select_attention(scores, *given, **choice)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +183,7 @@ def test_what_does_not_fit_is_named(scores, given, choice, complaint):
 )
 def test_what_is_no_attention_is_named(scores, complaint):
     with pytest.raises(InputError, match=complaint):
-        choose(scores, SOURCE)
+        select_attention(scores, SOURCE)
 
 
 # Words
@@ -198,14 +207,14 @@ def test_what_is_no_attention_is_named(scores, complaint):
 def test_where_words_stand(tokens, word, positions):
     if positions is None:
         with pytest.raises(InputError):
-            positions_of(tokens, word)
+            token_positions(tokens, word)
     else:
-        assert positions_of(tokens, word) == positions
+        assert token_positions(tokens, word) == positions
 
 
 def test_a_word_in_several_places_is_refused_with_their_numbers():
     with pytest.raises(InputError, match="'que' stands at the positions 1, 3: give one"):
-        positions_of(["o", "que", "é", "que"], "que")
+        token_positions(["o", "que", "é", "que"], "que")
 
 
 # Sharp heads

@@ -14,7 +14,7 @@ from keras_transformer.plotting.style import (
     DASHES,
     label_style,
     new_figure,
-    shown,
+    token_label,
 )
 
 # What protanopes and deuteranopes see of linear red, green and blue: Viénot, Brettel and Mollon,
@@ -55,7 +55,7 @@ def test_a_dash_for_each_colour():
     ],
 )
 def test_tokens_as_labels(token, label):
-    assert shown(token) == label
+    assert token_label(token) == label
 
 
 def characters_of_only(family):
