@@ -14,13 +14,13 @@ from .layers.positional import PositionalEmbedding, get_angles, positional_encod
 from .layers.attention.masks import create_look_ahead_mask, create_masks, create_padding_mask
 
 # Attention and the feed-forward network.
+from .layers.attention.dot_product import scaled_dot_product_attention
+from .layers.attention.multi_head import MultiHeadAttention
 from .layers.attention.sublayers import (
     BaseAttention,
     CausalSelfAttention,
     CrossAttention,
     GlobalSelfAttention,
-    MultiHeadAttention,
-    scaled_dot_product_attention,
 )
 from .layers.feed_forward import FeedForward, point_wise_feed_forward_network
 
