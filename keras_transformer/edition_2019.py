@@ -1,17 +1,16 @@
 """The names of the tutorial's 2019–2021 edition, with that edition's meaning.
 
-``from keras_transformer.edition_2019 import *`` serves a notebook of that time. The classes that
-the 2022 edition defines differently are thin subclasses of this package's own; all else is handed
-on unchanged. What is different about them:
+``from keras_transformer.edition_2019 import *`` is for notebooks of that time. Classes that the
+2022 edition defines differently are subclasses of this package's own; other names are the same
+objects. The differences:
 
-* positions are interleaved, attention weights are never dropped, attention outputs are;
-* masks are arguments, 1 in a float mask is hidden, and ``None`` hides nothing, not even the future;
-* ``training`` and the masks may stand by position, which Keras 3 refuses on its own;
-* decoders and the model return their attention weights too.
+* positions are interleaved; dropout acts on attention outputs instead of attention weights;
+* masks are arguments; 1 in a float mask is hidden; ``None`` hides nothing, not even the future;
+* ``training`` and the masks may be positional arguments, which Keras 3 does not accept;
+* decoders and the model also return their attention weights.
 
-A mask of rank 2 is ``(query, key)`` when it is a number, as `create_look_ahead_mask` makes it, and
-``(batch, key)`` when it is bool, as Keras makes it. Other ranks are those of
-`masks.over_heads_and_queries`.
+A mask of rank 2 is ``(query, key)`` if numeric, as from `create_look_ahead_mask`, and
+``(batch, key)`` if bool, as in Keras. Other ranks are those of `masks.over_heads_and_queries`.
 """
 
 import inspect
@@ -66,7 +65,7 @@ _register = keras.saving.register_keras_serializable("keras_transformer.edition_
 
 
 def positional_encoding(position, d_model) -> tf.Tensor:
-    """The sinusoids of the paper, sine and cosine in turns (section 3.5).
+    """Sinusoidal positional encoding, sine and cosine in turn (the paper, section 3.5).
 
     Args:
         position: number of positions.
@@ -79,7 +78,7 @@ def positional_encoding(position, d_model) -> tf.Tensor:
 
 
 def _options(rate) -> dict:
-    """What that edition fixed, in the words of `TransformerLayer`."""
+    """Arguments of `TransformerLayer` that the edition fixes."""
     return {
         "dropout_rate": rate,
         "residual_dropout_rate": rate,
@@ -89,29 +88,29 @@ def _options(rate) -> dict:
 
 
 def _explicit(mask):
-    """A mask that hides nothing in place of ``None``, for which the layers would look elsewhere."""
+    """A mask that hides nothing, for ``None``, for which layers would take the Keras mask."""
     return tf.zeros((1, 1, 1, 1)) if mask is None else mask
 
 
 def _over_heads(mask):
-    """A mask of that edition as one of `masks.over_heads_and_queries`."""
+    """Converts a mask of the edition to one for `masks.over_heads_and_queries`."""
     mask = tf.convert_to_tensor(_explicit(mask))
     is_query_by_key = mask.shape.rank == 2 and mask.dtype != tf.bool
     return mask[tf.newaxis, tf.newaxis] if is_query_by_key else mask
 
 
 class _Edition2019(TransformerLayer):
-    """What layers and stacks share: the call by position and the names of the arguments."""
+    """Base of layers and stacks: calls with positional arguments, and names of the arguments."""
 
     def __call__(self, *args, **kwargs):
         given = inspect.signature(self.call).bind(*args, **kwargs).arguments
         for name in given:
-            if name.endswith("mask"):  # Keras would put its own mask in place of None
+            if name.endswith("mask"):  # Keras would replace None by its own mask
                 given[name] = _explicit(given[name])
         return super().__call__(given.pop("x"), **given)
 
     def compute_mask(self, *args, **kwargs):
-        """None: masks are arguments, in this edition."""
+        """None: masks are arguments."""
         return None
 
     def layer_arguments(self) -> dict:
@@ -125,7 +124,7 @@ class _Edition2019(TransformerLayer):
 
 @_register
 class EncoderLayer(_Edition2019, layers.EncoderLayer):
-    """Self-attention over the whole source, then the feed-forward network.
+    """Self-attention and feed-forward network.
 
     Args:
         d_model: width of the model.
@@ -156,7 +155,7 @@ class EncoderLayer(_Edition2019, layers.EncoderLayer):
 
 @_register
 class DecoderLayer(_Edition2019, layers.DecoderLayer):
-    """Masked self-attention, attention to the encoder's output, then the feed-forward network.
+    """Masked self-attention, cross-attention to the encoder's output and feed-forward network.
 
     Args:
         d_model, num_heads, dff, rate: as for `EncoderLayer`.
@@ -166,7 +165,7 @@ class DecoderLayer(_Edition2019, layers.DecoderLayer):
         enc_output: output of the encoder, ``(batch, source, d_model)``.
         training: whether dropout is active.
         look_ahead_mask: target positions hidden from self-attention, such as ``(target, target)``
-            or ``(batch, 1, target, target)``; ``None`` lets a position see what follows it.
+            or ``(batch, 1, target, target)``; ``None`` does not hide the future.
         padding_mask: source positions hidden from cross-attention, such as
             ``(batch, 1, 1, source)``.
 
@@ -197,7 +196,7 @@ class DecoderLayer(_Edition2019, layers.DecoderLayer):
 
 @_register
 class Encoder(_Edition2019, layers.Encoder):
-    """Embedding, positions and a stack of encoder layers.
+    """Token embedding, positions and a stack of encoder layers.
 
     Args:
         num_layers: number of layers.
@@ -257,7 +256,7 @@ class Encoder(_Edition2019, layers.Encoder):
 
 @_register
 class Decoder(_Edition2019, layers.Decoder):
-    """Embedding, positions and a stack of decoder layers.
+    """Token embedding, positions and a stack of decoder layers.
 
     Args:
         num_layers: number of layers.
@@ -324,18 +323,18 @@ class Decoder(_Edition2019, layers.Decoder):
 
 @_register
 class Transformer(models.Transformer):
-    """The model of that edition, called in either of its two ways.
+    """The Transformer of the edition, in both forms of its call.
 
-    ``transformer([inp, tar], training)`` hides padding and the future by itself;
-    ``transformer(inp, tar, training, enc_padding_mask, look_ahead_mask, dec_padding_mask)`` hides
-    what the masks say. Decoding with a cache is that of the parent.
+    ``transformer([inp, tar], training)`` masks padding and the future itself;
+    ``transformer(inp, tar, training, enc_padding_mask, look_ahead_mask, dec_padding_mask)`` takes
+    the masks. Decoding with a cache is inherited.
 
     Args:
         num_layers: number of encoder layers, and of decoder layers.
         d_model, num_heads, dff: as for `EncoderLayer`.
         input_vocab_size: number of source tokens; NumPy and TensorFlow integers are accepted.
         target_vocab_size: number of target tokens; likewise.
-        pe_input: longest source there are positions for; 2048 unless given.
+        pe_input: longest source; 2048 unless given.
         pe_target: longest target; likewise.
         rate: dropout of the embeddings and of the output of every sub-layer.
 
@@ -365,7 +364,7 @@ class Transformer(models.Transformer):
         rate=0.1,
         **kwargs,
     ):
-        # The parent would make the stacks of the other edition.
+        # The constructor of the parent would make the stacks of the 2022 edition.
         TrainedModel.__init__(self, **kwargs)
         shape = {"num_layers": num_layers, "d_model": d_model, "num_heads": num_heads, "dff": dff}
         shared = {**shape, "rate": rate, "dtype": self.dtype_policy}
@@ -390,7 +389,7 @@ class Transformer(models.Transformer):
     def _call_with_masks(
         self, inp, tar, training, enc_padding_mask, look_ahead_mask, dec_padding_mask
     ):
-        """The call of 2019: all masks are given, and None hides nothing."""
+        """The call of 2019: all masks are arguments, and None hides nothing."""
         return super().__call__(
             (inp, tar),
             training=training,
@@ -419,7 +418,7 @@ class Transformer(models.Transformer):
         return self.final_layer(x), attention_weights
 
     def create_masks(self, inp, tar) -> tuple[tf.Tensor, tf.Tensor]:
-        """The two masks that the model makes of its inputs.
+        """Makes the masks of the model's inputs.
 
         Args:
             inp: source token ids, ``(batch, source)``.
@@ -427,14 +426,14 @@ class Transformer(models.Transformer):
 
         Returns:
             ``(padding_mask, look_ahead_mask)``, ``(batch, 1, 1, source)`` and
-            ``(batch, 1, target, target)``, float32, 1 = hidden.
+            ``(batch, 1, target, target)``, float32, 1 means hidden.
         """
         padding_mask, look_ahead_mask, _ = create_masks(inp, tar)
         return padding_mask, look_ahead_mask
 
     @property
     def max_length(self) -> int:
-        """Longest source and longest target: what both have positions for."""
+        """Longest source and longest target."""
         return min(self.encoder.max_length, self.decoder.max_length)
 
     def encode(self, source):
@@ -454,7 +453,7 @@ class Transformer(models.Transformer):
 
 
 class Translator(translator.Translator):
-    """A `Translator` whose call gives the attention weights of every decoder layer.
+    """A `Translator` whose call returns the attention weights of every decoder layer.
 
     Args:
         tokenizers: as for the parent.
@@ -469,7 +468,7 @@ class Translator(translator.Translator):
     """
 
     def __call__(self, sentence, max_length=MAX_TOKENS):
-        """As the parent's, but the third value is the dictionary of `Decoder`."""
+        """Translates as the parent does; the third result is the dictionary of `Decoder`."""
         text, tokens, _ = super().__call__(sentence, max_length)
-        scores = self.transformer.last_attention_scores()  # of the pass that gave the weights
+        scores = self.transformer.last_attention_scores()
         return text, tokens, {key: scores[key] for key in scores if key.startswith("decoder")}

@@ -4,6 +4,7 @@ import keras
 
 from keras_transformer.layers.activations import get_activation
 from keras_transformer.layers.dropout import Dropout
+from keras_transformer.layers.feed_forward import FeedForward
 from keras_transformer.layers.layer_normalization import LayerNormalization
 from keras_transformer.layers.positional import PositionalEmbedding
 
@@ -17,7 +18,7 @@ class LazyAttentionScores:
 
 
 class TransformerLayer(LazyAttentionScores, keras.layers.Layer):
-    """Base of `EncoderLayer` and `DecoderLayer`: their arguments and attention sub-layers.
+    """Base of `EncoderLayer` and `DecoderLayer`: their arguments and sub-layers.
 
     Args:
         d_model: width of the model.
@@ -103,6 +104,18 @@ class TransformerLayer(LazyAttentionScores, keras.layers.Layer):
             layer_norm_epsilon=self.layer_norm_epsilon,
             rotary=rotary,
             attention_implementation=self.attention_implementation,
+            dtype=self.dtype_policy,
+        )
+
+    def feed_forward(self):
+        """Makes a feed-forward sub-layer with this layer's arguments."""
+        return FeedForward(
+            self.d_model,
+            self.dff,
+            self.dropout_rate,
+            activation=self.activation,
+            norm_first=self.norm_first,
+            layer_norm_epsilon=self.layer_norm_epsilon,
             dtype=self.dtype_policy,
         )
 

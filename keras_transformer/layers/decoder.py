@@ -11,7 +11,6 @@ from keras_transformer.layers import cache as caches
 from keras_transformer.layers.attention.masks import padding_keep_mask
 from keras_transformer.layers.attention.sublayers import CausalSelfAttention, CrossAttention
 from keras_transformer.layers.base import TokenStack, TransformerLayer
-from keras_transformer.layers.feed_forward import FeedForward
 
 
 @keras.saving.register_keras_serializable("keras_transformer")
@@ -37,15 +36,7 @@ class DecoderLayer(TransformerLayer):
         super().__init__(**kwargs)
         self.causal_self_attention = self.attention(CausalSelfAttention, rotary=self.rotary)
         self.cross_attention = self.attention(CrossAttention)
-        self.ffn = FeedForward(
-            self.d_model,
-            self.dff,
-            self.dropout_rate,
-            activation=self.activation,
-            norm_first=self.norm_first,
-            layer_norm_epsilon=self.layer_norm_epsilon,
-            dtype=self.dtype_policy,
-        )
+        self.ffn = self.feed_forward()
 
     def build(self, x_shape, context_shape=None):
         self.causal_self_attention.build(x_shape)

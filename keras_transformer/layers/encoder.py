@@ -9,7 +9,6 @@ import keras
 from keras_transformer.layers.attention.masks import padding_keep_mask
 from keras_transformer.layers.attention.sublayers import BaseAttention, GlobalSelfAttention
 from keras_transformer.layers.base import TokenStack, TransformerLayer, TransformerStack
-from keras_transformer.layers.feed_forward import FeedForward
 
 
 @keras.saving.register_keras_serializable("keras_transformer")
@@ -38,15 +37,7 @@ class EncoderLayer(TransformerLayer):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.self_attention = self.attention(self.attention_class, rotary=self.rotary)
-        self.ffn = FeedForward(
-            self.d_model,
-            self.dff,
-            self.dropout_rate,
-            activation=self.activation,
-            norm_first=self.norm_first,
-            layer_norm_epsilon=self.layer_norm_epsilon,
-            dtype=self.dtype_policy,
-        )
+        self.ffn = self.feed_forward()
 
     def build(self, x_shape):
         self.self_attention.build(x_shape)
