@@ -42,7 +42,7 @@ def plot_attention_head(in_tokens: Any, translated_tokens: Any, attention: Any) 
 
     Args:
         in_tokens: the source tokens, str or a tensor of strings, `(key,)`.
-        translated_tokens: the output tokens after the start token, which is skipped,
+        translated_tokens: the output tokens with the start token, which is skipped,
           `(1 + query,)`.
         attention: weights of the head, `(query, key)`.
 
