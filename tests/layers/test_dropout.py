@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_transformer.layers import dropout as module
 from keras_transformer.layers.dropout import Dropout, drop, dropout_seed, keep_mask
 
 RATES = [0.1, 1 / 3, 0.5, 0.9]
@@ -136,14 +135,14 @@ def test_seed_step_layer_and_replica_tell_masks_apart(monkeypatch):
 
 def test_neighbouring_numbers_do_not_meet(monkeypatch):
     """Step 1 of replica 0 is not step 0 of a late replica, nor layer 1 of seed 0 that of seed 1."""
-    seeds = set()
+    layer, seeds = Dropout(0.5), set()
     for replica in (0, 1, 1000):
         context = type("Replica", (), {"replica_id_in_sync_group": replica})
         monkeypatch.setattr(tf.distribute, "get_replica_context", context)
         for seed in (0, 1, 2**31 - 1):
             for step in (0, 1, 10**6):
                 with dropout_seed(seed, step):
-                    seeds |= {tuple(module._seed_in_scope().numpy()) for _ in range(10)}
+                    seeds |= {tuple(layer.next_seed().numpy()) for _ in range(10)}
     assert len(seeds) == 3 * 3 * 3 * 10
 
 

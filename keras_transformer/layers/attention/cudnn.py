@@ -49,7 +49,7 @@ def missing_device() -> str | None:
     """The reason why cuDNN is missing where the traced function will run; ``None`` if it is not."""
     if not compiled_by_xla():
         return "XLA does not compile this"
-    capability = _compute_capability()
+    capability = compute_capability()
     if capability is None:
         return "there is no CUDA device"
     if capability < _AMPERE:
@@ -260,7 +260,7 @@ def _one_number(seed) -> int:
     return (first * 1_000_003 + second) % 2**31
 
 
-def _compute_capability() -> tuple[int, int] | None:
+def compute_capability() -> tuple[int, int] | None:
     """The lowest compute capability of TensorFlow's CUDA devices; ``None`` without a device."""
     devices = tf.config.list_physical_devices("GPU")
     details = [tf.config.experimental.get_device_details(device) for device in devices]
@@ -268,5 +268,5 @@ def _compute_capability() -> tuple[int, int] | None:
 
 
 def _largest_depth() -> int:
-    capability = _compute_capability()
+    capability = compute_capability()
     return 256 if capability is not None and capability >= _HOPPER else 128

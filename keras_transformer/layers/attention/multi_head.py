@@ -143,7 +143,8 @@ class MultiHeadAttention(keras.layers.Layer):
             ``(batch, heads, query, key_dim)`` and twice ``(batch, heads, key, key_dim)``.
         """
         if q is k and k is v:  # self-attention: one product instead of three
-            queries, keys, values = _project(q, self.query_dense, self.key_dense, self.value_dense)
+            dense = self.query_dense, self.key_dense, self.value_dense
+            queries, keys, values = project_heads(q, *dense)
             if self.rotary:
                 queries, keys = rotate(queries), rotate(keys)
             return queries, keys, values
@@ -159,14 +160,15 @@ class MultiHeadAttention(keras.layers.Layer):
             two tensors ``(batch, heads, key, key_dim)``.
         """
         if k is v:
-            keys, values = _project(k, self.key_dense, self.value_dense)
+            keys, values = project_heads(k, self.key_dense, self.value_dense)
         else:
-            (keys,), (values,) = _project(k, self.key_dense), _project(v, self.value_dense)
+            (keys,) = project_heads(k, self.key_dense)
+            (values,) = project_heads(v, self.value_dense)
         return (rotate(keys) if self.rotary else keys), values
 
     def project_queries(self, q):
         """``(batch, query, width)`` to ``(batch, heads, query, key_dim)``."""
-        (queries,) = _project(q, self.query_dense)
+        (queries,) = project_heads(q, self.query_dense)
         return rotate(queries) if self.rotary else queries
 
     def attend(
@@ -211,7 +213,7 @@ class MultiHeadAttention(keras.layers.Layer):
         Returns:
             ``((output, attention_weights), cache)``, the first two as from the call.
         """
-        projected = _project(x, self.query_dense, self.key_dense, self.value_dense)
+        projected = project_heads(x, self.query_dense, self.key_dense, self.value_dense)
         batch, heads, beams, key_dim = tf.unstack(tf.shape(projected[0]))
         if self.rotary:
             projected[:2] = (rotate(part, position) for part in projected[:2])
@@ -237,7 +239,7 @@ class MultiHeadAttention(keras.layers.Layer):
         }
 
 
-def _project(x, *layers):
+def project_heads(x, *layers):
     """Applies several projections to one tensor in one matrix product.
 
     Args:

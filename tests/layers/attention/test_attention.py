@@ -276,7 +276,7 @@ def test_one_tensor_for_all_equals_equal_copies(rotary, heads, tolerance, rng, m
     x = tf.cast(vectors(rng), layer.compute_dtype)
     a, b, c = (tf.identity(x) for _ in range(3))
     products = []
-    project = heads_module._project
+    project = heads_module.project_heads
 
     def count(x, *layers):
         products[-1].append(len(layers))
@@ -293,7 +293,7 @@ def test_one_tensor_for_all_equals_equal_copies(rotary, heads, tolerance, rng, m
         of_inputs, of_weights = gradients[: len(inputs)], gradients[len(inputs) :]
         return output, weights, tf.add_n(of_inputs), *of_weights
 
-    monkeypatch.setattr(heads_module, "_project", count)
+    monkeypatch.setattr(heads_module, "project_heads", count)
     expected = results(x, x, x)
     for copies in ((a, b, c), (a, a, c), (a, b, a), (a, b, b)):
         for actual, wanted in zip(results(*copies), expected, strict=True):

@@ -199,7 +199,7 @@ def test_it_exists_in_compiled_programs_only():
     [(None, "no CUDA device"), ((7, 5), r"\(7, 5\)"), ((8, 0), None), ((9, 0), None)],
 )
 def test_auto_takes_it_under_xla_on_recent_devices(capability, obstacle, monkeypatch):
-    monkeypatch.setattr(cudnn, "_compute_capability", lambda: capability)
+    monkeypatch.setattr(cudnn, "compute_capability", lambda: capability)
 
     def check():
         found = cudnn.missing_device()
@@ -212,7 +212,7 @@ def test_auto_takes_it_under_xla_on_recent_devices(capability, obstacle, monkeyp
 
 def test_auto_emits_the_call_where_it_may(monkeypatch):
     """And heads of 256 once the device is recent enough."""
-    monkeypatch.setattr(cudnn, "_compute_capability", lambda: (9, 0))
+    monkeypatch.setattr(cudnn, "compute_capability", lambda: (9, 0))
     traced = []
 
     @tf.function(jit_compile=True)
