@@ -20,7 +20,6 @@ import keras_transformer as kt
 from keras_transformer import config as configuration
 from keras_transformer.cli.command import main
 from keras_transformer.cli.options import SEARCH, SERVING
-from keras_transformer.config import model as model_config
 
 PACKAGE = ROOT / "keras_transformer"
 SHELL = documents.all_blocks("sh")
@@ -202,7 +201,7 @@ def test_the_synopsis_has_every_value_of_a_choice(verb):
 def test_the_words_of_the_synopsis_are_those_of_the_command_line():
     assert meant_by("SEARCH") == {f"--{name.replace('_', '-')}" for name in SEARCH}
     [kinds] = re.findall(r"--length-penalty-kind ([\w|]+)", documents.prose_of("README.md"))
-    assert kinds.split("|") == list(SEARCH["length_penalty_kind"]["type"].choices)
+    assert kinds.split("|") == choices("translate", "--length-penalty-kind")
 
 
 # Names
@@ -276,12 +275,12 @@ def test_nothing_imports_the_command_line():
 @pytest.fixture(scope="module")
 def reference() -> dict:
     """The script that writes the page."""
-    return runpy.run_path(str(ROOT / "docs/configuration.py"))
+    return runpy.run_path(str(ROOT / "tools/configuration_page.py"))
 
 
 def test_the_page_is_what_the_code_says(reference):
     assert documents.read("docs/configuration.md") == reference["page"](), (
-        "run python docs/configuration.py"
+        "run python tools/configuration_page.py"
     )
 
 
@@ -298,27 +297,25 @@ def test_every_field_is_on_the_page(reference):
 def test_every_field_has_a_meaning(reference):
     for section in dataclasses.fields(configuration.Config):
         for kind in reference["kinds_of"](section):
-            meanings = reference["meanings_of"](kind)
-            assert [name for name, meaning in meanings.items() if not meaning] == []
+            fields = kind.__pydantic_fields__
+            assert [name for name, field in fields.items() if not field.description] == []
 
 
-def test_comments_above_and_beside_a_field_are_its_meaning(reference):
-    training = reference["meanings_of"](configuration.TrainingConfig)
-    assert training["beta_2"] == "of Adam; beta_1 is 0.9"
-    assert training["dtype"].startswith("auto: mixed_bfloat16 where")
-    assert training["label_smoothing"] == "share of probability given to all tokens alike"
-    recurrent = reference["meanings_of"](model_config.RecurrentConfig)
-    assert recurrent["attention"].startswith("additive is Bahdanau's")
-    assert recurrent["embedding_size"] == "width of learned token vectors; null: units"
+def test_the_meaning_of_a_field_is_on_the_page_and_in_the_help(reference):
+    field = configuration.TrainingConfig.__pydantic_fields__["max_steps"]
+    row = f"| `max_steps` | whole number above 0, or null | `null` | {field.description} |"
+    assert row in reference["page"]()
+    [option] = [option for option in main.commands["train"].params if option.name == "max_steps"]
+    assert option.help.lower() == f"{field.description}."
 
 
-@pytest.mark.parametrize("kind", [model_config.ModelConfig, configuration.TrainingConfig])
+@pytest.mark.parametrize("kind", [configuration.ModelConfig, configuration.TrainingConfig])
 def test_defaults_on_the_page_are_read_back_as_they_are(reference, kind):
-    for field in dataclasses.fields(kind):
+    for field in kind.__pydantic_fields__.values():
         assert yaml.safe_load(reference["yaml_of"](field.default).strip("`")) == field.default
 
 
-@pytest.mark.parametrize("families", [model_config.RECURRENT, model_config.LANGUAGE_MODELS])
+@pytest.mark.parametrize("families", [configuration.RECURRENT, configuration.LANGUAGE_MODELS])
 def test_presets_that_share_a_row_are_the_same(reference, families):
     for name in configuration.PRESETS:
         assert len({str(reference["changes_of"](name, family)) for family in families}) == 1

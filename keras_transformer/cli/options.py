@@ -1,48 +1,101 @@
-"""Options that several commands of the command line share."""
+"""What the verbs share: how TensorFlow is started, and options made from the fields of settings."""
 
+import dataclasses
 import functools
+import os
+import types
+import typing
 from pathlib import Path
 
 import click
+
+from keras_transformer.compile_cache import use_compile_cache
+from keras_transformer.config import DecodingConfig
+from keras_transformer.serving.settings import Settings
 
 DATASET_HELP = (
     "ted_hrlr_translate/pt_to_en or another translation set of TensorFlow Datasets, sample, "
     "bible, pairs:SRC,TGT or pairs:FILE.tsv; for gpt and bert also text:FILE, a text a line."
 )
-model_option = click.option(
-    "--model",
-    "model_path",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="A run folder or an exported model.",
+
+SEARCH = tuple(
+    name
+    for name in DecodingConfig.__pydantic_fields__
+    # How long a translation may be and when a beam stops is the run's own; n_best is an option of
+    # some verbs alone.
+    if name not in ("length_ratio", "length_offset", "early_stopping", "patience", "n_best")
 )
+"""Fields of `DecodingConfig` that are options of every verb that searches."""
+
+SERVING = tuple(
+    field.name
+    for field in dataclasses.fields(Settings)
+    if field.name not in ("saved_model", "compile", "json_logs")
+)
+"""Fields of `Settings` that are options of ``serve``, besides those with flags of their own."""
 
 
+class Verb(click.Command):
+    """A verb that starts TensorFlow before it runs, and not for ``--help`` or a wrong option."""
+
+    def invoke(self, context):
+        # TensorFlow would take all of a GPU's memory at once.
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+        use_compile_cache()
+        # Else with the programs of another process TensorFlow logs a warning for each.
+        if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
+            os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+            _import_tensorflow_quietly()
+        return super().invoke(context)
+
+
+verb = functools.partial(click.command, cls=Verb)
+
+
+def _import_tensorflow_quietly():
+    """Keeps what TensorFlow logs before its own log level counts off standard error."""
+    standard_error = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
+        os.close(nowhere)
+
+
+def path_option(flag, *names, **settings):
+    """An option whose value is a path."""
+    return click.option(flag, *names, type=click.Path(path_type=Path), **settings)
+
+
+model_option = path_option(
+    "--model", "model_path", required=True, help="A run folder or an exported model."
+)
+dataset_option = click.option("--dataset", help=DATASET_HELP)
+data_dir_option = path_option("--data-dir", help="Prepared data, or an archive.")
 compile_option = click.option(
     "--compile/--no-compile",
     "jit_compile",
     default=None,
     help="Search with XLA from the start, or never; unless given, once it pays off.",
 )
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object a line, with scores."
+)
 
 
-SEARCH = {
-    "beam_size": {"type": int, "help": "Hypotheses side by side; 1 is greedy."},
-    "length_penalty": {"type": float, "help": "Exponent; 0 ranks by probability."},
-    "length_penalty_kind": {
-        "type": click.Choice(["plain", "gnmt"]),
-        "help": "Scores are divided by a power of the length, or of (5 + length) / 6.",
-    },
-    "max_length": {"type": int, "help": "Most target tokens, the end included."},
-    "min_length": {"type": int, "help": "Fewest target tokens."},
-    "no_repeat_ngram": {"type": int, "help": "Give no n-gram of this size twice."},
-    "forbid_unknown": {"is_flag": True, "help": "Never give [UNK]."},
-    "sampling": {"is_flag": True, "help": "Draw tokens by their probability."},
-    "temperature": {"type": float, "help": "Of sampling; 1 unless given."},
-    "top_k": {"type": int, "help": "Draw from so many tokens."},
-    "top_p": {"type": float, "help": "Draw from tokens that have this probability in sum."},
-    "seed": {"type": int, "help": "Of sampling."},
-}
+def config_option(kind, field, name=None):
+    """An option for a field of a configuration, with its type and its meaning.
+
+    Args:
+        kind: a dataclass of `keras_transformer.config`.
+        field: name of the field.
+        name: of the option's value, and with dashes of the option; that of the field unless given.
+    """
+    info = kind.__pydantic_fields__[field]
+    return _option(name or field, info.annotation, info.description)
 
 
 def search_options(command):
@@ -58,34 +111,40 @@ def search_options(command):
         }
         return command(search=given, **arguments)
 
-    for name, settings in reversed(SEARCH.items()):
-        flag = f"--{name.replace('_', '-')}"
-        with_search = click.option(flag, name, **settings)(with_search)
+    for name in reversed(SEARCH):
+        with_search = config_option(DecodingConfig, name)(with_search)
     return with_search
-
-
-SERVING = {
-    "name": {"help": "Of the model in paths and requests; the folder's unless given."},
-    "host": {"help": "Address to listen on; unless given, only this machine can reach it."},
-    "port": {"type": int, "help": "Of REST and the page; 8501 unless given."},
-    "grpc_port": {"type": int, "help": "Of gRPC; 8500 unless given."},
-    "max_batch_size": {"type": int, "help": "Most texts translated together; 64."},
-    "max_batch_bytes": {"type": int, "help": "Most bytes of a batch with its padding; 32768."},
-    "batch_timeout_ms": {"type": float, "help": "How long a text waits for others; 5."},
-    "max_queue": {"type": int, "help": "Most texts that wait; 1024. More are turned away."},
-    "max_texts": {"type": int, "help": "Most texts of a request; 256."},
-    "max_characters": {"type": int, "help": "Of a text; 5000."},
-    "max_body_bytes": {"type": int, "help": "Of a request; 1048576."},
-    "max_beam_size": {"type": int, "help": "Highest beam size of a request; 16."},
-    "deadline": {"type": float, "help": "Seconds until a request is given up; 30."},
-    "drain_seconds": {"type": float, "help": "Seconds to finish what was accepted; 30."},
-    "poll_seconds": {"type": float, "help": "Seconds between looks for new versions; 5."},
-    "workers": {"type": int, "help": "Batches at a time; the number of cores unless given."},
-}
 
 
 def serving_options(command):
     """Adds the options of the server; those that are given arrive as keyword arguments."""
-    for name, settings in reversed(SERVING.items()):
-        command = click.option(f"--{name.replace('_', '-')}", name, **settings)(command)
+    fields = {field.name: field for field in dataclasses.fields(Settings)}
+    for name in reversed(SERVING):
+        field = fields[name]
+        meaning = field.metadata["description"]
+        if field.default:
+            meaning = f"{meaning}; {field.default} unless given"
+        command = _option(name, field.type, meaning)(command)
     return command
+
+
+def _option(name, annotation, meaning):
+    """An option that is ``None`` unless given.
+
+    Args:
+        name: of its value; with dashes, of the option.
+        annotation: the type of its values, which may be a choice, or optional.
+        meaning: a phrase that begins with a small letter.
+    """
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        annotation = typing.get_args(annotation)[0]
+    if typing.get_origin(annotation) is typing.Annotated:
+        annotation = typing.get_args(annotation)[0]
+    settings = {"help": f"{meaning[0].upper()}{meaning[1:]}."}
+    if typing.get_origin(annotation) is typing.Literal:
+        settings["type"] = click.Choice(typing.get_args(annotation))
+    elif annotation is bool:
+        settings["is_flag"] = True
+    else:
+        settings["type"] = annotation
+    return click.option(f"--{name.replace('_', '-')}", name, **settings)

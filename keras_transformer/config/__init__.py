@@ -1,5 +1,6 @@
 """Configuration of a run: model, tokenizer, training and decoding, and its presets."""
 
+from keras_transformer.config.decoding import DecodingConfig
 from keras_transformer.config.model import (
     ATTENTIONS,
     FAMILIES,
@@ -13,13 +14,14 @@ from keras_transformer.config.model import (
 from keras_transformer.config.run import (
     PRESETS,
     Config,
-    DecodingConfig,
     TokenizerConfig,
     TrainingConfig,
     WordVectorsConfig,
     config_from_json,
+    family_of,
     load_changes,
     preset,
+    preset_of_run,
 )
 
 __all__ = [
@@ -38,6 +40,8 @@ __all__ = [
     "TrainingConfig",
     "WordVectorsConfig",
     "config_from_json",
+    "family_of",
     "load_changes",
     "preset",
+    "preset_of_run",
 ]

@@ -6,13 +6,14 @@ A configuration without a family is of a Transformer.
 from typing import Annotated, Any, Literal
 
 import pydantic
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from keras_transformer.errors import InputError
 
-Count = Annotated[int, pydantic.Field(gt=0)]
-Positive = Annotated[float, pydantic.Field(gt=0)]
-Rate = Annotated[float, pydantic.Field(ge=0, lt=1)]
+Count = Annotated[int, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
 STRICT = pydantic.ConfigDict(extra="forbid")
 
 RECURRENT = ("rnn", "lstm", "gru")
@@ -38,28 +39,52 @@ ATTENTIONS: dict[str, dict[str, Any]] = {
 class ModelConfig:
     """Shape of the `Transformer`; the defaults are the tutorial's."""
 
-    family: Literal["transformer"] = "transformer"  # the kind of model
-    num_layers: Count = 4  # of the encoder, and of the decoder
-    d_model: Count = 128  # width of the model
-    num_heads: Count = 8  # of attention
-    dff: Count = 512  # width inside the feed-forward networks
-    dropout_rate: Rate = 0.1  # embeddings, feed-forward outputs, attention weights
-    attention_dropout_rate: Rate | None = None  # attention weights; None: dropout_rate
-    residual_dropout_rate: Rate = 0.0  # attention outputs
-    key_dim: Count | None = None  # size of one head; None: d_model // num_heads
-    activation: str = "relu"  # any of Keras' activations
-    norm_first: bool = False  # pre-norm instead of post-norm
-    layer_norm_epsilon: Positive = 1e-6  # added to the variance
-    # How a token's place is told.
-    positions: Literal["sinusoidal", "interleaved", "learned", "rotary", "none"] = "sinusoidal"
-    max_length: Count = 2048  # longest sequence there are positions for
-    token_vectors: Literal["learned", "one_hot"] = "learned"  # one_hot: d_model wide
-    share_embeddings: bool = False  # one embedding for both sides; needs tokenizer.shared
-    tie_output: bool = False  # logits are products with the target embedding
-    output_bias: bool = False  # with tie_output: logits have a bias all the same
-    # How attention is computed; auto: by device, dtype and length.
-    attention_implementation: Literal["auto", "reference", "blockwise", "cudnn"] = "auto"
-    right_padded: bool = True  # attention is told lengths, not masks; so are all batches of `train`
+    family: Literal["transformer"] = Field("transformer", description="the kind of model")
+    num_layers: Count = Field(4, description="layers of the encoder, and as many of the decoder")
+    d_model: Count = Field(128, description="width of the model")
+    num_heads: Count = Field(8, description="attention heads of a layer")
+    dff: Count = Field(512, description="width inside the feed-forward networks")
+    dropout_rate: Rate = Field(
+        0.1,
+        description="dropout of embeddings, feed-forward outputs and attention weights",
+    )
+    attention_dropout_rate: Rate | None = Field(
+        None, description="dropout of attention weights; null: dropout_rate"
+    )
+    residual_dropout_rate: Rate = Field(0.0, description="dropout of attention outputs")
+    key_dim: Count | None = Field(None, description="size of one head; null: d_model // num_heads")
+    activation: str = Field(
+        "relu", description="activation of the feed-forward networks, any of Keras'"
+    )
+    norm_first: bool = Field(False, description="pre-norm instead of post-norm")
+    layer_norm_epsilon: Positive = Field(
+        1e-6, description="added to the variance in layer normalisation"
+    )
+    positions: Literal["sinusoidal", "interleaved", "learned", "rotary", "none"] = Field(
+        "sinusoidal", description="how a token's position is encoded"
+    )
+    max_length: Count = Field(
+        2048, description="longest sequence there are positions for, in tokens"
+    )
+    token_vectors: Literal["learned", "one_hot"] = Field(
+        "learned", description="one_hot: vectors of d_model dimensions that are not learned"
+    )
+    share_embeddings: bool = Field(
+        False, description="one embedding for source and target; needs tokenizer.shared"
+    )
+    tie_output: bool = Field(False, description="logits are products with the target embedding")
+    output_bias: bool = Field(
+        False,
+        description="add a bias to logits that are tied; an output layer of its own has one anyway",
+    )
+    attention_implementation: Literal["auto", "reference", "blockwise", "cudnn"] = Field(
+        "auto", description="how attention is computed; auto: by device, dtype and length"
+    )
+    right_padded: bool = Field(
+        True,
+        description="tell attention lengths, not masks: padding is at the end only, as in all "
+        "batches of `train`",
+    )
 
     def __post_init__(self):
         if self.key_dim is None and self.d_model % self.num_heads:
@@ -79,24 +104,48 @@ class ModelConfig:
 class RecurrentConfig:
     """Shape of a `RecurrentSeq2Seq`; the defaults have about the parameters of the tutorial's."""
 
-    family: Literal["rnn", "lstm", "gru"] = "gru"  # the cell
-    units: Count = 256  # width of the states, in each direction
-    num_layers: Count = 1  # of the encoder, and of the decoder
-    token_vectors: Literal["learned", "one_hot"] = "learned"  # one_hot: embedding_size wide
-    embedding_size: Count | None = 128  # width of learned token vectors; None: units
-    bidirectional: bool = True  # the encoder reads the source in both directions
-    # additive is Bahdanau's, before the recurrence; the others are Luong's, after it.
-    attention: Literal["none", "additive", "dot", "general", "concat", "scaled_dot"] = "general"
-    attention_units: Count | None = None  # width inside additive and concat; None: units
-    # Without attention: the source goes to the decoder's first state, or to every step too.
-    context: Literal["initial_state", "every_step"] = "initial_state"
-    input_feeding: bool = False  # a step sees the attentional vector before it; Luong's only
-    skip_connections: bool = False  # a layer's input is added to its output if equally wide
-    dropout_rate: Rate = 0.1  # embeddings, between layers, the decoder's output
-    scheduled_sampling: Rate = 0.0  # share of target tokens that are the model's own in training
-    max_length: Count = 2048  # longest source, and longest target of a search
-    share_embeddings: bool = False  # one embedding for both sides; needs tokenizer.shared
-    tie_output: bool = False  # logits are products with the target embedding; it has units' width
+    family: Literal["rnn", "lstm", "gru"] = Field("gru", description="the cell")
+    units: Count = Field(256, description="width of the states, in each direction")
+    num_layers: Count = Field(1, description="layers of the encoder, and as many of the decoder")
+    token_vectors: Literal["learned", "one_hot"] = Field(
+        "learned", description="one_hot: vectors of embedding_size dimensions that are not learned"
+    )
+    embedding_size: Count | None = Field(
+        128, description="width of learned token vectors; null: units"
+    )
+    bidirectional: bool = Field(True, description="read the source in both directions")
+    attention: Literal["none", "additive", "dot", "general", "concat", "scaled_dot"] = Field(
+        "general",
+        description="additive is Bahdanau's, before the recurrence; others are Luong's, after it",
+    )
+    attention_units: Count | None = Field(
+        None, description="width inside additive and concat; null: units"
+    )
+    context: Literal["initial_state", "every_step"] = Field(
+        "initial_state",
+        description="without attention: the source goes to the first state, or to every step too",
+    )
+    input_feeding: bool = Field(
+        False, description="feed the attentional vector to the next step; Luong's attention only"
+    )
+    skip_connections: bool = Field(
+        False, description="add a layer's input to its output where both are equally wide"
+    )
+    dropout_rate: Rate = Field(
+        0.1, description="dropout of embeddings, between layers, and of the decoder's output"
+    )
+    scheduled_sampling: Rate = Field(
+        0.0, description="share of target tokens that are the model's own in training"
+    )
+    max_length: Count = Field(
+        2048, description="longest source, and longest target of a search, in tokens"
+    )
+    share_embeddings: bool = Field(
+        False, description="one embedding for source and target; needs tokenizer.shared"
+    )
+    tie_output: bool = Field(
+        False, description="logits are products with the target embedding, which has units' width"
+    )
 
     def __post_init__(self):
         luong = self.attention not in ("none", "additive")
@@ -130,23 +179,36 @@ class RecurrentConfig:
 class GPTConfig:
     """Shape of a `GPT`; what is not a size is GPT-2's by default."""
 
-    family: Literal["gpt"] = "gpt"  # the kind of model
-    num_layers: Count = 4  # of the stack
-    d_model: Count = 128  # width of the model
-    num_heads: Count = 8  # of attention
-    dff: Count | None = None  # width inside the feed-forward networks; None: 4 * d_model
-    max_length: Count = 512  # longest text there are positions for
-    # How a token's place is told.
-    positions: Literal["learned", "sinusoidal", "interleaved", "rotary", "none"] = "learned"
-    dropout_rate: Rate = 0.1  # embeddings, feed-forward outputs
-    attention_dropout_rate: Rate | None = None  # attention weights; None: dropout_rate
-    residual_dropout_rate: Rate | None = None  # attention outputs; None: dropout_rate
-    activation: str = "gelu_tanh"  # that, or any of Keras' activations
-    norm_first: bool = True  # pre-norm instead of post-norm
-    layer_norm_epsilon: Positive = 1e-5  # added to the variance
-    tie_output: bool = True  # logits are products with the embedding
-    # How attention is computed; auto: by device, dtype and length.
-    attention_implementation: Literal["auto", "reference", "blockwise", "cudnn"] = "auto"
+    family: Literal["gpt"] = Field("gpt", description="the kind of model")
+    num_layers: Count = Field(4, description="layers of the stack")
+    d_model: Count = Field(128, description="width of the model")
+    num_heads: Count = Field(8, description="attention heads of a layer")
+    dff: Count | None = Field(
+        None, description="width inside the feed-forward networks; null: 4 * d_model"
+    )
+    max_length: Count = Field(512, description="longest text there are positions for, in tokens")
+    positions: Literal["learned", "sinusoidal", "interleaved", "rotary", "none"] = Field(
+        "learned", description="how a token's position is encoded"
+    )
+    dropout_rate: Rate = Field(0.1, description="dropout of embeddings and feed-forward outputs")
+    attention_dropout_rate: Rate | None = Field(
+        None, description="dropout of attention weights; null: dropout_rate"
+    )
+    residual_dropout_rate: Rate | None = Field(
+        None, description="dropout of attention outputs; null: dropout_rate"
+    )
+    activation: str = Field(
+        "gelu_tanh",
+        description="activation of the feed-forward networks: gelu_tanh, or any of Keras'",
+    )
+    norm_first: bool = Field(True, description="pre-norm instead of post-norm")
+    layer_norm_epsilon: Positive = Field(
+        1e-5, description="added to the variance in layer normalisation"
+    )
+    tie_output: bool = Field(True, description="logits are products with the embedding")
+    attention_implementation: Literal["auto", "reference", "blockwise", "cudnn"] = Field(
+        "auto", description="how attention is computed; auto: by device, dtype and length"
+    )
 
     def __post_init__(self):
         _refuse_uneven_heads(self)
@@ -156,20 +218,27 @@ class GPTConfig:
 class BertConfig:
     """Shape of a `Bert`; what is not a size is BERT's by default, and ALBERT's as options."""
 
-    family: Literal["bert"] = "bert"  # the kind of model
-    num_layers: Count = 4  # of the stack
-    d_model: Count = 128  # width of the model
-    num_heads: Count = 8  # of attention
-    dff: Count = 512  # width inside the feed-forward networks
-    max_length: Count = 512  # longest text there are positions for
-    embedding_size: Count | None = None  # width of token vectors; None: d_model
-    share_layers: bool = False  # one layer, run num_layers times
-    dropout_rate: Rate = 0.1  # embeddings, attention and feed-forward outputs
-    attention_dropout_rate: Rate = 0.1  # attention weights
-    activation: str = "gelu"  # gelu_tanh, or any of Keras' activations
-    layer_norm_epsilon: Positive = 1e-12  # added to the variance
-    # How attention is computed; auto: by device, dtype and length.
-    attention_implementation: Literal["auto", "reference", "blockwise", "cudnn"] = "auto"
+    family: Literal["bert"] = Field("bert", description="the kind of model")
+    num_layers: Count = Field(4, description="layers of the stack")
+    d_model: Count = Field(128, description="width of the model")
+    num_heads: Count = Field(8, description="attention heads of a layer")
+    dff: Count = Field(512, description="width inside the feed-forward networks")
+    max_length: Count = Field(512, description="longest text there are positions for, in tokens")
+    embedding_size: Count | None = Field(None, description="width of token vectors; null: d_model")
+    share_layers: bool = Field(False, description="one layer, applied num_layers times")
+    dropout_rate: Rate = Field(
+        0.1, description="dropout of embeddings, attention outputs and feed-forward outputs"
+    )
+    attention_dropout_rate: Rate = Field(0.1, description="dropout of attention weights")
+    activation: str = Field(
+        "gelu", description="activation of the feed-forward networks: gelu_tanh, or any of Keras'"
+    )
+    layer_norm_epsilon: Positive = Field(
+        1e-12, description="added to the variance in layer normalisation"
+    )
+    attention_implementation: Literal["auto", "reference", "blockwise", "cudnn"] = Field(
+        "auto", description="how attention is computed; auto: by device, dtype and length"
+    )
 
     def __post_init__(self):
         _refuse_uneven_heads(self)

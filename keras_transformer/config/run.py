@@ -1,20 +1,25 @@
-"""Everything a run is made of, as frozen dataclasses that read and write JSON and YAML.
+"""The configuration of a run: frozen dataclasses that read and write JSON and YAML, and presets.
 
 Every value is checked when it is made; a wrong one is a ``ValueError`` that names it, and an
 `InputError` of one line where it comes from a file or an option.
 """
 
 import dataclasses
+import importlib.resources
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from keras_transformer.config.decoding import DecodingConfig
 from keras_transformer.config.model import (
+    FAMILIES,
     LANGUAGE_MODELS,
+    RECURRENT,
     STRICT,
     AnyModelConfig,
     Count,
@@ -29,83 +34,85 @@ from keras_transformer.errors import InputError
 class TokenizerConfig:
     """How text becomes tokens."""
 
-    kind: Literal["wordpiece", "sentencepiece"] = "wordpiece"  # how pieces are learned and found
-    vocab_size: Count = 8000  # most tokens on each side
-    shared: bool = False  # one vocabulary learned from both sides
+    kind: Literal["wordpiece", "sentencepiece"] = Field(
+        "wordpiece", description="how pieces are learned and found"
+    )
+    vocab_size: Count = Field(8000, description="most tokens on each side")
+    shared: bool = Field(False, description="learn one vocabulary from both sides")
 
 
 @dataclass(frozen=True, config=STRICT)
 class WordVectorsConfig:
     """Files of word vectors that token vectors start from: of word2vec, fastText or GloVe."""
 
-    source: str | None = None  # file for the source's vocabulary
-    target: str | None = None  # file for the target's
-    limit: Count | None = None  # most words to read of a file
-    freeze: Literal["none", "found", "all"] = "none"  # which of them training leaves as they are
+    source: str | None = Field(
+        None, description="file of word vectors that those of the source begin as"
+    )
+    target: str | None = Field(
+        None, description="file of word vectors that those of the target begin as"
+    )
+    limit: Count | None = Field(None, description="most words to read of a file")
+    freeze: Literal["none", "found", "all"] = Field(
+        "none",
+        description="token vectors that stay as they are: none, those in the files, or all",
+    )
 
 
 @dataclass(frozen=True, config=STRICT)
 class TrainingConfig:
     """How the model is trained. Training stops at the first limit it reaches."""
 
-    epochs: Count | None = 20  # times through the corpus
-    max_steps: Count | None = None  # updates of the weights
-    max_minutes: Positive | None = None  # of training and validation
-    batch_tokens: Count = 4096  # padded tokens of the longer side in one batch
-    accumulate: Count = 1  # batches whose gradients make one step
-    max_tokens: Annotated[int, pydantic.Field(ge=8)] = 128  # longer pairs are left out, counted
-    schedule: Literal["inverse_sqrt", "linear"] = "inverse_sqrt"  # linear: to 0 at the limit
-    warmup_steps: Count = 4000  # step with the highest learning rate
-    learning_rate: Positive | None = None  # highest; None: the paper's for width and warm-up
-    learning_rate_scale: Positive = 1.0  # factor on it
-    beta_2: Rate = 0.98  # of Adam; beta_1 is 0.9
-    clip_norm: Positive | None = None  # longest gradient
-    label_smoothing: Rate = 0.0  # share of probability given to all tokens alike
-    average_decay: Rate | None = None  # of a moving average of the weights, which is then used
-    patience: Count | None = None  # stop after this many epochs without a better score
-    select_by: Literal["loss", "bleu"] = "loss"  # the validation score that chooses weights
-    bleu_sentences: Annotated[int, pydantic.Field(ge=0)] = 200  # translated after each epoch
-    checkpoint_minutes: Positive = 5.0  # longest time whose work an interruption repeats
-    # auto: mixed_bfloat16 where the device has instructions for it, else float32
-    dtype: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    jit_compile: bool | None = None  # XLA for the step; None: of a Transformer on a GPU only
-    seed: int = 1  # of initial weights, dropout and the order of batches
-
-
-@dataclass(frozen=True, config=STRICT)
-class DecodingConfig:
-    """How translations are searched: greedily, with a beam, or by drawing samples."""
-
-    length_ratio: Positive = 2.0  # most target tokens for each source token ...
-    length_offset: Annotated[int, pydantic.Field(ge=0)] = 16  # ... and this many on top
-    max_length: Count | None = None  # most target tokens, the end included, whatever the source
-    min_length: Annotated[int, pydantic.Field(ge=0)] = 0  # fewest, the end not included
-    beam_size: Count = 1  # hypotheses that are followed side by side; 1 is greedy
-    n_best: Count = 1  # translations of each text
-    length_penalty: float = 1.0  # exponent; 0 ranks by probability alone
-    length_penalty_kind: Literal["plain", "gnmt"] = "plain"  # length, or (5 + length) / 6
-    early_stopping: bool = True  # done once beam_size * patience hypotheses have ended
-    patience: Positive = 1.0  # see early_stopping
-    no_repeat_ngram: Annotated[int, pydantic.Field(ge=0)] = 0  # no n-gram twice; 0: as they come
-    forbid_unknown: bool = False  # never give [UNK]
-    sampling: bool = False  # draw each token by its probability
-    temperature: Positive = 1.0  # logits are divided by it
-    top_k: Count | None = None  # draw from the most probable tokens ...
-    top_p: Annotated[float, pydantic.Field(gt=0, le=1)] | None = None  # ... with this much in sum
-    seed: int = 1  # of sampling
-
-    def __post_init__(self):
-        if self.sampling and self.beam_size > 1:
-            raise InputError("decoding.sampling has no beams: leave decoding.beam_size at 1.")
-        if not self.sampling and self.n_best > self.beam_size:
-            raise InputError(
-                f"decoding.n_best ({self.n_best}) is more than decoding.beam_size "
-                f"({self.beam_size}): raise the latter, or set decoding.sampling."
-            )
-        if not self.sampling and (self.top_k or self.top_p or self.temperature != 1):
-            raise InputError(
-                "decoding.temperature, top_k and top_p are of sampling: set decoding.sampling."
-            )
+    epochs: Count | None = Field(20, description="stop after this many times through the corpus")
+    max_steps: Count | None = Field(
+        None, description="stop after this many steps, each an update of the weights"
+    )
+    max_minutes: Positive | None = Field(
+        None, description="stop after this many minutes of training and validation"
+    )
+    batch_tokens: Count = Field(
+        4096, description="most padded tokens of the longer side in one batch"
+    )
+    accumulate: Count = Field(1, description="batches whose gradients make one step")
+    max_tokens: Annotated[int, Field(ge=8)] = Field(
+        128, description="pairs with a side of more tokens are left out, and counted"
+    )
+    schedule: Literal["inverse_sqrt", "linear"] = Field(
+        "inverse_sqrt", description="learning rate after the warm-up; linear: to 0 at the limit"
+    )
+    warmup_steps: Count = Field(4000, description="step with the highest learning rate")
+    learning_rate: Positive | None = Field(
+        None, description="highest learning rate; null: the paper's for width and warm-up"
+    )
+    learning_rate_scale: Positive = Field(1.0, description="factor on the learning rate")
+    beta_2: Rate = Field(0.98, description="of Adam; beta_1 is 0.9")
+    clip_norm: Positive | None = Field(
+        None, description="largest norm of the gradient; null: it is not clipped"
+    )
+    label_smoothing: Rate = Field(0.0, description="share of probability given to all tokens alike")
+    average_decay: Rate | None = Field(
+        None, description="decay of a moving average of the weights, which is then used; null: none"
+    )
+    patience: Count | None = Field(
+        None, description="stop after this many epochs without a better score"
+    )
+    select_by: Literal["loss", "bleu"] = Field(
+        "loss", description="the validation score that chooses weights"
+    )
+    bleu_sentences: Annotated[int, Field(ge=0)] = Field(
+        200, description="validation sentences that are translated after each epoch"
+    )
+    checkpoint_minutes: Positive = Field(
+        5.0,
+        description="most minutes between checkpoints, whose work an interruption repeats",
+    )
+    dtype: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = Field(
+        "float32",
+        description="auto: mixed_bfloat16 where the device has instructions for it, else float32",
+    )
+    jit_compile: bool | None = Field(
+        None, description="compile the step with XLA; null: for a Transformer on a GPU only"
+    )
+    seed: int = Field(1, description="seed of initial weights, dropout and the order of batches")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -188,138 +195,66 @@ class Config:
         return dataclasses.asdict(self)
 
 
-PRESETS: dict[str, Config] = {
-    # The tutorial's: 4 layers of width 128, post-norm, the paper's schedule.
-    "tutorial": Config(),
-    # The tutorial's size for some ten thousand to a million pairs; how it was chosen is in
-    # benchmarks/README.md.
-    "small": Config(
-        model=ModelConfig(norm_first=True, share_embeddings=True, tie_output=True),
-        tokenizer=TokenizerConfig(shared=True),
-        training=TrainingConfig(
-            batch_tokens=2048,
-            warmup_steps=500,
-            learning_rate=0.005,
-            schedule="linear",
-            label_smoothing=0.1,
-            dtype="auto",
-        ),
-    ),
-    # The models of Attention Is All You Need, table 3.
-    "base": Config(
-        model=ModelConfig(
-            num_layers=6,
-            d_model=512,
-            num_heads=8,
-            dff=2048,
-            attention_dropout_rate=0.0,
-            residual_dropout_rate=0.1,
-            share_embeddings=True,
-            tie_output=True,
-            positions="interleaved",
-        ),
-        tokenizer=TokenizerConfig(vocab_size=32000, shared=True),
-        training=TrainingConfig(batch_tokens=25000, label_smoothing=0.1),
-    ),
-    "big": Config(
-        model=ModelConfig(
-            num_layers=6,
-            d_model=1024,
-            num_heads=16,
-            dff=4096,
-            dropout_rate=0.3,
-            attention_dropout_rate=0.0,
-            residual_dropout_rate=0.3,
-            share_embeddings=True,
-            tie_output=True,
-            positions="interleaved",
-        ),
-        tokenizer=TokenizerConfig(vocab_size=32000, shared=True),
-        training=TrainingConfig(batch_tokens=25000, label_smoothing=0.1),
-    ),
-    # The tutorial's size for the embedded corpus: minutes on two CPU cores.
-    "quick": Config(
-        model=ModelConfig(norm_first=True),
-        tokenizer=TokenizerConfig(vocab_size=2000),
-        training=TrainingConfig(
-            epochs=4, batch_tokens=2048, warmup_steps=400, label_smoothing=0.1, max_tokens=64
-        ),
-    ),
+PRESETS = ("tutorial", "small", "base", "big", "quick")
+"""Names of presets, each a file in ``presets/``.
+
+A file has the sections of a `Config` for all models, and then what differs for a kind of model.
+"""
+
+_ALWAYS: dict[str, dict[str, Any]] = {
+    "transformer": {},
+    # Gradients through time can explode.
+    "recurrent": {"training": {"clip_norm": 1.0}},
+    "language_model": {"tokenizer": {"shared": True}},
 }
-
-
-# What becomes of the presets where the model is recurrent: about as many parameters.
-_RECURRENT: dict[str, dict[str, Any]] = {
-    "tutorial": {},
-    "small": {
-        "model": {"share_embeddings": True},
-        "training": {"learning_rate": 0.002},
-    },
-    "base": {
-        "model": {
-            "units": 512,
-            "num_layers": 4,
-            "embedding_size": None,
-            "skip_connections": True,
-            "share_embeddings": True,
-            "tie_output": True,
-        },
-    },
-    "big": {
-        "model": {
-            "units": 1024,
-            "num_layers": 4,
-            "embedding_size": None,
-            "skip_connections": True,
-            "dropout_rate": 0.3,
-            "share_embeddings": True,
-            "tie_output": True,
-        },
-    },
-    # Twice the steps of the Transformer's, and a lower rate for them.
-    "quick": {
-        "training": {"batch_tokens": 1024, "warmup_steps": 200, "learning_rate": 0.002},
-    },
-}
-_GRADIENTS = {"training": {"clip_norm": 1.0}}  # through time they can explode
-
-
-# What becomes of the presets where the model learns from the text of one language.
-_LANGUAGE_MODEL: dict[str, dict[str, Any]] = {
-    "tutorial": {},
-    "small": {"training": {"learning_rate": 0.002, "label_smoothing": 0.0}},
-    "base": {
-        "model": {"num_layers": 12, "d_model": 768, "num_heads": 12, "dff": 3072},
-        "training": {"label_smoothing": 0.0},
-    },
-    "big": {
-        "model": {"num_layers": 24, "d_model": 1024, "num_heads": 16, "dff": 4096},
-        "training": {"label_smoothing": 0.0},
-    },
-    "quick": {"training": {"label_smoothing": 0.0}},
-}
+"""For each kind of model what all presets have."""
 
 
 def preset(name: str, family="transformer") -> Config:
-    """A configuration by its name.
+    """Returns the configuration of a preset.
 
     Args:
-        name: ``tutorial``, ``small``, ``base``, ``big`` or ``quick``.
-        family: one of `model_config.FAMILIES`.
+        name: one of `PRESETS`.
+        family: one of `FAMILIES`.
 
     Raises:
         InputError: for another name or family.
     """
     if name not in PRESETS:
         raise InputError(f"There is no preset {name!r}: choose one of {', '.join(PRESETS)}.")
-    if family == "transformer":
-        return PRESETS[name]
     if family in LANGUAGE_MODELS:
-        always = {"model": {"family": family}, "tokenizer": {"shared": True}}
-        changes = _merged(_LANGUAGE_MODEL[name], always)
+        kind = "language_model"
     else:
-        changes = _merged(_RECURRENT[name], {"model": {"family": family}, **_GRADIENTS})
-    return PRESETS[name].replace(changes, f"The preset {name}")
+        kind = "recurrent" if family in RECURRENT else "transformer"
+    file = importlib.resources.files(__package__) / "presets" / f"{name}.yaml"
+    changes = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    of_kinds = {other: changes.pop(other, {}) for other in _ALWAYS}
+    for more in ({"model": {"family": family}}, _ALWAYS[kind], of_kinds[kind]):
+        changes = _merged(changes, more)
+    return Config().replace(changes, f"The preset {name}")
+
+
+def preset_of_run(dataset: str, changes: dict[str, Any], name: str | None = None) -> Config:
+    """Returns the preset that a new run begins with.
+
+    Args:
+        dataset: name of the corpus.
+        changes: what will be changed in it, whose ``model.family`` chooses the kind of model.
+        name: one of `PRESETS`; ``quick`` for the corpus `sample` and ``small`` for others unless
+            given.
+
+    Raises:
+        InputError: for an unknown name.
+    """
+    name = name or ("quick" if dataset == "sample" else "small")
+    return preset(name, family_of(changes) or "transformer")
+
+
+def family_of(changes: dict[str, Any]) -> str | None:
+    """The family of models that changes ask for, if they ask for one that there is."""
+    model = changes.get("model")
+    family = model.get("family") if isinstance(model, dict) else None
+    return family if family in FAMILIES else None  # `Config.replace` refuses others
 
 
 def load_changes(path) -> dict[str, Any]:
@@ -334,11 +269,6 @@ def load_changes(path) -> dict[str, Any]:
     if not isinstance(changes, dict | None):
         raise InputError(f"{path}: holds no sections; expected model:, training: and the like.")
     return changes or {}
-
-
-def config_from_dict(values: dict[str, Any], origin="The configuration") -> Config:
-    """The inverse of `Config.to_dict`."""
-    return _validated(values, origin)
 
 
 def config_from_json(path) -> Config:

@@ -1,5 +1,6 @@
-"""What can be set when a model is served."""
+"""The settings of the server, with their limits."""
 
+import dataclasses
 import math
 import os
 import re
@@ -15,51 +16,55 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
+def _setting(default, description: str):
+    """A field whose description is the help of its option, too."""
+    return dataclasses.field(default=default, metadata={"description": description})
+
+
 @dataclass(frozen=True)
 class Settings:
-    """What can be set when a model is served.
+    """The settings of a server; each field says what it means.
 
-    Attributes:
+    Args:
         saved_model: the folder of the versions, such as ``saved_models/pt_en``.
-        name: of the model in paths and requests; the folder's name unless given.
-        host: address to listen on; only this machine can reach the default.
-        port: of REST; 0 takes a free one, which the log names.
-        grpc_port: of gRPC; 0 takes a free one, ``None`` serves no gRPC.
-        max_batch_size: most texts that are translated together.
-        max_batch_bytes: most bytes of a batch, its texts padded to the longest one.
-        batch_timeout_ms: how long a text waits for others while a worker is free, milliseconds.
-        max_queue: most texts that wait; further requests are turned away at once.
-        max_texts: most texts of one request.
-        max_characters: of one text.
-        max_body_bytes: of one request.
-        max_beam_size: highest ``beam_size`` that a request may ask for.
-        deadline: seconds after which a request is given up; gRPC clients may set less.
-        drain_seconds: how long a stopping server goes on answering what it accepted.
-        compile: use signatures compiled by XLA where the model has them.
-        poll_seconds: how often the folder is looked at for new versions.
-        workers: batches at a time; the number of cores unless given.
-        json_logs: log one JSON object a line.
+        grpc_port: ``None`` serves no gRPC.
     """
 
     saved_model: Path
-    name: str = ""
-    host: str = "127.0.0.1"
-    port: int = 8501
-    grpc_port: int | None = 8500
-    max_batch_size: int = 64
-    max_batch_bytes: int = 32768
-    batch_timeout_ms: float = 5.0
-    max_queue: int = 1024
-    max_texts: int = 256
-    max_characters: int = 5000
-    max_body_bytes: int = 2**20
-    max_beam_size: int = 16
-    deadline: float = 30.0
-    drain_seconds: float = 30.0
-    compile: bool = True
-    poll_seconds: float = 5.0
-    workers: int = 0
-    json_logs: bool = False
+    name: str = _setting("", "name of the model in paths and requests; the folder's unless given")
+    host: str = _setting(
+        "127.0.0.1", "address to listen on, which only this machine can reach unless it is changed"
+    )
+    port: int = _setting(
+        8501, "port of REST and the page, where 0 takes a free one that the log names"
+    )
+    grpc_port: int | None = _setting(
+        8500, "port of gRPC, where 0 takes a free one that the log names"
+    )
+    max_batch_size: int = _setting(64, "most texts that are translated together")
+    max_batch_bytes: int = _setting(
+        32768, "most bytes of a batch, its texts padded to the longest one"
+    )
+    batch_timeout_ms: float = _setting(
+        5.0, "milliseconds that a text waits for others while a worker is free"
+    )
+    max_queue: int = _setting(
+        1024, "most texts that wait, after which requests are turned away at once"
+    )
+    max_texts: int = _setting(256, "most texts of a request")
+    max_characters: int = _setting(5000, "most characters of a text")
+    max_body_bytes: int = _setting(2**20, "most bytes of a request")
+    max_beam_size: int = _setting(16, "highest beam size that a request may ask for")
+    deadline: float = _setting(
+        30.0, "seconds until a request is given up, of which gRPC clients may set fewer"
+    )
+    drain_seconds: float = _setting(
+        30.0, "seconds that a stopping server has to finish what it accepted"
+    )
+    compile: bool = _setting(True, "use the signatures compiled by XLA, where the model has them")
+    poll_seconds: float = _setting(5.0, "seconds between looks for new versions in the folder")
+    workers: int = _setting(0, "batches at a time; the number of cores unless given")
+    json_logs: bool = _setting(False, "log one JSON object a line")
 
     def __post_init__(self):
         object.__setattr__(self, "saved_model", Path(self.saved_model))

@@ -13,7 +13,6 @@ from keras_transformer.config import (
     preset,
 )
 from keras_transformer.config.model import FAMILIES, RecurrentConfig
-from keras_transformer.config.run import config_from_dict
 from keras_transformer.errors import InputError
 
 
@@ -24,7 +23,7 @@ def test_a_preset_survives_json(name, family, tmp_path):
     assert config.model.family == family
     file.write_text(json.dumps({"config": config.to_dict()}))
     assert config_from_json(file) == config
-    assert config_from_dict(config.to_dict()) == config
+    assert Config().replace(config.to_dict()) == config
 
 
 def test_the_tutorial_preset_is_the_tutorials_model():
@@ -84,10 +83,12 @@ def test_a_wrong_value_is_one_line_that_names_it(changes, named):
     assert "\n" not in str(error.value)
 
 
-def test_a_configuration_without_a_family_is_of_a_transformer():
+def test_a_configuration_without_a_family_is_of_a_transformer(tmp_path):
     values = Config().replace({"model": {"num_layers": 2}}).to_dict()
     del values["model"]["family"]
-    assert config_from_dict(values).model == ModelConfig(num_layers=2)
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"config": values}))
+    assert config_from_json(file).model == ModelConfig(num_layers=2)
 
 
 def test_another_family_begins_from_its_own_defaults():

@@ -1,17 +1,13 @@
-"""Writes configuration.md: every value of a configuration, its type, default and meaning.
+"""Writes docs/configuration.md: every value of a configuration, its type, default and meaning.
 
-    python docs/configuration.py
+    python tools/configuration_page.py
 
-Types and defaults are those of the dataclasses in ``keras_transformer/config.py`` and
-``model_config.py``; meanings are the comments beside or right above their fields.
+All of it is said by the fields of the dataclasses in ``keras_transformer/config``.
 """
 
-import ast
 import dataclasses
 import inspect
 import json
-import textwrap
-import tokenize
 import types
 import typing
 from pathlib import Path
@@ -19,9 +15,8 @@ from pathlib import Path
 import pydantic
 
 from keras_transformer import config as configuration
-from keras_transformer.config import model as model_config
 
-PAGE = Path(__file__).with_suffix(".md")
+PAGE = Path(__file__).parents[1] / "docs/configuration.md"
 
 INTRODUCTION = """\
 # Configuration
@@ -38,7 +33,7 @@ training: {max_minutes: 30, batch_tokens: 2048}
 
 `config.json` of a run folder holds all values of the run, and `keras-transformer info` prints them.
 
-This page is written by `python docs/configuration.py` from the code; a test compares the two."""
+`python tools/configuration_page.py` writes this page from the code; a test compares the two."""
 
 SECTIONS = {
     "model": "Which of these tables counts follows from `family`.",
@@ -77,15 +72,15 @@ def kinds_of(field) -> list[type]:
 
 def table_of(kind) -> str:
     """The fields of a dataclass, with its docstring above them."""
-    hints, meanings = typing.get_type_hints(kind, include_extras=True), meanings_of(kind)
+    hints, fields = typing.get_type_hints(kind, include_extras=True), kind.__pydantic_fields__
     rows = [
         (
-            f"`{field.name}`",
-            in_words(hints[field.name]),
+            f"`{name}`",
+            in_words(hints[name]),
             yaml_of(field.default),
-            meanings[field.name],
+            field.description.replace("|", "\\|"),
         )
-        for field in dataclasses.fields(kind)
+        for name, field in fields.items()
     ]
     head = f"{inspect.getdoc(kind)} (`{kind.__name__}`)"
     return f"{head}\n\n{table(('key', 'value', 'default', 'meaning'), rows)}"
@@ -94,33 +89,6 @@ def table_of(kind) -> str:
 def table(head, rows) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def meanings_of(kind) -> dict[str, str]:
-    """The comments of each field, right above it and then on its last line, in YAML's words."""
-    source = textwrap.dedent(inspect.getsource(kind))
-    alone, beside = comments_of(source)
-    [body] = ast.parse(source).body
-    meanings = {}
-    for field in body.body:
-        if isinstance(field, ast.AnnAssign):
-            above, line = [], field.lineno - 1
-            while line in alone:
-                above.insert(0, alone[line])
-                line -= 1
-            comment = " ".join((*above, beside.get(field.end_lineno, ""))).strip()
-            meanings[field.target.id] = comment.replace("None:", "null:").replace("|", "\\|")
-    return meanings
-
-
-def comments_of(source) -> tuple[dict[int, str], dict[int, str]]:
-    """Comments by their lines: those that stand alone, and those that follow code."""
-    alone, beside = {}, {}
-    for token in tokenize.generate_tokens(iter(source.splitlines(keepends=True)).__next__):
-        if token.type == tokenize.COMMENT:
-            place = beside if token.line[: token.start[1]].strip() else alone
-            place[token.start[0]] = token.string.removeprefix("#").strip()
-    return alone, beside
 
 
 def in_words(hint) -> str:
@@ -176,8 +144,8 @@ def table_of_presets() -> str:
     """What each preset changes, for each kind of model."""
     groups = {
         "Transformer": "transformer",
-        ", ".join(model_config.RECURRENT): model_config.RECURRENT[-1],
-        ", ".join(model_config.LANGUAGE_MODELS): model_config.LANGUAGE_MODELS[0],
+        ", ".join(configuration.RECURRENT): configuration.RECURRENT[-1],
+        ", ".join(configuration.LANGUAGE_MODELS): configuration.LANGUAGE_MODELS[0],
     }
     rows = [
         (f"`{name}`", models, "<br>".join(changes_of(name, family)) or "none")
@@ -194,9 +162,9 @@ def changes_of(name, family) -> list[str]:
     for section in dataclasses.fields(values):
         part = getattr(values, section.name)
         changed = [
-            f"{field.name}: {yaml_of(value).strip('`')}"
-            for field in dataclasses.fields(part)
-            if field.name != "family" and (value := getattr(part, field.name)) != field.default
+            f"{name}: {yaml_of(value).strip('`')}"
+            for name, field in part.__pydantic_fields__.items()
+            if name != "family" and (value := getattr(part, name)) != field.default
         ]
         if changed:
             lines.append(f"`{section.name}: {{{', '.join(changed)}}}`")

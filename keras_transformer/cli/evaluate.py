@@ -1,0 +1,70 @@
+"""``keras-transformer evaluate``: scores on a test set."""
+
+import click
+
+from keras_transformer.cli.options import (
+    compile_option,
+    data_dir_option,
+    dataset_option,
+    model_option,
+    path_option,
+    search_options,
+    verb,
+)
+from keras_transformer.cli.texts import write_scores
+
+
+@verb()
+@model_option
+@click.option("--pairs", help="SRC,TGT or FILE.tsv to score on.")
+@dataset_option
+@click.option(
+    "--split", default="test", show_default=True, type=click.Choice(["train", "validation", "test"])
+)
+@data_dir_option
+@path_option("--json", "json_file", help="Write the scores here too.")
+@search_options
+@compile_option
+def evaluate(model_path, pairs, dataset, split, data_dir, json_file, search, jit_compile):
+    """Score a model with sacreBLEU and chrF, a language model with its perplexity."""
+    if (pairs is None) == (dataset is None):
+        raise click.UsageError("Give either --pairs or --dataset.")
+    from keras_transformer.models.runs import is_language_model
+
+    if is_language_model(model_path):
+        if pairs is not None or search:
+            raise click.UsageError("A language model is scored on a --dataset, without a search.")
+        _evaluate_language_model(model_path, dataset, split, data_dir, json_file)
+        return
+    from keras_transformer.data import load_corpus
+    from keras_transformer.data.corpora.pair_files import read_pairs
+    from keras_transformer.translating.evaluation import evaluate as score
+    from keras_transformer.translating.translator import Translator
+
+    test_set = (
+        read_pairs(pairs)
+        if pairs is not None
+        else load_corpus(dataset, data_dir=data_dir).require(split)
+    )
+    translator = Translator.load(model_path, jit_compile=jit_compile)
+    scores = {"test_set": pairs or f"{dataset}, {split}", **score(translator, test_set, **search)}
+    for name, label in (("bleu", "BLEU"), ("bleu_none", "BLEU (no tokens)"), ("chrf", "chrF2")):
+        metric = scores[name]
+        click.echo(f"{label:17}{metric['score']:6.2f}  {metric['signature']}")
+    click.echo(f"{scores['sentences']:,} sentences in {scores['seconds']:.1f} s")
+    if json_file is not None:
+        write_scores(json_file, scores)
+
+
+def _evaluate_language_model(model_path, dataset, split, data_dir, json_file):
+    from keras_transformer.data import load_corpus
+    from keras_transformer.models.runs import load_run
+    from keras_transformer.training.tasks import score_text
+
+    found = score_text(load_run(model_path), load_corpus(dataset, data_dir=data_dir), split)
+    click.echo(f"perplexity {found['perplexity']:.2f}, loss {found['loss']:.4f} for each token")
+    click.echo(f"accuracy {found['accuracy']:.4f}")
+    click.echo(f"{found['texts']:,} texts, {found['dropped_texts']:,} left out as too long")
+    if json_file is not None:
+        scores = {"test_set": f"{dataset}, {split}", **found}
+        write_scores(json_file, scores)

@@ -1,0 +1,102 @@
+"""``keras-transformer export``: a run in a form that needs less than this package."""
+
+import click
+
+from keras_transformer.cli.options import model_option, path_option, verb
+from keras_transformer.cli.texts import read_scores
+from keras_transformer.errors import InputError
+
+
+@verb()
+@model_option
+@path_option("--output", required=True, help="Such as saved_models/NAME.")
+@click.option("--version", type=click.IntRange(min=1), help="The next free one unless given.")
+@click.option(
+    "--format",
+    "form",
+    default="saved_model",
+    show_default=True,
+    type=click.Choice(["saved_model", "ctranslate2", "stablehlo"]),
+    help="A SavedModel, strings in and strings out; a folder for CTranslate2; or programs for "
+    "JAX and other users of StableHLO.",
+)
+@click.option(
+    "--weights",
+    type=click.Choice(["float32", "float16"]),
+    help="How a SavedModel stores weights; float32 unless given.",
+)
+@click.option(
+    "--xla/--no-xla",
+    "compiled",
+    default=None,
+    help="Whether a SavedModel has signatures compiled by XLA too; it has unless given.",
+)
+@path_option(
+    "--scores",
+    "score_files",
+    multiple=True,
+    help="For the model card: what evaluate --json wrote; may be given again.",
+)
+@click.option(
+    "--quantization", help="How CTranslate2 stores weights, such as int8; float32 unless given."
+)
+@click.option(
+    "--batch-size",
+    "batch_sizes",
+    multiple=True,
+    type=click.IntRange(min=1),
+    help="Of StableHLO programs; may be given again; 1 and 16 unless given.",
+)
+@click.option(
+    "--source-length",
+    "source_lengths",
+    multiple=True,
+    type=click.IntRange(min=2),
+    help="Likewise; 128 unless given.",
+)
+@click.option(
+    "--beam-size",
+    "beam_sizes",
+    multiple=True,
+    type=click.IntRange(min=1),
+    help="Likewise; 1 unless given.",
+)
+@click.option(
+    "--target-length",
+    type=click.IntRange(min=1),
+    help="Most target tokens of StableHLO programs; 128 unless given.",
+)
+def export(
+    model_path, output, version, form, weights, compiled, score_files, quantization, **shapes
+):
+    """Export a run in a form that needs less than this package."""
+    if quantization is not None and form != "ctranslate2":
+        raise click.UsageError("--quantization needs --format ctranslate2.")
+    if form != "saved_model" and (weights is not None or compiled is not None or score_files):
+        raise click.UsageError("--weights, --xla and --scores need --format saved_model.")
+    shapes = {name: value for name, value in shapes.items() if value}
+    if form != "stablehlo" and shapes:
+        option = min(shapes).removesuffix("s").replace("_", "-")
+        raise click.UsageError(f"--{option} needs --format stablehlo.")
+    scores = [read_scores(path) for path in score_files]
+    from keras_transformer.exporting import export as export_saved_model
+    from keras_transformer.exporting import export_ctranslate2, export_stablehlo
+    from keras_transformer.translating.translator import Translator
+
+    translator = Translator.load(model_path)
+    if not isinstance(translator, Translator):
+        raise InputError(f"{model_path}: is exported already: give a run folder.")
+    if form == "ctranslate2":
+        written = export_ctranslate2(translator, output, quantization=quantization, version=version)
+    elif form == "stablehlo":
+        written = export_stablehlo(translator, output, version=version, **shapes)
+    else:
+        written = export_saved_model(
+            translator,
+            output,
+            version=version,
+            weights=weights or "float32",
+            compiled=compiled is not False,
+            scores=scores,
+        )
+    click.echo(written)

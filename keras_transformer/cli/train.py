@@ -1,0 +1,148 @@
+"""``keras-transformer train``: from a corpus to a run folder."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from keras_transformer.cli.options import (
+    DATASET_HELP,
+    config_option,
+    data_dir_option,
+    path_option,
+    verb,
+)
+from keras_transformer.config import (
+    ATTENTIONS,
+    FAMILIES,
+    RECURRENT,
+    Config,
+    TrainingConfig,
+    WordVectorsConfig,
+    config_from_json,
+    family_of,
+    load_changes,
+    preset_of_run,
+)
+from keras_transformer.errors import InputError
+
+LIMITS = ("epochs", "max_steps", "max_minutes")
+"""Fields of `TrainingConfig`; a limit that is given takes the place of all that the preset has."""
+
+VECTORS = ("source", "target", "freeze")
+"""Fields of `WordVectorsConfig`, whose options end in ``-vectors``."""
+
+
+@verb()
+@click.option("--dataset", required=True, help=DATASET_HELP)
+@path_option("--output", required=True, help="The run folder to write.")
+@path_option("--config", "config_file", help="YAML or JSON of values.")
+@click.option(
+    "--preset",
+    "preset_name",
+    help="small, tutorial, base, big or quick; quick for sample and small otherwise unless given.",
+)
+@click.option(
+    "--model",
+    "family",
+    type=click.Choice(FAMILIES),
+    help="The kind of model: the Transformer, which it is unless given, a recurrent one, or one "
+    "that learns the text of one language, the target's of the dataset: gpt, bert.",
+)
+@click.option(
+    "--attention",
+    type=click.Choice(list(ATTENTIONS)),
+    help="Of a recurrent model: bahdanau is additive; luong, which it is unless given, is general.",
+)
+@config_option(WordVectorsConfig, "source", "source_vectors")
+@config_option(WordVectorsConfig, "target", "target_vectors")
+@config_option(WordVectorsConfig, "freeze", "freeze_vectors")
+@config_option(TrainingConfig, "epochs")
+@config_option(TrainingConfig, "max_steps")
+@config_option(TrainingConfig, "max_minutes")
+@click.option("--validation-pairs", help="SRC,TGT or FILE.tsv to validate with.")
+@data_dir_option
+@config_option(TrainingConfig, "seed")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all unless given.")
+@click.option("--resume", is_flag=True, help="Go on with the run in the folder, if there is one.")
+@path_option("--init-from", help="A run whose weights to start from.")
+@click.option(
+    "--strategy",
+    type=click.Choice(["one", "mirrored", "multiworker"]),
+    default="one",
+    show_default=True,
+    help="One device; all GPUs of this host; or all hosts named in TF_CONFIG.",
+)
+def train(
+    dataset, output, data_dir, validation_pairs, threads, resume, init_from, strategy, **given
+):
+    """Train a model and write a run folder.
+
+    Without a limit the preset's number of epochs is run; --max-steps and --max-minutes replace it
+    unless --epochs is given too. A run that was interrupted goes on with --resume.
+    """
+    changes = _changes_of_model(given["config_file"], given["family"], given["attention"])
+    config = _first_config(output, dataset, given["preset_name"], changes, resume)
+    family = family_of(changes) or config.model.family
+    if given["attention"] is not None and family not in RECURRENT:
+        raise click.UsageError("--attention is of recurrent models: give --model rnn, lstm or gru.")
+    config = config.replace(changes, given["config_file"] or "The options of the model")
+    config = _with_options(config, given)
+
+    import tensorflow as tf
+
+    if threads is not None:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+    from keras_transformer.data import load_corpus
+    from keras_transformer.training.distribution import make_strategy
+    from keras_transformer.training.trainer import train as run
+
+    # A strategy over several hosts must exist before TensorFlow does anything else.
+    distribution = make_strategy(strategy)
+    corpus = load_corpus(dataset, data_dir=data_dir, validation_pairs=validation_pairs)
+    try:
+        run(corpus, output, config, resume=resume, init_from=init_from, strategy=distribution)
+    except KeyboardInterrupt:
+        sys.exit(130)  # what shells expect after Ctrl-C
+    except tf.errors.UnavailableError as error:
+        raise InputError(
+            f"{output}: another host is gone: see what it says, and start all of them again with "
+            "--resume."
+        ) from error
+
+
+def _changes_of_model(config_file, family, attention) -> dict:
+    """The changes that a file asks for with those of --model and --attention, which win."""
+    changes = {} if config_file is None else load_changes(config_file)
+    model = changes.get("model") or {}
+    if not isinstance(model, dict):  # whoever applies the changes says what is wrong with it
+        return changes
+    if attention is not None:
+        values = ATTENTIONS[attention]
+        model = {**values, **model, "attention": values["attention"]}
+    if family is not None:
+        model = {**model, "family": family}
+    return {**changes, "model": model}
+
+
+def _first_config(output: Path, dataset, preset_name, changes, resume) -> Config:
+    """The configuration before any changes: that of the run that goes on, or a preset."""
+    begun = output / "config.json"
+    if resume and preset_name is None and begun.exists():
+        return config_from_json(begun)
+    return preset_of_run(dataset, changes, preset_name)
+
+
+def _with_options(config: Config, given) -> Config:
+    """The configuration with the values of options, those that are given."""
+    vectors = {name: given[f"{name}_vectors"] for name in VECTORS}
+    vectors = {name: value for name, value in vectors.items() if value is not None}
+    config = config.replace({"word_vectors": vectors}, "The options of word vectors")
+    limits = {name: given[name] for name in LIMITS}
+    if any(limit is not None for limit in limits.values()):
+        config = config.replace({"training": limits}, "The limits of training")
+    if given["seed"] is not None:
+        config = config.replace({"training": {"seed": given["seed"]}}, "--seed")
+    return config

@@ -1,0 +1,69 @@
+"""How translations and continuations are searched for."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from keras_transformer.config.model import STRICT, Count, Positive
+from keras_transformer.errors import InputError
+
+
+@dataclass(frozen=True, config=STRICT)
+class DecodingConfig:
+    """How translations are searched: greedily, with a beam, or by drawing samples."""
+
+    length_ratio: Positive = Field(
+        2.0, description="most target tokens for each source token, length_offset on top"
+    )
+    length_offset: Annotated[int, Field(ge=0)] = Field(
+        16, description="target tokens allowed on top of length_ratio times the source's"
+    )
+    max_length: Count | None = Field(
+        None, description="most target tokens, the end included, whatever the source"
+    )
+    min_length: Annotated[int, Field(ge=0)] = Field(
+        0, description="fewest target tokens, the end not included"
+    )
+    beam_size: Count = Field(
+        1, description="hypotheses that are followed side by side; 1 is greedy"
+    )
+    n_best: Count = Field(1, description="translations of each text")
+    length_penalty: float = Field(
+        1.0,
+        description="exponent of the length that divides scores; 0 ranks by probability alone",
+    )
+    length_penalty_kind: Literal["plain", "gnmt"] = Field(
+        "plain", description="scores are divided by a power of the length, or of (5 + length) / 6"
+    )
+    early_stopping: bool = Field(
+        True, description="stop once beam_size * patience hypotheses have ended"
+    )
+    patience: Positive = Field(
+        1.0, description="factor on the hypotheses that end a search, see early_stopping"
+    )
+    no_repeat_ngram: Annotated[int, Field(ge=0)] = Field(
+        0, description="give no n-gram of this size twice; 0 allows all"
+    )
+    forbid_unknown: bool = Field(False, description="never give [UNK]")
+    sampling: bool = Field(False, description="draw each token by its probability")
+    temperature: Positive = Field(1.0, description="of sampling: logits are divided by it")
+    top_k: Count | None = Field(None, description="draw from this many of the most probable tokens")
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None,
+        description="draw from the most probable tokens that have this much probability in sum",
+    )
+    seed: int = Field(1, description="seed of sampling")
+
+    def __post_init__(self):
+        if self.sampling and self.beam_size > 1:
+            raise InputError("decoding.sampling has no beams: leave decoding.beam_size at 1.")
+        if not self.sampling and self.n_best > self.beam_size:
+            raise InputError(
+                f"decoding.n_best ({self.n_best}) is more than decoding.beam_size "
+                f"({self.beam_size}): raise the latter, or set decoding.sampling."
+            )
+        if not self.sampling and (self.top_k or self.top_p or self.temperature != 1):
+            raise InputError(
+                "decoding.temperature, top_k and top_p are of sampling: set decoding.sampling."
+            )
