@@ -260,3 +260,18 @@ def test_wrong_pictures_and_targets_are_named(run, tiny_run, tmp_path):
 def _export_twice(run, model, folder):
     (folder / "m" / "1").mkdir(parents=True)
     return run("export", *model, "--output", folder / "m", "--version", 1)
+
+
+@pytest.mark.parametrize("verb", main.commands)
+def test_help_and_wrong_options_start_no_tensorflow(verb):
+    code = (
+        "import sys\n"
+        "from click.testing import CliRunner\n"
+        "from keras_transformer.cli import main\n"
+        "helped = CliRunner().invoke(main, [sys.argv[1], '--help'])\n"
+        "refused = CliRunner().invoke(main, [sys.argv[1], '--nonsense'])\n"
+        "assert (helped.exit_code, refused.exit_code) == (0, 2), (helped, refused)\n"
+        "sys.exit('tensorflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, verb], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

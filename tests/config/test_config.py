@@ -1,8 +1,11 @@
 """Configurations refuse what cannot work, and survive being written down."""
 
+import dataclasses
+import importlib.resources
 import json
 
 import pytest
+import yaml
 
 from keras_transformer.config import (
     PRESETS,
@@ -11,6 +14,7 @@ from keras_transformer.config import (
     config_from_json,
     load_changes,
     preset,
+    preset_of_run,
 )
 from keras_transformer.config.model import FAMILIES, RecurrentConfig
 from keras_transformer.errors import InputError
@@ -137,3 +141,21 @@ def test_a_damaged_run_configuration_is_named(tmp_path, content):
     file.write_text(content)
     with pytest.raises(InputError, match=r"config\.json"):
         config_from_json(file)
+
+
+def test_the_preset_of_a_run_follows_from_corpus_and_family():
+    assert preset_of_run("sample", {}) == preset("quick")
+    assert preset_of_run("pairs:a,b", {}) == preset("small")
+    gru = {"model": {"family": "gru"}}
+    assert preset_of_run("sample", gru, "base") == preset("base", "gru")
+    # What is wrong with a family is said by whoever applies the changes.
+    assert preset_of_run("sample", {"model": {"family": "cnn"}}) == preset("quick")
+    assert preset_of_run("sample", {"model": None}) == preset("quick")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_file_has_sections_and_kinds_of_models_alone(name):
+    file = importlib.resources.files("keras_transformer.config") / "presets" / f"{name}.yaml"
+    sections = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    kinds = {"transformer", "recurrent", "language_model"}
+    assert sections.keys() <= {field.name for field in dataclasses.fields(Config)} | kinds

@@ -1,5 +1,7 @@
 """The model of a configuration is the model that its constructor makes."""
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from keras_transformer.config.model import (
     ModelConfig,
     RecurrentConfig,
 )
+from keras_transformer.models.bert import Bert
 from keras_transformer.models.bert_pretraining import BertPretraining
 from keras_transformer.models.families import make_model
 from keras_transformer.models.gpt import GPT
@@ -122,6 +125,36 @@ def test_shared_and_tied_embeddings_reach_the_model():
     model = make_model(shape, input_vocab_size=11, target_vocab_size=11)
     assert model.encoder.embedding is model.decoder.embedding
     assert model.final_layer is None
+
+
+SIZES = "the class has the published size, a configuration one to train on two cores"
+    "the class has the published model's, a configuration those of a model to train on two cores"
+)
+TUTORIAL = "the tutorial gives them to the constructor; a configuration has the tutorial's values"
+DIFFERENT_DEFAULTS = {
+    (ModelConfig, Transformer): {
+        **dict.fromkeys(("num_layers", "d_model", "num_heads", "dff"), TUTORIAL),
+        "right_padded": "batches of `train` are padded at the end; whoever calls the class may pad "
+        "anywhere",
+    },
+    (RecurrentConfig, RecurrentSeq2Seq): {
+        "units": TUTORIAL,
+        "embedding_size": "a configuration has about the parameters of the tutorial's Transformer",
+        "attention": "the class has Bahdanau's, which came first; Luong's is the faster to train",
+    },
+    (GPTConfig, GPT): dict.fromkeys(("num_layers", "d_model", "num_heads", "max_length"), SIZES),
+    (BertConfig, Bert): dict.fromkeys(("num_layers", "d_model", "num_heads", "dff"), SIZES),
+}
+"""Why a value that nobody gives differs between a configuration and the class of its models."""
+
+
+@pytest.mark.parametrize(("config", "model"), DIFFERENT_DEFAULTS)
+def test_defaults_of_configuration_and_class_differ_for_a_reason(config, model):
+    parameters = inspect.signature(model).parameters
+    fields = {name: field.default for name, field in config.__pydantic_fields__.items()}
+    del fields["family"]  # which is the class, or an argument of another name
+    different = {name for name, default in fields.items() if parameters[name].default != default}
+    assert different == DIFFERENT_DEFAULTS[config, model].keys()
 
 
 @pytest.mark.parametrize("family", RECURRENT)
