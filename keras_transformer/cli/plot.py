@@ -15,7 +15,7 @@ def plot(model_path, output, text):
     import matplotlib
 
     matplotlib.use("agg")
-    from keras_transformer.plotting.heads import attention_figure
+    from keras_transformer.plotting.attention import attention_figure
     from keras_transformer.translating.translator import Translator
 
     translation = Translator.load(model_path).translate([text], attention=True)[0]

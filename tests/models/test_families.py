@@ -128,8 +128,6 @@ def test_shared_and_tied_embeddings_reach_the_model():
 
 
 SIZES = "the class has the published size, a configuration one to train on two cores"
-    "the class has the published model's, a configuration those of a model to train on two cores"
-)
 TUTORIAL = "the tutorial gives them to the constructor; a configuration has the tutorial's values"
 DIFFERENT_DEFAULTS = {
     (ModelConfig, Transformer): {
@@ -140,7 +138,8 @@ DIFFERENT_DEFAULTS = {
     (RecurrentConfig, RecurrentSeq2Seq): {
         "units": TUTORIAL,
         "embedding_size": "a configuration has about the parameters of the tutorial's Transformer",
-        "attention": "the class has Bahdanau's, which came first; Luong's is the faster to train",
+        "attention": "the class has Bahdanau's, which came first; a configuration Luong's, which "
+        "learns more in the same time (benchmarks/README.md)",
     },
     (GPTConfig, GPT): dict.fromkeys(("num_layers", "d_model", "num_heads", "max_length"), SIZES),
     (BertConfig, Bert): dict.fromkeys(("num_layers", "d_model", "num_heads", "dff"), SIZES),
