@@ -9,12 +9,32 @@ from keras_transformer.losses.masked import token_losses
 from keras_transformer.special_tokens import PAD
 
 
-def _matches(label, pred):
-    """float32 ``(matches, weights)``, both ``(batch, seq)``."""
+def predicted_tokens(logits):
+    """The id with the largest logit; where several are equal, the lowest of their ids.
+
+    Args:
+        logits: ``(..., vocab)``.
+
+    Returns:
+        int32 ids, ``(...)``.
+    """
+    return tf.argmax(logits, axis=-1, output_type=tf.int32)
+
+
+def token_matches(label, pred):
+    """Which real tokens were predicted.
+
+    Args:
+        label: token ids, ``(batch, seq)``, padded with 0.
+        pred: logits, ``(batch, seq, vocab)``.
+
+    Returns:
+        ``(matches, weights)``, both float32 ``(batch, seq)``: matches are 1 where the label is the
+        predicted token, weights 1 for real tokens; for padding both are 0.
+    """
     label = tf.cast(label, tf.int32)
     weights = tf.cast(label != PAD, tf.float32)
-    matches = tf.cast(tf.argmax(pred, axis=-1, output_type=tf.int32) == label, tf.float32)
-    return matches * weights, weights
+    return tf.cast(predicted_tokens(pred) == label, tf.float32) * weights, weights
 
 
 @keras.saving.register_keras_serializable("keras_transformer")
@@ -28,7 +48,7 @@ def masked_accuracy(label, pred):
     Returns:
         float32 scalar; 0 for a batch of nothing but padding.
     """
-    matches, weights = _matches(label, pred)
+    matches, weights = token_matches(label, pred)
     return tf.math.divide_no_nan(tf.reduce_sum(matches), tf.reduce_sum(weights))
 
 
@@ -70,7 +90,7 @@ class MaskedAccuracy(_MeanOverTokens):
         super().__init__(name=name, **kwargs)
 
     def _values(self, y_true, y_pred):
-        return _matches(y_true, y_pred)
+        return token_matches(y_true, y_pred)
 
 
 @keras.saving.register_keras_serializable("keras_transformer")

@@ -7,8 +7,11 @@ its share of loss and gradients is the same for every token of the vocabulary, s
 of the projection alone.
 """
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
+from keras_transformer.losses.metrics import predicted_tokens
 from keras_transformer.special_tokens import PAD
 
 LOGITS_AT_ONCE = 2**23
@@ -34,7 +37,7 @@ def projected_loss(
     Returns:
         four float32 scalars: the sum of the smoothed losses, through which gradients flow to `x`,
         `kernel` and `bias`; and, without gradients, the sum of the plain losses, the number of
-        tokens whose label has the largest logit, and the number of real tokens.
+        tokens whose label is the predicted one (`predicted_tokens`), and the number of real tokens.
     """
     label = tf.reshape(tf.cast(label, tf.int32), (-1,))
     x = tf.reshape(x, (-1, x.shape[-1]))
@@ -48,95 +51,146 @@ def projected_loss(
     kernel = tf.convert_to_tensor(kernel)
     vocab_size = kernel.shape[0 if transposed else 1]
     bias = tf.zeros(vocab_size) if bias is None else tf.convert_to_tensor(bias)
-    loss, plain, correct = _chunked(x, kernel, bias, label, weights, label_smoothing, transposed)
+    loss, plain, correct = _loss_with_gradients(
+        x, kernel, bias, label, weights, label_smoothing, transposed
+    )
     return loss, plain, correct, tf.reduce_sum(weights)
 
 
-def _chunked(x, kernel, bias, label, weights, label_smoothing, transposed):
-    depth = x.shape[-1]
-    vocab_size = bias.shape[0]
-    tokens, at_least = x.shape[0], max
-    if tokens is None:
-        tokens, at_least = tf.shape(x)[0], tf.maximum
-    # Without a token there is one chunk without rows: a TensorArray of nothing cannot be stacked.
-    chunks = at_least(1, -(-tokens // max(1, LOGITS_AT_ONCE // vocab_size)))
-    rows = -(-tokens // chunks)
+class _Sums(NamedTuple):
+    """What is added up over the tokens, or over the chunks done so far; float32.
 
-    def in_chunks(tensor):
-        """``(tokens, ...)`` to ``(chunks, rows, ...)``, with zeros behind the last token."""
-        padding = [(0, chunks * rows - tokens)] + [(0, 0)] * (tensor.shape.rank - 1)
-        return tf.reshape(tf.pad(tensor, padding), (chunks, rows, *tensor.shape[1:]))
+    Attributes:
+        normalizers: logarithms of the sums of exponentials.
+        label_logits: logits of the labels.
+        correct: 1 for each label that is the predicted token.
+        grad_kernel, grad_bias: gradients of the loss without what label smoothing spreads.
+    """
+
+    normalizers: tf.Tensor
+    label_logits: tf.Tensor
+    correct: tf.Tensor
+    grad_kernel: tf.Tensor
+    grad_bias: tf.Tensor
+
+
+class _Chunks:
+    """Division of tokens into chunks of equally many rows, the last one filled up with zeros.
+
+    Args:
+        tokens: their number, an int or a scalar tensor.
+        vocab_size: number of logits of each.
+    """
+
+    def __init__(self, tokens, vocab_size):
+        at_least = max if isinstance(tokens, int) else tf.maximum
+        # Without a token there is one chunk without rows: a TensorArray of nothing has no stack.
+        self.number = at_least(1, -(-tokens // max(1, LOGITS_AT_ONCE // vocab_size)))
+        self.rows = -(-tokens // self.number)
+        self.tokens = tokens
+
+    def split(self, tensor):
+        """``(tokens, ...)`` to ``(chunks, rows, ...)``."""
+        padding = [(0, self.number * self.rows - self.tokens)] + [(0, 0)] * (tensor.shape.rank - 1)
+        return tf.reshape(tf.pad(tensor, padding), (self.number, self.rows, *tensor.shape[1:]))
+
+    def join(self, parts: tf.TensorArray, depth):
+        """``(rows, depth)`` of every chunk to ``(tokens, depth)``."""
+        return tf.reshape(parts.stack(), (-1, depth))[: self.tokens]
+
+
+def _loss_with_gradients(x, kernel, bias, label, weights, label_smoothing, transposed):
+    """Sums of smoothed losses, of plain losses and of matches, from which the first has gradients.
+
+    Args:
+        x: ``(tokens, d_model)``.
+        kernel, bias, transposed, label_smoothing: as for `projected_loss`.
+        label, weights: ``(tokens,)``; a weight is 1 for a real token, else 0.
+    """
 
     @tf.custom_gradient
     def compute(x, kernel, bias):
-        dtype = x.dtype
-        weight_of = in_chunks(weights)
-        label_of = in_chunks(label)
-        x_of = in_chunks(x * tf.cast(weights, dtype)[:, tf.newaxis])
-        projection, offsets = tf.cast(kernel, dtype), tf.cast(bias, dtype)
-        share = label_smoothing / vocab_size
-
-        def one_chunk(i, normalizers, label_logits, correct, grad_x, grad_kernel, grad_bias):
-            inputs, weight = x_of[i], weight_of[i]
-            logits = tf.matmul(inputs, projection, transpose_b=transposed) + offsets
-            logits = tf.cast(logits, tf.float32)
-            probabilities = tf.nn.softmax(logits)
-            at_label = tf.stack([tf.range(rows), label_of[i]], axis=-1)
-            label_logit = tf.gather_nd(logits, at_label)
-            largest = tf.reduce_max(logits, axis=-1)
-            # The log of the sum of exponentials, from a probability that cannot underflow.
-            normalizer = largest - tf.math.log(tf.reduce_max(probabilities, axis=-1))
-            slopes = tf.cast(
-                tf.tensor_scatter_nd_sub(
-                    probabilities, at_label, tf.fill((rows,), 1.0 - label_smoothing)
-                ),
-                dtype,
-            )
-            hits = tf.cast(label_logit >= largest, tf.float32)
-            operands = (slopes, inputs) if transposed else (inputs, slopes)
-            return (
-                i + 1,
-                normalizers + tf.reduce_sum(normalizer * weight),
-                label_logits + tf.reduce_sum(label_logit * weight),
-                correct + tf.reduce_sum(hits * weight),
-                grad_x.write(i, tf.matmul(slopes, projection, transpose_b=not transposed)),
-                grad_kernel + tf.cast(tf.matmul(*operands, transpose_a=True), tf.float32),
-                grad_bias
-                + tf.cast(tf.matmul(tf.cast(weight, dtype)[tf.newaxis], slopes)[0], tf.float32),
-            )
-
-        _, normalizers, label_logits, correct, grad_x, grad_kernel, grad_bias = tf.while_loop(
-            lambda i, *_: i < chunks,
-            one_chunk,
-            (
-                0,
-                0.0,
-                0.0,
-                0.0,
-                tf.TensorArray(dtype, size=chunks, element_shape=(None, depth)),
-                tf.zeros(kernel.shape),
-                tf.zeros(vocab_size),
-            ),
-            parallel_iterations=1,
+        weight = tf.cast(weights, x.dtype)[:, tf.newaxis]
+        real_x = x * weight
+        sums, grad_x = _over_chunks(
+            real_x, kernel, bias, label, weights, 1.0 - label_smoothing, transposed
         )
-        grad_x = tf.reshape(grad_x.stack(), (-1, depth))[:tokens]
-        plain = normalizers - label_logits
-        loss = plain
-        total = tf.reduce_sum(weights)
+        plain = sums.normalizers - sums.label_logits
+        loss, grad_kernel, grad_bias = plain, sums.grad_kernel, sums.grad_bias
         if label_smoothing:
             vocab_axis = 0 if transposed else 1
+            share = label_smoothing / bias.shape[0]
+            tokens = tf.reduce_sum(weights)
             kernel_sum = tf.reduce_sum(kernel, axis=vocab_axis)  # (d_model,)
-            x_sum = tf.reduce_sum(tf.cast(x_of, tf.float32), axis=(0, 1))
-            all_logits = tf.tensordot(x_sum, kernel_sum, 1) + total * tf.reduce_sum(bias)
-            loss += label_smoothing * label_logits - share * all_logits
-            grad_x -= tf.cast(share * kernel_sum, dtype)
+            x_sum = tf.reduce_sum(tf.cast(real_x, tf.float32), axis=0)
+            all_logits = tf.tensordot(x_sum, kernel_sum, 1) + tokens * tf.reduce_sum(bias)
+            loss += label_smoothing * sums.label_logits - share * all_logits
+            grad_x -= tf.cast(share * kernel_sum, x.dtype)
             grad_kernel -= share * tf.expand_dims(x_sum, vocab_axis)
-            grad_bias -= share * total
-        grad_x *= tf.cast(weights, dtype)[:, tf.newaxis]
+            grad_bias -= share * tokens
+        grad_x *= weight
 
         def gradient(upstream, *_):
-            return tf.cast(upstream, dtype) * grad_x, upstream * grad_kernel, upstream * grad_bias
+            return tf.cast(upstream, x.dtype) * grad_x, upstream * grad_kernel, upstream * grad_bias
 
-        return (loss, plain, correct), gradient
+        return (loss, plain, sums.correct), gradient
 
     return compute(x, kernel, bias)
+
+
+def _over_chunks(x, kernel, bias, label, weights, label_share, transposed):
+    """The `_Sums` of all tokens, and the gradient of `x`, ``(tokens, d_model)``."""
+    depth = x.shape[-1]
+    tokens = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
+    chunks = _Chunks(tokens, bias.shape[0])
+    x_of, label_of, weight_of = map(chunks.split, (x, label, weights))
+    projection = tf.cast(kernel, x.dtype), tf.cast(bias, x.dtype), transposed
+
+    def add_chunk(i, sums, grad_x):
+        found, grad = _one_chunk(x_of[i], label_of[i], weight_of[i], *projection, label_share)
+        return i + 1, _Sums(*map(tf.add, sums, found)), grad_x.write(i, grad)
+
+    nothing = _Sums(0.0, 0.0, 0.0, tf.zeros(kernel.shape), tf.zeros(bias.shape))
+    _, sums, grad_x = tf.while_loop(
+        lambda i, *_: i < chunks.number,
+        add_chunk,
+        (0, nothing, tf.TensorArray(x.dtype, size=chunks.number, element_shape=(None, depth))),
+        parallel_iterations=1,
+    )
+    return sums, chunks.join(grad_x, depth)
+
+
+def _one_chunk(x, label, weight, kernel, bias, transposed, label_share):
+    """The `_Sums` of a chunk, and the gradient of its `x`, ``(rows, d_model)``.
+
+    Args:
+        x: ``(rows, d_model)``, zeros where the weight is 0.
+        label, weight: ``(rows,)``.
+        kernel, bias: in the dtype of `x`.
+        transposed: as for `projected_loss`.
+        label_share: target probability that smoothing leaves to the label alone.
+    """
+    logits = tf.matmul(x, kernel, transpose_b=transposed) + bias
+    logits = tf.cast(logits, tf.float32)
+    probabilities = tf.nn.softmax(logits)
+    rows = tf.range(tf.shape(label)[0])
+    at_label, predicted = tf.stack([rows, label], axis=-1), predicted_tokens(logits)
+    # One search finds the largest logit, the largest probability, and whether that is the label's.
+    at_largest = tf.stack([rows, predicted], axis=-1)
+    # The log of the sum of exponentials, from the one probability that cannot underflow.
+    normalizer = tf.gather_nd(logits, at_largest) - tf.math.log(
+        tf.gather_nd(probabilities, at_largest)
+    )
+    shares = tf.fill(tf.shape(label), label_share)
+    slopes = tf.tensor_scatter_nd_sub(probabilities, at_label, shares)
+    slopes = tf.cast(slopes, x.dtype)
+    operands = (slopes, x) if transposed else (x, slopes)
+    grad_bias = tf.matmul(tf.cast(weight, x.dtype)[tf.newaxis], slopes)[0]
+    sums = _Sums(
+        tf.reduce_sum(normalizer * weight),
+        tf.reduce_sum(tf.gather_nd(logits, at_label) * weight),
+        tf.reduce_sum(tf.cast(predicted == label, tf.float32) * weight),
+        tf.cast(tf.matmul(*operands, transpose_a=True), tf.float32),
+        tf.cast(grad_bias, tf.float32),
+    )
+    return sums, tf.matmul(slopes, kernel, transpose_b=not transposed)

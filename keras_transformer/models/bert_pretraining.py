@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_transformer.layers.attention.masks import padding_keep_mask
 from keras_transformer.layers.dropout import dropout_seed
 from keras_transformer.layers.layer_normalization import LayerNormalization
+from keras_transformer.losses.metrics import predicted_tokens
 from keras_transformer.losses.projected import projected_loss
 from keras_transformer.models.base import TokenModel
 from keras_transformer.models.bert import WithBert, bert_dense, ids_and_segments
@@ -180,7 +181,7 @@ class BertPretraining(WithBert, TokenModel):
         label = tf.reshape(tf.cast(label, tf.int32), (-1,))
         weights = tf.cast(real, tf.float32)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=label, logits=logits)
-        hits = tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32) == label, tf.float32)
+        hits = tf.cast(predicted_tokens(logits) == label, tf.float32)
         return tuple(tf.reduce_sum(x * weights) for x in (losses, hits, tf.ones_like(weights)))
 
     def get_config(self):

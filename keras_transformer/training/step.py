@@ -15,6 +15,7 @@ import tensorflow as tf
 from keras_transformer.internals import no_gradient_reduction
 from keras_transformer.layers.dropout import dropout_seed
 from keras_transformer.losses.masked import token_losses
+from keras_transformer.losses.metrics import token_matches
 from keras_transformer.losses.projected import projected_loss
 
 _GROWTH_STEPS = 2000
@@ -29,7 +30,7 @@ class StepResult:
 
     Attributes:
         loss: summed cross-entropy of the real tokens, without label smoothing.
-        correct: number of real tokens whose label had the largest logit.
+        correct: number of real tokens whose label was the predicted one.
         tokens: number of real tokens.
         gradient_norm: global norm of the gradient before clipping.
         requests: for each of the caller's requests whether any host made it.
@@ -301,6 +302,5 @@ def _validation_sums(model, batch):
     x = model.decoder_output(inputs, training=False)
     logits = tf.cast(model.token_logits(x), tf.float32)
     losses, weights = token_losses(label, logits)
-    label_logit = tf.gather(logits, label, axis=-1, batch_dims=2)
-    hits = tf.cast(label_logit >= tf.reduce_max(logits, axis=-1), tf.float32) * weights
-    return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(hits), tf.reduce_sum(weights)])
+    matches, _ = token_matches(label, logits)
+    return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(matches), tf.reduce_sum(weights)])

@@ -6,7 +6,13 @@ import pytest
 import tensorflow as tf
 
 from keras_transformer.losses.masked import masked_loss, token_losses
-from keras_transformer.losses.metrics import MaskedAccuracy, MaskedCrossentropy, masked_accuracy
+from keras_transformer.losses.metrics import (
+    MaskedAccuracy,
+    MaskedCrossentropy,
+    masked_accuracy,
+    predicted_tokens,
+    token_matches,
+)
 
 VOCABULARY = 5
 # Two batches with 4 and 1 real tokens; right are 2 of 4 and 1 of 1.
@@ -30,6 +36,21 @@ def test_masked_accuracy_counts_real_tokens(kind):
         accuracy = masked_accuracy(label.astype(kind), logits_of(guess))
         assert accuracy.dtype == tf.float32
         assert float(accuracy) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float16, tf.bfloat16])
+def test_of_equal_logits_the_first_is_predicted(jit_compile, dtype):
+    logits = tf.constant([[[0, 1, 1, 1, 0], [2, 2, 0, 2, 2], [0, 0, 0, 0, 0]]], dtype)
+    predict = tf.function(predicted_tokens, jit_compile=jit_compile)
+    for found in (predicted_tokens(logits), predict(logits)):
+        assert found.dtype == tf.int32
+        np.testing.assert_array_equal(found, [[1, 0, 0]])
+    compare = tf.function(token_matches, jit_compile=jit_compile)
+    for label, expected in (([[1, 1, 1]], [[1, 0, 0]]), ([[2, 3, 4]], [[0, 0, 0]])):
+        for matches, weights in (token_matches(label, logits), compare(label, logits)):
+            np.testing.assert_array_equal(matches, expected)
+            np.testing.assert_array_equal(weights, [[1, 1, 1]])
 
 
 def test_guesses_of_padding_are_never_right():

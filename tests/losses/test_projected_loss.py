@@ -289,3 +289,31 @@ def test_correct_counts_labels_with_the_largest_logit(rng):
     for static in (False, True):
         *_, correct, tokens = projected_loss(tf.constant(x), LABEL, kernel, static=static)
         assert (float(correct), float(tokens)) == (TOKENS - 2, TOKENS)
+
+
+@pytest.mark.parametrize(
+    ("static", "mode"),
+    [(False, "eager"), (True, "eager"), (False, "graph"), (True, "graph"), (True, "xla")],
+)
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float16, tf.bfloat16])
+@pytest.mark.parametrize("logits_at_once", [2**23, 2 * VOCABULARY], ids=["all", "two_rows"])
+def test_ties_are_counted_as_the_metric_counts_them(
+    rng, static, mode, dtype, logits_at_once, monkeypatch
+):
+    """Small whole numbers, exact in every dtype, whose products are often equal."""
+    monkeypatch.setattr(module, "LOGITS_AT_ONCE", logits_at_once)
+    x = tf.constant(rng.integers(0, 2, (30, 20, DEPTH)), dtype)
+    kernel = tf.constant(rng.integers(0, 2, (DEPTH, VOCABULARY)), tf.float32)
+    logits = logits_of(x, kernel)
+    largest = logits == tf.reduce_max(logits, axis=-1, keepdims=True)
+    assert np.mean(np.sum(largest, axis=-1) > 1) > 0.5
+    # Any of the equals, so that often another one comes before the label.
+    label = tf.argmax(tf.where(largest, tf.constant(rng.random(logits.shape)), -1.0), axis=-1)
+    expected = np.sum((np.argmax(tf.cast(logits, tf.float32), axis=-1) == label) & (label != 0))
+    call = lambda x, label: projected_loss(x, label, kernel, static=static)  # noqa: E731
+    if mode != "eager":
+        call = tf.function(call, jit_compile=mode == "xla")
+    _, _, correct, tokens = call(x, label)
+    assert 0 < expected < float(tokens)
+    assert float(correct) == expected
+    assert float(masked_accuracy(label, logits)) == pytest.approx(expected / float(tokens))
