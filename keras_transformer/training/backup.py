@@ -4,7 +4,7 @@ import keras
 
 from keras_transformer.errors import InputError
 from keras_transformer.internals import begin_fit_at
-from keras_transformer.training.checkpoints import Checkpoints, arrays_of, put_back
+from keras_transformer.training.checkpoints import Checkpoints, arrays_of, assign_arrays
 
 
 class BackupAndRestore(keras.callbacks.Callback):
@@ -35,7 +35,7 @@ class BackupAndRestore(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if self._restored is None:
             return
-        if not put_back(self._variables(), self._restored.arrays):
+        if not assign_arrays(self._variables(), self._restored.arrays):
             raise InputError(
                 f"{self._checkpoints.folder}: holds a backup of another model: choose another "
                 "folder or delete it."

@@ -1,8 +1,7 @@
 """The state of a run on disk, so that neither a killed process nor a full disk loses it.
 
 A checkpoint is one ``.npz`` file, which `numpy.load` opens too: each array and the state carry a
-CRC-32, checked when the checkpoint is loaded. It is written in one go (see `files`). `FolderLock`
-keeps a second process out of the folder.
+CRC-32, checked when the checkpoint is loaded. It is written in one go (see `files`).
 """
 
 from __future__ import annotations
@@ -10,11 +9,9 @@ from __future__ import annotations
 import io
 import json
 import operator
-import os
 import re
 import sys
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,22 +20,14 @@ import numpy as np
 from keras_transformer.errors import InputError
 from keras_transformer.files import (
     delete_unfinished,
-    file_error,
     make_folder,
     reason_of,
     write_atomically,
 )
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-    import msvcrt
-
 FORMAT = 1
 """Version of the checkpoint format. Raise it when older code would misread a new file."""
 
-LOCK_FILE = ".lock"
 _STATE = "state.json"
 _CHECKPOINT = re.compile(r"checkpoint-(\d{8,})\.npz")
 
@@ -60,7 +49,7 @@ class Checkpoint(NamedTuple):
 class Checkpoints:
     """The checkpoints of a run: ``checkpoint-00001234.npz`` for step 1234, and so on.
 
-    One process at a time may save: hold a `FolderLock` meanwhile. Loading needs no lock.
+    One process at a time may save: hold a `lock.FolderLock` meanwhile. Loading needs no lock.
 
     A new file is not read again after it was written. That would read the memory of the system,
     not the disk, and so prove little; a failing disk reports itself when the file is synced. What
@@ -200,8 +189,8 @@ def arrays_of(variables) -> dict[str, np.ndarray]:
     return {str(place): variable.numpy() for place, variable in enumerate(variables)}
 
 
-def put_back(variables, arrays: dict[str, np.ndarray]) -> bool:
-    """Gives variables the values that `arrays_of` took from others of the same shapes.
+def assign_arrays(variables, arrays: dict[str, np.ndarray]) -> bool:
+    """Assigns to variables what `arrays_of` took from variables of the same shapes.
 
     Returns:
         whether they fit; if not, no variable was changed.
@@ -213,68 +202,6 @@ def put_back(variables, arrays: dict[str, np.ndarray]) -> bool:
     for variable, array in zip(variables, found, strict=True):
         variable.assign(array)
     return True
-
-
-class FolderLock:
-    """Keeps other processes from training in the same folder, as a context manager.
-
-    The lock is the system's, on the file ``.lock``, so it ends with the process however that dies;
-    the file stays. A child forked meanwhile shares the lock, a program started meanwhile does not.
-    On Windows, `msvcrt.locking` does the same. A file system that knows no locks gets a warning.
-
-    Args:
-        folder: an existing folder.
-
-    Raises:
-        InputError: on entering, when another process holds the lock or ``.lock`` cannot be
-            written.
-    """
-
-    def __init__(self, folder):
-        self.folder = Path(folder)
-        self._descriptor = None
-
-    def __enter__(self) -> FolderLock:
-        path = self.folder / LOCK_FILE
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise file_error(path, "written", error) from error
-        try:
-            _lock(descriptor)
-        except (BlockingIOError, PermissionError):  # the latter on Windows
-            holder = os.read(descriptor, 32).decode(errors="replace").strip()
-            os.close(descriptor)
-            raise InputError(
-                f"{self.folder}: another process{holder and f' (pid {holder})'} is training "
-                "there: wait for it, stop it or choose another folder."
-            ) from None
-        except OSError as error:
-            _warn(
-                f"{self.folder}: cannot be locked ({reason_of(error)}): make sure that no other "
-                "process trains there."
-            )
-        with suppress(OSError):  # a full disk: the lock holds without the number
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"{os.getpid()}\n".encode())
-        self._descriptor = descriptor
-        return self
-
-    def __exit__(self, *exception) -> None:
-        os.close(self._descriptor)  # and so unlocks
-        self._descriptor = None
-
-
-def _lock(descriptor: int) -> None:
-    """Locks an open file or raises `OSError`; never waits. The position is 0 afterwards."""
-    if fcntl is not None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return
-    os.lseek(descriptor, 1024, os.SEEK_SET)  # Windows hides locked bytes: lock one after the pid
-    try:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-    finally:
-        os.lseek(descriptor, 0, os.SEEK_SET)
 
 
 def _header(step: int, arrays: dict[str, np.ndarray], state: dict) -> bytes:

@@ -8,11 +8,12 @@ very weights of one that was not.
 import contextlib
 import itertools
 import math
-import queue
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 
 import keras
@@ -261,32 +262,12 @@ class TrainingLoop:
 
 def prefetched(items: Iterable, ahead=4) -> Iterator:
     """The items, made in another thread up to `ahead` before they are asked for."""
-    made: queue.Queue = queue.Queue(ahead)
-    end = object()
-    closed = threading.Event()
-
-    def make():
-        try:
-            for item in items:
-                while not closed.is_set():
-                    with contextlib.suppress(queue.Full):
-                        made.put((item, None), timeout=0.1)
-                        break
-                if closed.is_set():
-                    return
-            made.put((end, None))
-        except BaseException as error:  # raised again where the items are used
-            made.put((end, error))
-
-    thread = threading.Thread(target=make, daemon=True)
-    thread.start()
+    iterator, end = iter(items), object()
+    executor = ThreadPoolExecutor(max_workers=1)
     try:
-        while True:
-            item, error = made.get()
-            if error is not None:
-                raise error
-            if item is end:
-                return
+        made = deque(executor.submit(next, iterator, end) for _ in range(ahead))
+        while (item := made.popleft().result()) is not end:
+            made.append(executor.submit(next, iterator, end))
             yield item
     finally:
-        closed.set()
+        executor.shutdown(cancel_futures=True)

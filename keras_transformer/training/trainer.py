@@ -28,8 +28,9 @@ from keras_transformer.models import families
 from keras_transformer.models.bert_pretraining import BertPretraining
 from keras_transformer.models.runs import load_weights
 from keras_transformer.training.callbacks import ProgressBar
-from keras_transformer.training.checkpoints import Checkpoints, FolderLock, arrays_of, put_back
+from keras_transformer.training.checkpoints import Checkpoints, arrays_of, assign_arrays
 from keras_transformer.training.initial_vectors import initial_vectors, start_from
+from keras_transformer.training.lock import FolderLock
 from keras_transformer.training.loop import Progress, TrainingLoop
 from keras_transformer.training.optimizers import Adam
 from keras_transformer.training.precision import fastest_dtype
@@ -325,7 +326,7 @@ class _Trainer:
                 f"{self.folder}: the corpus is not the one this run began with: give the same, or "
                 "begin a new run with --init-from (init_from=...) this one."
             )
-        if not put_back(self.step.variables, checkpoint.arrays):
+        if not assign_arrays(self.step.variables, checkpoint.arrays):
             raise InputError(f"{self.folder}: its checkpoint does not fit its config.json.")
         _say(f"{self.folder}: going on after step {checkpoint.step:,}")
         return Progress.from_dict(state["progress"])

@@ -3,7 +3,6 @@
 import errno
 import os
 import random
-import signal
 import stat
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import pytest
 from keras_transformer.errors import InputError
 from keras_transformer.files import write_atomically
 from keras_transformer.training import checkpoints as module
-from keras_transformer.training.checkpoints import Checkpoints, FolderLock
+from keras_transformer.training.checkpoints import Checkpoints
 
 # Child processes load the one file, not the package around it, which would start TensorFlow.
 PRELUDE = f"""
@@ -461,77 +460,6 @@ def test_a_kill_at_any_moment_loses_no_finished_save(tmp_path):
     assert names(tmp_path) == [f"checkpoint-{kept:08d}.npz" for kept in (saved, saved + 1)]
 
 
-# The lock
-
-HOLD_LOCK = """
-    with checkpoints.FolderLock(folder):
-        print("locked", flush=True)
-        time.sleep(60)
-"""
-
-
-def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path):
-    holder = start(HOLD_LOCK, tmp_path)
-    try:
-        assert holder.stdout.readline() == "locked\n"
-        with pytest.raises(InputError) as caught, FolderLock(tmp_path):
-            pass
-        assert str(caught.value) == (
-            f"{tmp_path}: another process (pid {holder.pid}) is training there: wait for it, "
-            "stop it or choose another folder."
-        )
-    finally:
-        holder.send_signal(signal.SIGKILL)
-        holder.communicate()
-    with FolderLock(tmp_path):
-        assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
-
-
-def test_a_lock_ends_with_its_block(tmp_path):
-    lock = FolderLock(tmp_path)
-    for _ in range(2):
-        with pytest.raises(KeyError), lock:
-            raise KeyError
-    with lock:  # a program started meanwhile does not inherit it
-        child = subprocess.Popen(["sleep", "60"], close_fds=False)
-    try:
-        with lock, pytest.raises(InputError, match=f"pid {os.getpid()}"), FolderLock(tmp_path):
-            pass
-    finally:
-        child.kill()
-        child.wait()
-
-
-def test_a_file_system_without_locks_gets_a_warning(tmp_path, monkeypatch, capsys):
-    def flock(descriptor, operation):
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(module.fcntl, "flock", flock)
-    with FolderLock(tmp_path):
-        assert "cannot be locked (No locks available): make sure" in capsys.readouterr().err
-
-
-def test_the_lock_of_windows(tmp_path, monkeypatch):
-    class Msvcrt:
-        LK_NBLCK = 2
-        locked = False
-
-        def locking(self, descriptor, mode, length):
-            assert (mode, length, os.lseek(descriptor, 0, os.SEEK_CUR)) == (2, 1, 1024)
-            if self.locked:
-                raise PermissionError(errno.EACCES, "Permission denied")
-            self.locked = True
-
-    monkeypatch.setattr(module, "fcntl", None)
-    monkeypatch.setattr(module, "msvcrt", Msvcrt(), raising=False)
-    with (
-        FolderLock(tmp_path),
-        pytest.raises(InputError, match=f"pid {os.getpid()}"),
-        FolderLock(tmp_path),
-    ):
-        pass
-
-
 # Wrong folders
 
 
@@ -544,16 +472,6 @@ def test_a_file_is_no_folder(tmp_path):
         Checkpoints(file / "run").save(1, {}, {})
     with pytest.raises(InputError, match=r"cannot be read .Not a directory.: choose a folder"):
         Checkpoints(file).load_latest()
-    with (
-        pytest.raises(InputError, match=r"Not a directory.: choose a folder, not a file"),
-        FolderLock(file),
-    ):
-        pass
-
-
-def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"folder that exists"), FolderLock(tmp_path / "missing"):
-        pass
 
 
 def test_a_folder_in_the_place_of_a_file(two, capsys):
@@ -575,10 +493,6 @@ def test_a_folder_without_permission(two, monkeypatch):
     monkeypatch.setattr(zipfile.ZipFile, "__init__", refuse)
     with pytest.raises(InputError, match=r"cannot be written .Permission denied.: choose a folder"):
         two.save(3, {}, {})
-    monkeypatch.undo()
-    monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(InputError, match=r"\.lock: cannot be written"), FolderLock(two.folder):
-        pass
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write anything")

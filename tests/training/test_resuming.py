@@ -17,7 +17,7 @@ from kill_and_resume import differences
 from keras_transformer.config import Config
 from keras_transformer.data.corpora.corpus import Corpus
 from keras_transformer.errors import InputError
-from keras_transformer.training.checkpoints import FolderLock
+from keras_transformer.training.lock import FolderLock
 from keras_transformer.training.trainer import train
 
 STEPS = 30  # of 17 an epoch
