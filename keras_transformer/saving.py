@@ -1,8 +1,15 @@
-"""Loading what Keras saved."""
+"""Loading what Keras saved.
+
+Keras finds a class of a file by the name that it was registered with, so every module that
+registers one has to be imported first; where it stands in the package makes no difference.
+"""
 
 import keras
 
-from keras_transformer import edition_2019, layers, models, training  # noqa: F401  they register
+# All modules that register a class or function; tests/test_saving.py notices when one is missing.
+from keras_transformer import edition_2019, layers, models  # noqa: F401
+from keras_transformer.losses import masked, metrics  # noqa: F401
+from keras_transformer.training import optimizers, schedules  # noqa: F401
 
 
 def load_model(path, **options):

@@ -36,7 +36,7 @@ class TrainedModel(keras.Model):
 
         Keras leaves that to the model where `compile` is overridden.
         """
-        import keras_transformer.training  # noqa: F401  registers the losses by their names
+        import keras_transformer.saving  # noqa: F401  registers what it may be compiled with
 
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
