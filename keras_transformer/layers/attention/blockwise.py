@@ -151,7 +151,7 @@ class _BlockwiseAttention:
         """
         _, batch, heads, size, _ = dimensions(queries)
         depth = dimensions(values)[-1]
-        compute = _compute_dtype(queries)
+        compute = compute_dtype(queries)
 
         def one_query_block(i, outputs, normalisers):
             q = self._scaled(queries, i)
@@ -193,7 +193,7 @@ class _BlockwiseAttention:
         the logits are ``p * (dp - sum(p * dp))``. The sum over keys equals
         ``sum(output * output_gradient)`` over the depth.
         """
-        compute = _compute_dtype(queries)
+        compute = compute_dtype(queries)
 
         def one_query_block(i, query_gradients, key_gradients, value_gradients):
             q, normaliser = self._scaled(queries, i), tf.gather(normalisers, i)
@@ -301,10 +301,11 @@ def _zero_blocks(shape, dtype) -> tf.TensorArray:
 
 def _block(blocks, index):
     """One block, in the dtype of computation."""
-    return tf.cast(tf.gather(blocks, index), _compute_dtype(blocks))
+    return tf.cast(tf.gather(blocks, index), compute_dtype(blocks))
 
 
-def _compute_dtype(x) -> tf.DType:
+def compute_dtype(x) -> tf.DType:
+    """The dtype that attention of `x` is computed in: float32, or float64 for float64."""
     return tf.float64 if x.dtype == tf.float64 else tf.float32
 
 

@@ -19,7 +19,7 @@ import logging
 import tensorflow as tf
 
 from keras_transformer.layers.attention import cudnn, masks
-from keras_transformer.layers.attention.blockwise import blockwise_attention
+from keras_transformer.layers.attention.blockwise import blockwise_attention, compute_dtype
 from keras_transformer.layers.dropout import drop
 
 IMPLEMENTATIONS = ("auto", "reference", "blockwise", "cudnn")
@@ -62,9 +62,9 @@ def scaled_dot_product_attention(q, k, v, mask=None, *, scale=None, dropout=None
 def _logits(q, k, scale):
     """``q k^T / sqrt(dk)``, ``(..., query, key)``."""
     if scale is None:
-        scale = 1 / tf.math.sqrt(tf.cast(tf.shape(k)[-1], _compute_dtype(q)))
+        scale = 1 / tf.math.sqrt(tf.cast(tf.shape(k)[-1], compute_dtype(q)))
     # Scaling before the product gives the same number and keeps float16 products in range.
-    q = tf.cast(tf.cast(q, _compute_dtype(q)) * tf.cast(scale, _compute_dtype(q)), q.dtype)
+    q = tf.cast(tf.cast(q, compute_dtype(q)) * tf.cast(scale, compute_dtype(q)), q.dtype)
     return tf.matmul(q, k, transpose_b=True)
 
 
@@ -80,7 +80,7 @@ def masked_softmax(logits, mask=None):
         with no visible key unspecified; and 1 or 0, ``(..., query or 1, 1)``, whether a query has
         a visible key, to multiply weights or output by; ``None`` without a mask.
     """
-    dtype, compute = logits.dtype, _compute_dtype(logits)
+    dtype, compute = logits.dtype, compute_dtype(logits)
     logits = tf.cast(logits, compute)
     if dtype == tf.float16:  # products beyond its range are infinite
         logits = tf.clip_by_value(logits, tf.float16.min, tf.float16.max)
@@ -90,10 +90,6 @@ def masked_softmax(logits, mask=None):
         logits += tf.cast(~keep, compute) * -1e9
         any_visible = tf.cast(tf.reduce_any(keep, axis=-1, keepdims=True), dtype)
     return tf.cast(tf.nn.softmax(logits, axis=-1), dtype), any_visible
-
-
-def _compute_dtype(x) -> tf.DType:
-    return tf.float64 if x.dtype == tf.float64 else tf.float32
 
 
 def dot_product_attention(

@@ -172,3 +172,11 @@ def test_configs_round_trip(score, query, memory, randomise):
         np.testing.assert_array_equal(numbers(part), numbers(same))
     vector = AttentionalVector(3, dtype="mixed_bfloat16")
     assert keras.layers.deserialize(keras.layers.serialize(vector)).units == 3
+
+
+def test_scores_beyond_half_precision_give_finite_weights():
+    attention = DotAttention(dtype="float16")
+    states = tf.fill((1, 3, 8), tf.constant(300, tf.float16))  # scores of 720,000
+    context, weights = attention(states, states, tf.constant([[True, True, False]]))
+    np.testing.assert_array_equal(weights, np.broadcast_to([0.5, 0.5, 0], (1, 3, 3)))
+    np.testing.assert_array_equal(context, states)
