@@ -22,6 +22,8 @@ DOCUMENTS = sorted(
     path.relative_to(ROOT).as_posix()
     for path in (
         ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "CHANGELOG.md",
         *ROOT.glob("docs/*.md"),
         ROOT / "saved_models/README.md",
         ROOT / "benchmarks/README.md",

@@ -57,7 +57,7 @@ PIP = """\
 here=$(dirname "$0")
 case "${@: -1}" in
   .) names=keras-transformer ;;
-  *test*) names="keras-transformer pytest" ;;
+  *test*) names="keras-transformer pytest ruff" ;;
   *) exit 1 ;;
 esac
 for name in $names; do cp "$PROGRAMS/$name" "$here/$name"; done
@@ -66,6 +66,11 @@ for name in $names; do cp "$PROGRAMS/$name" "$here/$name"; done
 PYTEST = f"""\
 #!/bin/bash
 exec {sys.executable} -m pytest --version
+"""
+
+RUFF = f"""\
+#!/bin/bash
+exec {sys.executable} -m ruff --version
 """
 
 CURL = """\
@@ -80,6 +85,7 @@ PROGRAMS = {
     "python3": PYTHON,
     "pip": PIP,
     "pytest": PYTEST,
+    "ruff": RUFF,
     "curl": CURL,
 }
 

@@ -3,7 +3,6 @@
 `test_documentation_blocks` runs their blocks.
 """
 
-import ast
 import dataclasses
 import json
 import re
@@ -21,7 +20,6 @@ from keras_transformer import config as configuration
 from keras_transformer.cli.command import main
 from keras_transformer.cli.options import SEARCH, SERVING
 
-PACKAGE = ROOT / "keras_transformer"
 SHELL = documents.all_blocks("sh")
 
 
@@ -103,7 +101,9 @@ def check_command(words):
     elif program == "docker":
         check_container(words[1:])
     else:
-        assert program in ("curl", "pytest", "saved_model_cli", "wait"), f"check {program} too"
+        assert program in ("curl", "pytest", "ruff", "saved_model_cli", "wait"), (
+            f"check {program} too"
+        )
 
 
 def check_script(words):
@@ -233,40 +233,6 @@ def test_links_within_the_repository_lead_somewhere(document):
 def test_extras_that_are_named_exist(document):
     named = re.findall(r"extra `\[(\w+)\]`|keras_transformer\[(\w+)\]", documents.read(document))
     assert {first or second for first, second in named} <= documents.extras()
-
-
-def imports_of(paths, walk) -> set[str]:
-    """The modules and folders of this package that files of it import.
-
-    Args:
-        paths: of the files.
-        walk: gives the parts of a syntax tree to look at.
-    """
-    found = set()
-    for path in paths:
-        for node in walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE.name):
-                names = (
-                    [node.module] if "." in node.module else [alias.name for alias in node.names]
-                )
-                found |= {name.removeprefix(f"{PACKAGE.name}.").partition(".")[0] for name in names}
-    return found
-
-
-def test_imports_run_as_the_design_says():
-    rows = re.findall(r"(?m)^\| `(\w+)` \|.*\| ([^|]*) \|$", documents.read("docs/design.md"))
-    assert len(rows) >= 6
-    for folder, imports in rows:
-        found = imports_of((PACKAGE / folder).rglob("*.py"), walk=lambda tree: tree.body)
-        found.discard(folder)
-        assert found == set(re.findall(r"`(\w+)`", imports)), folder
-
-
-def test_nothing_imports_the_command_line():
-    importing = [
-        path.stem for path in PACKAGE.rglob("*.py") if "cli" in imports_of([path], ast.walk)
-    ]
-    assert importing == ["__main__"]
 
 
 # The page of the configuration
