@@ -103,8 +103,8 @@ from .config import (
 )
 from .config.model import BertConfig, GPTConfig, ModelConfig, RecurrentConfig
 from .training.backup import BackupAndRestore
-from .training.schedules import CustomSchedule
-from .training.optimizers import Adam
+from .optimizers.schedules import CustomSchedule
+from .optimizers.adam import Adam
 from .losses.masked import MaskedLoss, masked_loss
 from .losses.metrics import MaskedAccuracy, MaskedCrossentropy, masked_accuracy
 from .training.trainer import train

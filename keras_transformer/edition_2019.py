@@ -33,8 +33,8 @@ from keras_transformer.layers.attention.masks import padding_keep_mask
 from keras_transformer.layers.base import TransformerLayer
 from keras_transformer.layers.positional import interleaved_positional_encoding
 from keras_transformer.models.base import TrainedModel
+from keras_transformer.optimizers.schedules import CustomSchedule
 from keras_transformer.plotting.attention import plot_attention_head, plot_attention_weights
-from keras_transformer.training.schedules import CustomSchedule
 from keras_transformer.translating import translator
 from keras_transformer.translating.graph import ExportTranslator
 from keras_transformer.translating.translator import MAX_TOKENS, print_translation

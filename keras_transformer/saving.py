@@ -7,9 +7,8 @@ registers one has to be imported first; where it stands in the package makes no 
 import keras
 
 # All modules that register a class or function; tests/test_saving.py notices when one is missing.
+# Models import losses, metrics, optimizers and schedules.
 from keras_transformer import edition_2019, layers, models  # noqa: F401
-from keras_transformer.losses import masked, metrics  # noqa: F401
-from keras_transformer.training import optimizers, schedules  # noqa: F401
 
 
 def load_model(path, **options):

@@ -12,6 +12,10 @@ from keras_transformer.layers.attention.masks import padding_keep_mask
 from keras_transformer.layers.dropout import dropout_seed
 from keras_transformer.layers.embeddings import OneHot
 
+# Keras knows them by name when it loads a compiled model.
+from keras_transformer.losses import masked, metrics  # noqa: F401
+from keras_transformer.optimizers import adam, schedules  # noqa: F401
+
 
 class TrainedModel(keras.Model):
     """Base of all models: dropout in `fit` follows from a seed and the step (`train_step`), and the
@@ -36,8 +40,6 @@ class TrainedModel(keras.Model):
 
         Keras leaves that to the model where `compile` is overridden.
         """
-        import keras_transformer.saving  # noqa: F401  registers what it may be compiled with
-
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 

@@ -20,7 +20,7 @@ import keras
 
 from keras_transformer.config import TrainingConfig
 from keras_transformer.errors import InputError
-from keras_transformer.training.schedules import learning_rate
+from keras_transformer.optimizers.schedules import learning_rate
 
 
 @dataclass

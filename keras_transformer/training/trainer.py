@@ -27,12 +27,12 @@ from keras_transformer.losses.metrics import MaskedAccuracy, MaskedCrossentropy
 from keras_transformer.models import families
 from keras_transformer.models.bert_pretraining import BertPretraining
 from keras_transformer.models.runs import load_weights
+from keras_transformer.optimizers.adam import Adam
 from keras_transformer.training.callbacks import ProgressBar
 from keras_transformer.training.checkpoints import Checkpoints, arrays_of, assign_arrays
 from keras_transformer.training.initial_vectors import initial_vectors, start_from
 from keras_transformer.training.lock import FolderLock
 from keras_transformer.training.loop import Progress, TrainingLoop
-from keras_transformer.training.optimizers import Adam
 from keras_transformer.training.precision import fastest_dtype
 from keras_transformer.training.step import TrainingStep, ValidationStep
 from keras_transformer.training.tasks import task_of

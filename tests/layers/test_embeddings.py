@@ -17,7 +17,7 @@ from keras_transformer.layers.embeddings import (
 )
 from keras_transformer.losses.masked import masked_loss
 from keras_transformer.models.recurrent_seq2seq import RecurrentSeq2Seq
-from keras_transformer.training.optimizers import Adam
+from keras_transformer.optimizers.adam import Adam
 from keras_transformer.training.step import TrainingStep
 
 VOCAB, WIDTH = 11, 6

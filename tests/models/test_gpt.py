@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig
 from keras_transformer.decoding.search import Search
+from keras_transformer.losses.masked import masked_loss
 from keras_transformer.models.gpt import GPT
 from keras_transformer.special_tokens import END, START
-from keras_transformer.training import masked_loss
 
 SIZES = {"vocab_size": 13, "num_layers": 2, "d_model": 8, "num_heads": 2, "max_length": 24}
 KINDS = pytest.mark.parametrize("positions", ["learned", "rotary", "sinusoidal"])

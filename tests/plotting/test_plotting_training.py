@@ -8,12 +8,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from keras_transformer.errors import InputError
 from keras_transformer.losses.masked import MaskedLoss
+from keras_transformer.optimizers.schedules import CustomSchedule
 from keras_transformer.plotting.training import (
     plot_label_smoothing,
     plot_learning_rate,
     plot_training_curves,
 )
-from keras_transformer.training.schedules import CustomSchedule
 
 
 @pytest.fixture(autouse=True)

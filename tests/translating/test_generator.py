@@ -8,8 +8,8 @@ import tensorflow as tf
 from keras_transformer.data.batches.texts import line_batches
 from keras_transformer.data.tokenizers.wordpiece import WordPieceTokenizer
 from keras_transformer.errors import InputError
+from keras_transformer.losses.masked import masked_loss
 from keras_transformer.models.gpt import GPT
-from keras_transformer.training import masked_loss
 from keras_transformer.translating.generator import Generator, perplexity
 
 LINES = ["the cat sees a mouse .", "a dog reads the long book , and sleeps ."]

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_transformer.config import TrainingConfig
-from keras_transformer.training.schedules import CustomSchedule, learning_rate
+from keras_transformer.optimizers.schedules import CustomSchedule, learning_rate
 
 
 def equation_3(d_model, step, warmup_steps):

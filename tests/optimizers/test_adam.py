@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_transformer.training.optimizers import Adam
+from keras_transformer.optimizers.adam import Adam
 
 ARGUMENTS = {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.98, "epsilon": 1e-9}
 

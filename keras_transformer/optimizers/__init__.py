@@ -1,0 +1,1 @@
+"""Adam and the schedules of the learning rate."""
