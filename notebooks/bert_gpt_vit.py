@@ -50,6 +50,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import keras_transformer as kt
+from keras_transformer.layers.cache import grow
 
 tf.get_logger().setLevel("ERROR")  # no warnings that each new model is traced anew
 DATASET = "sample"  # or "ted_hrlr_translate/pt_to_en", or any other name that load_corpus takes
@@ -457,7 +458,7 @@ ids = tokenizer.tokenize(["the teacher asked the student to open the window ."])
 logits, scores = gpt(ids, return_attention_scores=True)  # in one pass
 number = ids.shape[1]
 cache = gpt.initial_cache(gpt.encode(ids[:, :1]))  # of [START], the shortest prompt
-cache = gpt.grow_cache(cache, number)
+cache = grow(cache, number)
 for position in range(number):
     token = ids[:, position : position + 1]
     step, cache = gpt.decode_step(token, tf.constant(position), cache)

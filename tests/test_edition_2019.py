@@ -19,6 +19,7 @@ from keras_transformer.edition_2019 import (
     create_padding_mask,
     positional_encoding,
 )
+from keras_transformer.layers.cache import grow
 
 SHAPE = {"d_model": 16, "num_heads": 2, "dff": 32}
 VOCABULARIES = {"input_vocab_size": 23, "target_vocab_size": 19}
@@ -467,7 +468,7 @@ def test_cached_steps_equal_the_call():
     target = tf.constant([[2, 5, 6, 4, 8], [2, 9, 7, 7, 4]], tf.int64)
     expected = model([SOURCE, target], False)[0]
     cache = model.initial_cache(model.encode(SOURCE))
-    cache = model.grow_cache(cache, room=7)
+    cache = grow(cache, 7)
     for position in range(target.shape[1]):
         logits, cache = model.decode_step(
             target[:, position : position + 1], tf.constant(position), cache

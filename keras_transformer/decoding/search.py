@@ -2,16 +2,21 @@
 
 A model is anything with
 
-- ``encode(source)``: what is computed once for a source, nested tensors;
-- ``initial_cache(encoded, beam_size)``: a dictionary of nested tensors, ``context`` constant and
-  ``steps`` changing, with room for no token yet;
-- ``grow_cache(cache, room)``: the cache with room for `room` tokens;
-- ``decode_step(tokens, position, cache)``: logits of the next token, ``(rows, beams, vocab)``, and
-  the cache with `tokens`, ``(rows, beams)``, in it;
-- ``select_beams(cache, parents)``: the cache whose beam ``i`` continues beam ``parents[:, i]``;
-- ``select_rows(cache, rows)``: the cache of some rows of the batch;
+- ``encode(source)``: nested tensors, computed once from token ids ``(batch, source)``;
+- ``initial_cache(encoded, beam_size)``: the cache before the first step, with room for no token;
+- ``decode_step(tokens, position, cache)``: logits of the next token, ``(batch, beams, vocab)``, and
+  the cache with `tokens`, ``(batch, beams)``, which are at `position`, a scalar;
 
-and, if it has a longest source, ``max_length``.
+and, if its source has a maximum length, ``max_length``.
+
+A cache is a dictionary, of which `layers.cache` says more:
+
+- ``context``: nested tensors that are constant, with rows first; may be empty;
+- ``steps``: a dictionary of nested tensors ``(batch, beams, ...)``, which a step replaces by others
+  of the same shapes. The search gathers them when it reorders beams or drops finished rows;
+- ``steps["keys_values"]``, if the model has it: buffers ``(batch * heads, slots, key_dim)`` as
+  `layers.cache.initial_steps` makes them, with ``steps["past"]`` where there are several beams. The
+  search adds room to them, `layers.cache.write_slots` writes a step.
 
 `Search` runs rounds. A round is one loop over positions with fixed shapes, which XLA compiles;
 between rounds, finished rows leave and the cache grows. So a batch pays for the rows still at work
@@ -35,6 +40,7 @@ from keras_transformer.decoding.buckets import (
     doubled_up_to,
 )
 from keras_transformer.decoding.strategies import BeamSearch, OneByOne
+from keras_transformer.layers import cache as caches
 from keras_transformer.special_tokens import PAD
 
 _CONSTANT = ("rows", "limits", "prefix", "uniform", "context")
@@ -270,7 +276,7 @@ class Search:
         source = inputs.pop("source")
         batch = tf.shape(source)[0]
         cache = self.model.initial_cache(self.model.encode(source), self.beams)
-        cache = self.model.grow_cache(cache, ROOM)
+        cache = caches.grow(cache, ROOM)
         no_tokens = tf.fill((batch, self.beams, ROOM), PAD)
         no_scores = tf.zeros((batch, self.beams, ROOM))
         done = inputs["limits"] <= 0
@@ -304,7 +310,7 @@ class Search:
             rest = {key: part for key, part in state.items() if key not in _CACHE}
             rest = tf.nest.map_structure(lambda part: tf.gather(part, index), rest)
             cache = {key: state[key] for key in _CACHE}
-            return {**rest, **self.model.select_rows(cache, index)}
+            return {**rest, **caches.select_rows(cache, index)}
 
         state = tf.cond(
             (rows == tf.size(state["done"])) & (rows == count), lambda: dict(state), regrouped
@@ -319,8 +325,7 @@ class Search:
         new_room = doubled(ROOM, position + 1)
 
         def grown():
-            cache = {key: state[key] for key in _CACHE}
-            cache = self.model.grow_cache(cache, new_room)
+            cache = caches.grow({key: state[key] for key in _CACHE}, new_room - room)
             tokens = {
                 key: tf.nest.map_structure(lambda part: _with_room(part, new_room), state[key])
                 for key in _TOKENS
@@ -350,7 +355,7 @@ class Search:
             logits = self._allowed(tf.cast(logits, tf.float32), position, fixed, moving)
             changed, parents = self.strategy.step(position, fixed, moving, logits)
             if parents is not None:
-                cache = self.model.select_beams(cache, parents)
+                cache = caches.select_beams(cache, parents)
             return position + 1, {**moving, **changed, "steps": cache["steps"]}
 
         return tf.while_loop(worthwhile, one_step, (position, moving))

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transformer.errors import InputError
+from keras_transformer.layers import cache as caches
 
 WEIGHTS_FILE, PROGRAMS_FOLDER = "weights.npz", "programs"
 
@@ -126,8 +127,7 @@ def model_programs(model, shape: Shape, weights: Weights) -> list[Program]:
     batch, source_length, target_length, beams = shape
 
     def encode(source):
-        cache = model.initial_cache(model.encode(source), beams)
-        return model.grow_cache(cache, target_length)
+        return caches.grow(model.initial_cache(model.encode(source), beams), target_length)
 
     def decode_step(tokens, position, context, steps):
         cache = {"context": context, "steps": steps}
@@ -135,7 +135,7 @@ def model_programs(model, shape: Shape, weights: Weights) -> list[Program]:
         return {"logits": tf.cast(logits, tf.float32), "steps": cache["steps"]}
 
     def select_beams(parents, steps):
-        return {"steps": model.select_beams({"context": None, "steps": steps}, parents)["steps"]}
+        return caches.select_beams({"steps": steps}, parents)
 
     def ids(*size):
         return tf.TensorSpec(size, tf.int32)

@@ -9,8 +9,8 @@ returns at these positions.
 import keras
 import tensorflow as tf
 
-from keras_transformer.layers import cache as caches
 from keras_transformer.layers.attention.sublayers import CausalSelfAttention
+from keras_transformer.layers.cache import with_own_slots
 from keras_transformer.layers.encoder import EncoderLayer, EncoderStack
 
 
@@ -100,17 +100,6 @@ class CausalStack(EncoderStack):
             "steps": {"keys_values": encoded["keys_values"], "past": past},
         }
 
-    def grow_cache(self, cache, room) -> dict:
-        """The cache with room for more steps, padded with zeros.
-
-        Args:
-            cache: from `initial_cache` or `step`.
-            room: number of steps; at least what there is room for.
-        """
-        context = cache["context"]
-        prompt = tf.shape(context["mask"])[1]
-        return {"context": context, "steps": caches.grow_steps(cache["steps"], room, prompt)}
-
     def places(self, position, cache):
         """Positions of a step in the texts, int32 ``(batch, 1)``.
 
@@ -127,7 +116,7 @@ class CausalStack(EncoderStack):
         Args:
             x: vectors of the step, ``(batch, beams, d_model)``.
             position: scalar int32, the number of the step, less than the room of the cache.
-            cache: from `grow_cache` or the step before.
+            cache: from `cache.grow` or the step before.
 
         Returns:
             ``(output, cache)``: ``(batch, beams, d_model)`` and the cache with `x` in it.
@@ -135,22 +124,9 @@ class CausalStack(EncoderStack):
         context, steps = cache["context"], cache["steps"]
         slot = tf.shape(context["mask"])[1] + position * tf.shape(x)[1]
         places = self.places(position, cache)
-        past = caches.with_own_slots(steps["past"], slot)
+        past = with_own_slots(steps["past"], slot)
         written = []
         for layer, layer_cache in zip(self.layers_in_order(), steps["keys_values"], strict=True):
             x, layer_cache = layer.step(x, places, layer_cache, past, slot)
             written.append(layer_cache)
         return self.finish(x), {"context": context, "steps": {"keys_values": written, "past": past}}
-
-    def select_beams(self, cache, parents) -> dict:
-        """The cache whose beam ``i`` continues beam ``parents[:, i]``, ``(batch, beams)``."""
-        return caches.select_beams(cache, parents)
-
-    def select_rows(self, cache, rows) -> dict:
-        """The cache of some rows of the batch.
-
-        Args:
-            cache: from any of the above.
-            rows: their numbers, ``(some rows,)``.
-        """
-        return caches.select_rows(cache, rows)

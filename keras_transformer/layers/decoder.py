@@ -7,10 +7,10 @@ that position.
 import keras
 import tensorflow as tf
 
-from keras_transformer.layers import cache as caches
 from keras_transformer.layers.attention.masks import padding_keep_mask
 from keras_transformer.layers.attention.sublayers import CausalSelfAttention, CrossAttention
 from keras_transformer.layers.base import TokenStack, TransformerLayer
+from keras_transformer.layers.cache import initial_steps, with_own_slots
 
 
 @keras.saving.register_keras_serializable("keras_transformer")
@@ -139,20 +139,8 @@ class Decoder(TokenStack):
         ]
         keys = keys_values[0][0]
         batch, heads, key_dim = tf.shape(keys)[0], keys.shape[1], keys.shape[3]
-        empty = tf.zeros((batch * heads, 0, key_dim), keys.dtype)
-        steps = {"keys_values": [(empty, empty) for _ in self.dec_layers]}
-        if tf.is_tensor(beam_size) or beam_size > 1:
-            steps["past"] = tf.zeros((batch, beam_size, 0), tf.bool)
+        steps = initial_steps(len(self.dec_layers), batch, heads, key_dim, keys.dtype, beam_size)
         return {"context": {"keys_values": keys_values, "mask": context_mask}, "steps": steps}
-
-    def grow_cache(self, cache, room) -> dict:
-        """The cache with room for more positions, padded with zeros.
-
-        Args:
-            cache: from `initial_cache` or `step`.
-            room: number of target positions; at least what there is room for.
-        """
-        return {"context": cache["context"], "steps": caches.grow_steps(cache["steps"], room)}
 
     def step(self, tokens, position, cache):
         """Runs the decoder for one position of every beam, attending to the cache.
@@ -160,7 +148,7 @@ class Decoder(TokenStack):
         Args:
             tokens: token ids at `position`, ``(batch, beams)``.
             position: scalar int32, less than the room of the cache.
-            cache: from `grow_cache` or the step before.
+            cache: from `cache.grow` or the step before.
 
         Returns:
             ``(output, cache)``: ``(batch, beams, d_model)`` and the cache with `tokens` in it.
@@ -169,7 +157,7 @@ class Decoder(TokenStack):
         visible = tf.range(tf.shape(steps["keys_values"][0][0])[1]) <= position
         if "past" in steps:
             slot = position * tf.shape(tokens)[1]
-            visible = steps["past"] = caches.with_own_slots(steps["past"], slot)
+            visible = steps["past"] = with_own_slots(steps["past"], slot)
         x = self.pos_embedding(tokens, position=position)
         written = []
         for layer, self_cache, keys_values in zip(
@@ -181,21 +169,3 @@ class Decoder(TokenStack):
             written.append(self_cache)
         steps["keys_values"] = written
         return self.finish(x), {"context": context, "steps": steps}
-
-    def select_beams(self, cache, parents) -> dict:
-        """The cache after every beam has chosen which beam it continues.
-
-        Args:
-            cache: from `step`.
-            parents: numbers of the continued beams, ``(batch, beams)``.
-        """
-        return caches.select_beams(cache, parents)
-
-    def select_rows(self, cache, rows) -> dict:
-        """The cache of some rows of the batch.
-
-        Args:
-            cache: from any of the above.
-            rows: their numbers, ``(some rows,)``.
-        """
-        return caches.select_rows(cache, rows)

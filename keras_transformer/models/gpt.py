@@ -197,10 +197,6 @@ class GPT(TokenModel):
         cache = self.stack.initial_cache(encoded, beam_size)
         return {**cache, "context": {**cache["context"], "last": encoded["last"]}}
 
-    def grow_cache(self, cache, room) -> dict:
-        """The cache with room for `room` steps; see `CausalStack.grow_cache`."""
-        return self.stack.grow_cache(cache, room)
-
     def decode_step(self, tokens, position, cache):
         """Logits of the next token after `tokens`.
 
@@ -208,7 +204,7 @@ class GPT(TokenModel):
             tokens: token ids, ``(batch, beams)``. The step 0 reads the last tokens of the prompts
                 in their place.
             position: scalar int32, the number of the step, less than the room of the cache.
-            cache: from `grow_cache` or the step before.
+            cache: from `cache.grow` or the step before.
 
         Returns:
             ``(logits, cache)``: ``(batch, beams, vocab_size)`` and the cache with `tokens` in it.
@@ -219,14 +215,6 @@ class GPT(TokenModel):
         places = tf.minimum(self.stack.places(position, cache), self.max_length - 1)
         x, cache = self.stack.step(self._embedded(tokens, places), position, cache)
         return self.token_logits(x), cache
-
-    def select_beams(self, cache, parents) -> dict:
-        """The cache whose beam ``i`` continues beam ``parents[:, i]``, ``(batch, beams)``."""
-        return self.stack.select_beams(cache, parents)
-
-    def select_rows(self, cache, rows) -> dict:
-        """The cache of some rows of the batch, ``(some rows,)``."""
-        return self.stack.select_rows(cache, rows)
 
     def get_config(self):
         stack = self.stack.get_config()

@@ -233,10 +233,6 @@ class RecurrentSeq2Seq(TranslationModel):
         """
         return self.decoder.initial_cache(*encoded, beam_size)
 
-    def grow_cache(self, cache, room) -> dict:
-        """The cache as it is: a state takes no more room however long the target grows."""
-        return cache
-
     def decode_step(self, tokens, position, cache):
         """Logits of the next token after `tokens`, which stand at `position`.
 
@@ -251,17 +247,6 @@ class RecurrentSeq2Seq(TranslationModel):
         """
         x, cache = self.decoder.step(tokens, cache)
         return self.token_logits(x), cache
-
-    def select_beams(self, cache, parents) -> dict:
-        """The cache whose beam ``i`` continues beam ``parents[:, i]``, ``(batch, beams)``."""
-        steps = tf.nest.map_structure(
-            lambda part: tf.gather(part, parents, batch_dims=1), cache["steps"]
-        )
-        return {"context": cache["context"], "steps": steps}
-
-    def select_rows(self, cache, rows) -> dict:
-        """The cache of some rows of the batch, ``(some rows,)``."""
-        return tf.nest.map_structure(lambda part: tf.gather(part, rows), cache)
 
     def get_config(self):
         config = {**self.encoder.get_config(), **self.decoder.get_config(), **super().get_config()}

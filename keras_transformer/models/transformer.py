@@ -213,17 +213,13 @@ class Transformer(TranslationModel):
         """
         return self.decoder.initial_cache(*encoded, beam_size)
 
-    def grow_cache(self, cache, room) -> dict:
-        """The cache with room for `room` positions; see `Decoder.grow_cache`."""
-        return self.decoder.grow_cache(cache, room)
-
     def decode_step(self, tokens, position, cache):
         """Logits of the next token after `tokens`, which stand at `position`.
 
         Args:
             tokens: token ids, ``(batch, beams)``.
             position: scalar int32, less than the room of the cache.
-            cache: from `grow_cache` or the step before.
+            cache: from `cache.grow` or the step before.
 
         Returns:
             ``(logits, cache)``: ``(batch, beams, target_vocab_size)`` and the cache with `tokens`
@@ -231,14 +227,6 @@ class Transformer(TranslationModel):
         """
         x, cache = self.decoder.step(tokens, position, cache)
         return self.token_logits(x), cache
-
-    def select_beams(self, cache, parents) -> dict:
-        """The cache whose beam ``i`` continues beam ``parents[:, i]``, ``(batch, beams)``."""
-        return self.decoder.select_beams(cache, parents)
-
-    def select_rows(self, cache, rows) -> dict:
-        """The cache of some rows of the batch, ``(some rows,)``."""
-        return self.decoder.select_rows(cache, rows)
 
     def get_config(self):
         config = {**self.decoder.get_config(), **super().get_config()}

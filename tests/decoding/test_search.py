@@ -354,20 +354,11 @@ class TableModel:
         return tf.shape(source)[0]
 
     def initial_cache(self, encoded, beam_size):
-        return {"context": {}, "steps": tf.fill((encoded, beam_size), START)}
-
-    def grow_cache(self, cache, room):
-        return cache
+        return {"context": {}, "steps": {"before": tf.fill((encoded, beam_size), START)}}
 
     def decode_step(self, tokens, position, cache):
-        places = tf.stack([cache["steps"], tokens], axis=-1)
-        return tf.gather_nd(self.table, places), {"context": {}, "steps": tokens}
-
-    def select_beams(self, cache, parents):
-        return {"context": {}, "steps": tf.gather(cache["steps"], parents, batch_dims=1)}
-
-    def select_rows(self, cache, rows):
-        return {"context": {}, "steps": tf.gather(cache["steps"], rows)}
+        places = tf.stack([cache["steps"]["before"], tokens], axis=-1)
+        return tf.gather_nd(self.table, places), {"context": {}, "steps": {"before": tokens}}
 
     def score(self, tokens):
         total, history = 0.0, [START, START]

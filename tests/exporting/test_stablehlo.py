@@ -16,6 +16,7 @@ from keras_transformer.data.tokenizers.wordpiece import WordPieceTokenizer
 from keras_transformer.decoding.search import Search
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.stablehlo import export_stablehlo
+from keras_transformer.layers.cache import grow
 from keras_transformer.models.transformer import Transformer
 from keras_transformer.special_tokens import END, PAD, RESERVED_TOKENS, START
 from keras_transformer.translating.translator import Translator
@@ -191,7 +192,7 @@ def test_a_process_without_tensorflow_finds_the_live_searchs_tokens(name, answer
 def test_its_logits_are_those_of_the_live_decode_step(answers, asked, translator):
     model, source = translator.transformer, tf.constant(asked["sources"]["four"])
     cache = model.initial_cache(model.encode(source))
-    cache = model.grow_cache(cache, ROOM["target_length"])
+    cache = grow(cache, ROOM["target_length"])
     tokens = after_start(answers["four_tokens"])
     for position, logits in enumerate(answers["four_logits"].swapaxes(0, 1)):
         live, cache = model.decode_step(tokens[:, position, np.newaxis], position, cache)

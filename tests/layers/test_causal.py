@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_transformer.layers.cache import grow, select_beams, select_rows
 from keras_transformer.layers.causal import CausalLayer, CausalStack
 
 SIZES = {"d_model": 8, "num_heads": 2, "dff": 16}
@@ -42,7 +43,7 @@ def continuations(rng):
 
 def cache_of(stack, prompts, lengths=LENGTHS, beams=BEAMS, room=STEPS):
     _, encoded = stack.prefill(prompts, tf.constant(lengths))
-    return stack.grow_cache(stack.initial_cache(encoded, beams), room)
+    return grow(stack.initial_cache(encoded, beams), room)
 
 
 def whole_outputs(stack, prompts, continuations):
@@ -103,8 +104,8 @@ def test_beams_take_over_from_others_and_rows_leave(randomise, prompts, continua
     rows = np.array([2, 0])
     cache = cache_of(stack, prompts, room=1)
     _, cache = stack.step(continuations[:, :, 0], tf.constant(0), cache)
-    cache = stack.select_beams(cache, parents)
-    cache = stack.grow_cache(stack.select_rows(cache, rows), STEPS)
+    cache = select_beams(cache, parents)
+    cache = grow(select_rows(cache, rows), STEPS - 1)
     histories = continuations.copy()
     histories[:, :, 0] = np.take_along_axis(continuations[:, :, 0], parents[..., np.newaxis], 1)
     expected = whole_outputs(stack, prompts, histories)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig
 from keras_transformer.decoding.search import Search
+from keras_transformer.layers.cache import grow
 from keras_transformer.losses.masked import masked_loss
 from keras_transformer.models.gpt import GPT
 from keras_transformer.special_tokens import END, START
@@ -117,7 +118,7 @@ def test_steps_with_a_cache_equal_the_call(options):
         texts[row, :, length : length + 4] = tokens[row]
     expected = numbers(model(texts.reshape(6, 9))).reshape(3, 2, 9, 13)
     cache = model.initial_cache(model.encode(tf.constant(PROMPTS)), 2)
-    cache = model.grow_cache(cache, 5)
+    cache = grow(cache, 5)
     step = np.full((3, 2), START)
     for p in range(5):
         logits, cache = model.decode_step(tf.constant(step), tf.constant(p), cache)

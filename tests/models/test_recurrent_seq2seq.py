@@ -8,6 +8,7 @@ import tensorflow as tf
 import keras_transformer as kt
 from keras_transformer.config import DecodingConfig
 from keras_transformer.decoding.search import Search
+from keras_transformer.layers.cache import grow, select_beams, select_rows
 from keras_transformer.models.recurrent_seq2seq import RecurrentSeq2Seq
 from keras_transformer.special_tokens import END, PAD, START
 from keras_transformer.training.step import TrainingStep, ValidationStep
@@ -107,7 +108,7 @@ def test_steps_equal_the_call(name, dtype):
     model = randomise(make(name, dtype=dtype))
     expected = numbers(model((SOURCE, TARGET)))
     cache = model.initial_cache(model.encode(tf.constant(SOURCE)))
-    cache = model.grow_cache(cache, 6)
+    cache = grow(cache, 6)
     for position in range(4):
         tokens = tf.constant(TARGET[:, position : position + 1])
         logits, cache = model.decode_step(tokens, tf.constant(position), cache)
@@ -124,13 +125,13 @@ def test_steps_equal_the_call(name, dtype):
 def test_beams_and_rows_of_the_cache_are_independent(name):
     """A beam that continues another one gives what the other's tokens give."""
     model = randomise(make(name))
-    cache = model.grow_cache(model.initial_cache(model.encode(tf.constant(SOURCE)), 3), 6)
+    cache = grow(model.initial_cache(model.encode(tf.constant(SOURCE)), 3), 6)
     first = np.array([[2, 5, 6], [9, 2, 7]])
     parents = np.array([[2, 0, 2], [1, 1, 0]])
     second = np.array([[4, 5, 6], [7, 8, 9]])
     _, cache = model.decode_step(tf.constant(first), tf.constant(0), cache)
-    cache = model.select_beams(cache, tf.constant(parents))
-    cache = model.select_rows(cache, tf.constant([1, 0]))
+    cache = select_beams(cache, tf.constant(parents))
+    cache = select_rows(cache, tf.constant([1, 0]))
     logits, _ = model.decode_step(tf.constant(second[::-1].copy()), tf.constant(1), cache)
     for row in range(2):
         for beam in range(3):

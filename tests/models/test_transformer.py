@@ -11,6 +11,7 @@ import tensorflow as tf
 
 import keras_transformer as kt
 from keras_transformer.internals import keras_mask
+from keras_transformer.layers.cache import grow
 from keras_transformer.layers.positional import POSITION_KINDS
 
 SIZES = {"num_layers": 2, "d_model": 8, "num_heads": 2, "dff": 16}
@@ -121,7 +122,7 @@ def test_attention_rows_sum_to_one_over_real_keys(answer):
 def test_steps_with_a_cache_equal_the_call(model, answer, dtype_policy, tolerance):
     expected, _ = answer
     cache = model.initial_cache(model.encode(tf.constant(SOURCE)))
-    cache = model.grow_cache(cache, 6)
+    cache = grow(cache, 6)
     for position in range(TARGET.shape[1]):
         logits, cache = model.decode_step(
             tf.constant(TARGET[:, position : position + 1]), tf.constant(position), cache
@@ -185,7 +186,7 @@ def test_a_compiled_step_equals_the_call():
     step = tf.function(model.decode_step, jit_compile=True)
     expected = model((SOURCE, TARGET))
     cache = model.initial_cache(model.encode(tf.constant(SOURCE)))
-    cache = model.grow_cache(cache, 4)
+    cache = grow(cache, 4)
     for position in range(4):
         tokens = tf.constant(TARGET[:, position : position + 1])
         logits, cache = step(tokens, tf.constant(position), cache)
@@ -241,7 +242,7 @@ def test_every_implementation_obeys_the_laws_and_decodes_as_it_was_trained(twins
     np.testing.assert_allclose(padded[:, :4][REAL], expected[REAL], rtol=0, atol=1e-5)
     changed = numbers(model((SOURCE, np.array([[2, 5, 10, 10], [2, 9, 10, 10]]))))
     np.testing.assert_allclose(changed[:, :2], expected[:, :2], rtol=0, atol=1e-5)
-    cache = model.grow_cache(model.initial_cache(model.encode(tf.constant(SOURCE))), 4)
+    cache = grow(model.initial_cache(model.encode(tf.constant(SOURCE))), 4)
     logits, _ = model.decode_step(tf.constant(TARGET[:, :1]), tf.constant(0), cache)
     np.testing.assert_allclose(logits[:, 0], expected[:, 0], rtol=0, atol=1e-4)
 

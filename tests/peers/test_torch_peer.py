@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 import keras_transformer as kt
+from keras_transformer.layers.cache import grow
 
 HERE = Path(__file__).parent
 COMMITTED = HERE / "torch_answers.npz"
@@ -185,7 +186,7 @@ def test_transformer(case, answers):
         )
 
     cache = model.initial_cache(model.encode(tf.constant(source)))
-    cache = model.grow_cache(cache, target.shape[1])
+    cache = grow(cache, target.shape[1])
     for position in range(target.shape[1]):
         step, cache = model.decode_step(
             tf.constant(target[:, position : position + 1]), tf.constant(position), cache
