@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-import threading
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +14,14 @@ import tensorflow as tf
 from keras_transformer.config import Config, DecodingConfig, config_from_json
 from keras_transformer.data.tokenizers.adapter import as_tokenizer
 from keras_transformer.decoding.choosing import LOWEST
+from keras_transformer.decoding.compiling import Searches
 from keras_transformer.decoding.search import Search
 from keras_transformer.errors import InputError
 from keras_transformer.losses.masked import token_losses
 from keras_transformer.models.runs import load_run
 from keras_transformer.special_tokens import PAD
 from keras_transformer.translating.translation import utf8, with_alternatives
-from keras_transformer.translating.translator import BATCH_ROWS, PATIENCE
+from keras_transformer.translating.translator import BATCH_ROWS
 
 MAX_NEW_TOKENS = 64
 """Most tokens of a continuation, unless something else is said."""
@@ -69,7 +67,7 @@ class Generator:
             `length_offset` play no part.
         jit_compile: compile the search with XLA, one program for each of a few shapes, each of
             which takes seconds to compile; ``None`` does once this generator has searched for
-            `PATIENCE` seconds without, and from the start on a GPU.
+            `compiling.PATIENCE` seconds without, and from the start on a GPU.
 
     Raises:
         InputError: for a tokenizer that puts no end to texts.
@@ -93,9 +91,7 @@ class Generator:
             )
         if self.start_id is None:  # what ends a text begins the next one
             self.start_id = self.end_id
-        self._searches: dict[tuple, Search] = {}
-        self._making = threading.Lock()
-        self._seconds = 0.0
+        self._searches = Searches(self.new_search)
 
     @classmethod
     def load(cls, path, *, jit_compile=None) -> Generator:
@@ -166,11 +162,12 @@ class Generator:
         results: list[Generation | None] = [None] * len(sources)
         for rows in _batches(lengths, most):
             batch = [sources[row] for row in rows]
-            found = self._search(
+            found = self._searches.search(
                 _ragged(batch).to_tensor(),
                 limits[rows],
                 config,
-                seed=config.seed if seed is None else seed,
+                seed=seed,
+                jit_compile=self.jit_compile,
                 streams=first_stream + rows,
             )
             for row, alternatives in zip(rows, self._generations(batch, found, style), strict=True):
@@ -194,27 +191,6 @@ class Generator:
                 )
             rows.append(row)
         return rows
-
-    def _search(self, source, limits, config, **arguments):
-        compiled = self.jit_compile
-        if compiled is None:
-            compiled = self._seconds > PATIENCE or bool(tf.config.list_physical_devices("GPU"))
-        search = self._program(config, compiled)
-        start = time.perf_counter()
-        found = search(source, limits, **arguments)
-        found.scores.numpy()  # waits for it
-        self._seconds += time.perf_counter() - start
-        return found
-
-    def _program(self, config, jit_compile) -> Search:
-        # What the search itself does not look at needs no program of its own.
-        kind = dataclasses.replace(
-            config, seed=0, max_length=None, length_ratio=1.0, length_offset=0
-        )
-        with self._making:
-            if (kind, jit_compile) not in self._searches:
-                self._searches[kind, jit_compile] = self.new_search(kind, jit_compile=jit_compile)
-            return self._searches[kind, jit_compile]
 
     def new_search(self, config, **arguments) -> Search:
         """A `Search` by a `DecodingConfig`; `arguments` are passed on to it."""

@@ -1,7 +1,6 @@
-"""What a `Translator` runs as graphs: tokenising, searching and detokenising."""
+"""What a `Translator` runs as graphs besides searches: tokenising and detokenising."""
 
 import functools
-import threading
 
 import tensorflow as tf
 
@@ -16,15 +15,11 @@ class Programs:
         translator: whose tokenizers and `max_source_length` count as they are at the first call.
 
     Attributes:
-        seconds: spent with searching so far; the translator keeps count.
         sources: from texts, ``(batch,)``, length ratio, length offset and most target tokens, to
             ids in pieces, the number of the text of each piece, and its `most_tokens`.
     """
 
     def __init__(self, translator):
-        self.seconds = 0.0
-        self._searches = {}
-        self._lock = threading.Lock()
         self._translator = translator
 
         def sources(texts, length_ratio, length_offset, most):
@@ -56,13 +51,6 @@ class Programs:
 
     def _detokenize(self, style, ids):
         return self._translator.tokenizers.target.detokenize(ids, style)
-
-    def search(self, kind, make):
-        """The search of a kind, made by `make` the first time; threads may ask side by side."""
-        with self._lock:
-            if kind not in self._searches:
-                self._searches[kind] = make()
-            return self._searches[kind]
 
 
 def most_tokens(source: tf.RaggedTensor, length_ratio, length_offset, most):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ import tensorflow as tf
 from keras_transformer.config import Config, DecodingConfig
 from keras_transformer.data.tokenizers.pair import as_tokenizers
 from keras_transformer.decoding.choosing import LOWEST
+from keras_transformer.decoding.compiling import Searches
 from keras_transformer.decoding.search import Search
 from keras_transformer.errors import InputError
 from keras_transformer.models.runs import is_language_model, load_run
@@ -37,9 +37,6 @@ MAX_TOKENS = 128
 BATCH_ROWS, BATCH_TOKENS = 64, 4096
 """Most texts in one batch, and most source tokens with their padding."""
 
-PATIENCE = 60.0
-"""Seconds of searching after which compiling, which takes about as long, is worthwhile."""
-
 
 class Translator(tf.Module, TranslatesLines):
     """Translates text with a trained model.
@@ -54,7 +51,7 @@ class Translator(tf.Module, TranslatesLines):
             positions for unless given.
         jit_compile: compile the search with XLA, one program for each of a few shapes, each of
             which takes seconds to compile; ``None`` does once this translator has searched for
-            `PATIENCE` seconds without, and from the start on a GPU.
+            `compiling.PATIENCE` seconds without, and from the start on a GPU.
 
     Example:
         >>> translator = Translator(tokenizers, transformer)
@@ -81,6 +78,7 @@ class Translator(tf.Module, TranslatesLines):
         self.jit_compile = jit_compile
         self.folder: Path | None = None  # of the run that it was loaded from
         self._programs = Programs(self)
+        self._searches = Searches(self.new_search)
 
     def __call__(self, sentence, max_length=MAX_TOKENS):
         """Translates in the tutorial's form, in the corpus' style.
@@ -108,7 +106,8 @@ class Translator(tf.Module, TranslatesLines):
         limits = tf.minimum(max_length, self.transformer.max_length)
         limits = tf.where(is_empty(source), 0, limits)
         source = source.to_tensor()
-        target = self._search(source, limits).tokens[:, 0]
+        found = self._searches.search(source, limits, self.decoding, jit_compile=self.jit_compile)
+        target = found.tokens[:, 0]
         text = self.tokenizers.target.detokenize(target, "corpus")
         tokens, attention_weights = (
             self.target_tokens(target),
@@ -162,11 +161,12 @@ class Translator(tf.Module, TranslatesLines):
         found: list[list[Translation]] = [[] for _ in owners]
 
         def search(rows):
-            arguments = {"streams": first_stream + owners[rows]}
+            arguments = {"streams": first_stream + owners[rows], "jit_compile": self.jit_compile}
             if prefix is not None:
                 arguments["prefix"] = tf.gather(prefix, rows).to_tensor()
             ids = tf.gather(source, rows)
-            return rows, ids, self._search(ids.to_tensor(), limits[rows], config, **arguments)
+            result = self._searches.search(ids.to_tensor(), limits[rows], config, **arguments)
+            return rows, ids, result
 
         batches = _batches(source.row_lengths().numpy())
         # While one batch is between kernels, another one keeps the cores busy.
@@ -221,7 +221,7 @@ class Translator(tf.Module, TranslatesLines):
         self.jit_compile = self.jit_compile is not False
         source, _, _ = self._sources([""], config)
         self._programs.texts(tf.cast(source.to_tensor(), tf.int64), "human")
-        self._program(config, self.jit_compile).warm_up(
+        self._searches.get(config, self.jit_compile).warm_up(
             min(texts, BATCH_ROWS),
             min(source_length, self.max_source_length),
             min(target_length, self._longest(config)),
@@ -328,32 +328,6 @@ class Translator(tf.Module, TranslatesLines):
         """Most target tokens, whatever the source."""
         reach = self.transformer.max_length
         return min(config.max_length or reach, reach)
-
-    def _search(self, source, limits, config=None, **arguments):
-        config = config or self.decoding
-        in_graph = not tf.executing_eagerly()
-        compiled = self.jit_compile
-        if compiled is None:
-            seconds = self._programs.seconds
-            compiled = not in_graph and (
-                seconds > PATIENCE or bool(tf.config.list_physical_devices("GPU"))
-            )
-        search = self._program(config, compiled)
-        start = time.perf_counter()
-        found = search(source, limits, seed=config.seed, **arguments)
-        if not in_graph:
-            found.scores.numpy()  # waits for it
-            self._programs.seconds += time.perf_counter() - start
-        return found
-
-    def _program(self, config, jit_compile) -> Search:
-        # What the search itself does not look at needs no program of its own.
-        kind = dataclasses.replace(
-            config, seed=0, max_length=None, length_ratio=1.0, length_offset=0
-        )
-        return self._programs.search(
-            (kind, jit_compile), lambda: self.new_search(kind, jit_compile=jit_compile)
-        )
 
     def _translations(self, source, found, style, attention, token_scores):
         """The translations of every row of a batch, best first."""
