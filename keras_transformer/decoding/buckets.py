@@ -1,22 +1,25 @@
-"""The few sizes that the programs of a search are compiled for."""
+"""The sizes that the programs of a search are compiled for.
+
+Batches are padded to the next of few sizes, so that XLA compiles few programs.
+"""
 
 import tensorflow as tf
 
 ROWS = (1, 4, 16, 64, 256)
-"""Numbers of rows that rounds are compiled for; above, multiples of the last."""
+"""Numbers of rows that are compiled for; larger batches have multiples of the last."""
 
 SOURCE_ROOM, ROOM = 32, 48
-"""Fewest source and target tokens that rounds have room for; the next sizes double them."""
+"""Smallest source and target lengths that are compiled for; the next ones double them."""
 
 
 def doubled(size: int, at_least):
-    """The smallest of `size`, twice `size`, four times `size` ... that is not below `at_least`."""
+    """The smallest of `size`, `2 * size`, `4 * size` and so on that is at least `at_least`."""
     sizes = tf.constant([size * 2**i for i in range(16)])
     return tf.reduce_min(tf.where(sizes >= at_least, sizes, sizes[-1]))
 
 
 def doubled_up_to(size: int, largest: int) -> list[int]:
-    """What `doubled` gives for 1 to `largest`."""
+    """All sizes that `doubled` gives for lengths from 1 to `largest`."""
     sizes = [size]
     while sizes[-1] < largest:
         sizes.append(2 * sizes[-1])
@@ -24,7 +27,11 @@ def doubled_up_to(size: int, largest: int) -> list[int]:
 
 
 def bucket_of_rows(count):
-    """How many rows to compile for, and at how many rows at work fewer are worthwhile."""
+    """The size for a batch of `count` rows, and the next smaller size.
+
+    Returns:
+        ``(rows, fewer)``: with `fewer` unfinished rows or less, a smaller size is worthwhile.
+    """
     multiple = -(-count // ROWS[-1]) * ROWS[-1]
     rows = tf.reduce_min(tf.where(count <= ROWS, ROWS, multiple))
     fewer = tf.reduce_max(tf.where(rows > ROWS, ROWS, 0))
@@ -32,7 +39,7 @@ def bucket_of_rows(count):
 
 
 def buckets_up_to(rows: int) -> list[int]:
-    """The numbers of rows that a batch of `rows` may come to have as they finish."""
+    """All sizes that a batch of `rows` goes through as its rows finish."""
     fewer = [size for size in ROWS if size < rows]
     multiples = range(2 * ROWS[-1], rows + ROWS[-1], ROWS[-1])
     return [*fewer, *multiples] if rows > ROWS[-1] else [*fewer, ROWS[len(fewer)]]

@@ -1,6 +1,6 @@
-"""Searching for a translation, token by token: greedy, beam search and sampling.
+"""Greedy search, beam search and sampling over any model with a cached step.
 
-A model is anything with
+A model is any object with
 
 - ``encode(source)``: nested tensors, computed once from token ids ``(batch, source)``;
 - ``initial_cache(encoded, beam_size)``: the cache before the first step, with room for no token;
@@ -18,9 +18,9 @@ A cache is a dictionary, of which `layers.cache` says more:
   `layers.cache.initial_steps` makes them, with ``steps["past"]`` where there are several beams. The
   search adds room to them, `layers.cache.write_slots` writes a step.
 
-`Search` runs rounds. A round is one loop over positions with fixed shapes, which XLA compiles;
-between rounds, finished rows leave and the cache grows. So a batch pays for the rows still at work
-and the tokens written so far, and arbitrary input compiles few shapes.
+`Search` runs in rounds. A round is a loop over positions with fixed shapes, which XLA compiles;
+between rounds finished rows are dropped and the cache grows, to one of few sizes. So the cost of a
+step follows the unfinished rows and the tokens so far, and few programs serve input of any shape.
 """
 
 import functools
@@ -30,7 +30,6 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig
-from keras_transformer.decoding import choosing
 from keras_transformer.decoding.buckets import (
     ROOM,
     SOURCE_ROOM,
@@ -39,36 +38,43 @@ from keras_transformer.decoding.buckets import (
     doubled,
     doubled_up_to,
 )
-from keras_transformer.decoding.strategies import BeamSearch, OneByOne
+from keras_transformer.decoding.strategies import BeamSearch, GreedyOrSampling
+from keras_transformer.decoding.tokens import (
+    LOWEST,
+    forbid,
+    forbid_repeated_ngrams,
+    forced_tokens,
+    uniform_numbers,
+)
 from keras_transformer.layers import cache as caches
 from keras_transformer.special_tokens import PAD
 
 _CONSTANT = ("rows", "limits", "prefix", "uniform", "context")
-"""Parts of the state that a round only reads."""
+"""Entries of the state that are constant in a round."""
 
 _CACHE = ("context", "steps")
-"""Parts of the state that are the model's."""
+"""Entries of the state that are the model's cache."""
 
 _TOKENS = ("tokens", "token_scores", "ended")
-"""Parts of the state with a place for each token."""
+"""Entries of the state with room for each token."""
 
 _NUMBER, _NUMBERS, _IDS = (tf.TensorSpec([None] * rank, tf.int32) for rank in range(3))
 
 
 _graph_function = functools.partial(tf.function, autograph=False)
-"""Loops and conditions are spelled out here; AutoGraph would rewrite every layer of the model for
-nothing, which takes longer than tracing them."""
+"""Without AutoGraph, which would rewrite the code of every layer of the model; loops and conditions
+on tensors are `tf.while_loop` and `tf.cond` here."""
 
 
 class SearchResult(NamedTuple):
-    """What a search found, the best first.
+    """Hypotheses of a search, the best first.
 
     Attributes:
-        tokens: int64 ``(batch, n_best, length)``, without the start token, up to and with the end
-            token where one was found, then padding.
+        tokens: int64 ``(batch, n_best, length)``, without the start token, up to and including
+            the end token where there is one, then padding.
         scores: float32 ``(batch, n_best)``, sums of the logarithmic probabilities of the tokens.
-        ranks: float32 ``(batch, n_best)``, scores divided by the length penalty, which the order
-            follows; `choosing.LOWEST` where fewer hypotheses were found.
+        ranks: float32 ``(batch, n_best)``, scores divided by the length penalty, in descending
+            order; `tokens.LOWEST` where fewer hypotheses were found.
         token_scores: float32 ``(batch, n_best, length)``, logarithmic probability of each token.
     """
 
@@ -79,18 +85,20 @@ class SearchResult(NamedTuple):
 
 
 class Search:
-    """One kind of search over one model. Works eagerly and inside a graph.
+    """Searches one model by one configuration, eagerly and inside a graph.
 
-    It is no `tf.Module`: a module that keeps one does not save its programs. Threads may share it.
+    It is no `tf.Module`, so that a SavedModel of a module with a search leaves its programs out.
+    Threads may share it.
 
     Args:
         model: see above.
-        start_id, end_id: ids that begin and end a target.
-        config: a `DecodingConfig`; what it says about text is left to the caller.
-        forbidden: ids never to give, besides padding.
-        jit_compile: compile the rounds with XLA, one program for each bucket of shapes.
-        beam_size, length_penalty: tensors of the graph that the search is part of, instead of
-            the numbers of `config`; all beams are given then.
+        start_id, end_id: ids of the start and the end token.
+        config: a `DecodingConfig`, of which the seed and the limits of the length are left to the
+            caller.
+        forbidden: ids that are never given, besides padding.
+        jit_compile: compile the rounds with XLA, one program for each size of a batch.
+        beam_size, length_penalty: tensors of the surrounding graph that replace the numbers of
+            `config`; all beams are returned then.
     """
 
     def __init__(
@@ -114,26 +122,26 @@ class Search:
             self.beams = self.n_best = beam_size
         penalty = config.length_penalty if length_penalty is None else length_penalty
         with_beams = beam_size is not None or config.beam_size > 1
-        strategy = BeamSearch if with_beams else OneByOne
+        strategy = BeamSearch if with_beams else GreedyOrSampling
         self.strategy = strategy(config, end_id, self.beams, self.n_best, penalty)
         self.forbidden = (PAD, *forbidden)
         self.jit_compile = jit_compile
         self._begin = _graph_function(self._run_first_round, jit_compile=jit_compile)
         self._round = _graph_function(self._run_round, jit_compile=jit_compile)
         self._traced = {}  # whether there is a prefix -> the search as a graph
-        self._compiling = _graph_function(self._no_steps, input_signature=[_IDS, _NUMBER, _NUMBER])
+        self._compile = _graph_function(self._run_no_step, input_signature=[_IDS, _NUMBER, _NUMBER])
         self._tracing = threading.Lock()
 
     def __call__(self, source, limits, *, seed=0, streams=None, prefix=None) -> SearchResult:
-        """Searches for what follows the start token.
+        """Searches for the tokens after the start token.
 
         Args:
             source: token ids, ``(batch, source)``.
-            limits: most tokens to give in each row, the end included, ``(batch,)``; rows of 0 cost
-                nothing and stay empty.
-            seed: of sampling.
-            streams: the random numbers of each row follow from the seed and its number here,
-                ``(batch,)``; its place in the batch unless given.
+            limits: most tokens of each row, the end included, ``(batch,)``; rows of 0 stay empty
+                and cost nothing.
+            seed: seed of sampling.
+            streams: stream of the random numbers of each row, which follow from the seed and this
+                number alone, ``(batch,)``; its place in the batch unless given.
             prefix: ids that the tokens begin with, padded, ``(batch, prefix)``.
 
         Returns:
@@ -149,32 +157,31 @@ class Search:
         return self._graph(with_prefix=prefix is not None)(*arguments)
 
     def warm_up(self, rows=64, source_length=SOURCE_ROOM, target_length=ROOM) -> None:
-        """Compiles ahead what batches need that have no prefix; without XLA, only traces it.
+        """Compiles the programs for batches without prefix; without XLA, only traces them.
 
         Args:
-            rows: most rows of a batch. A batch runs the programs for fewer rows, too, as rows
-                finish.
-            source_length: most tokens of a source, with start and end.
-            target_length: most tokens that are given.
+            rows: most rows of a batch; programs for fewer rows are compiled, too.
+            source_length: most tokens of a source, start and end included.
+            target_length: most tokens of a target.
         """
-        reach = getattr(self.model, "max_length", None) or source_length
+        longest_source = getattr(self.model, "max_length", None) or source_length
         for size in buckets_up_to(rows) if self.jit_compile else ():
             for source_room in doubled_up_to(SOURCE_ROOM, source_length):
-                source = tf.zeros((size, min(source_room, reach)), tf.int32)
+                source = tf.zeros((size, min(source_room, longest_source)), tf.int32)
                 rooms = doubled_up_to(ROOM, target_length)
-                # There are random numbers for all tokens from the beginning.
+                # Random numbers have room for all tokens from the first round on.
                 for longest in rooms if self.config.sampling else rooms[-1:]:
                     for room in rooms[: rooms.index(longest) + 1]:
-                        self._compiling(source, room - 1, longest)
-        self(tf.zeros((1, 1), tf.int32), [1])  # what is around the programs
+                        self._compile(source, room - 1, longest)
+        self(tf.zeros((1, 1), tf.int32), [1])  # traces the graph around the programs
 
-    def _no_steps(self, source, position, longest):
-        """Runs the programs of a search of such a source at `position`, taking no step."""
+    def _run_no_step(self, source, position, longest):
+        """Runs the programs of a search at `position` without a step, which compiles them."""
         batch = tf.shape(source)[0]
         rows = tf.range(batch)
         inputs = {"source": source, "limits": tf.fill([batch], longest), "rows": rows}
         if self.config.sampling:
-            inputs["uniform"] = choosing.uniform_numbers(0, rows, (longest, self.beams))
+            inputs["uniform"] = uniform_numbers(0, rows, (longest, self.beams))
         if self.jit_compile:
             inputs, _ = self._padded(inputs)
         rows = tf.size(inputs["rows"])
@@ -184,8 +191,8 @@ class Search:
         return self._round(position, rows, _of_any_shape(state))[0]
 
     def _graph(self, with_prefix):
-        """The search, traced once for arguments of any shape."""
-        with self._tracing:  # threads that translate batches side by side come here at once
+        """The search as a graph, traced once for arguments of any shape."""
+        with self._tracing:  # which threads may call at once
             if with_prefix not in self._traced:
                 signature = [_IDS, _NUMBERS, _NUMBER, _NUMBERS] + [_IDS] * with_prefix
                 function = _graph_function(self._search, input_signature=signature)
@@ -197,18 +204,18 @@ class Search:
         longest = tf.reduce_max(tf.concat([limits, [1]], 0))
         inputs = {"source": source, "limits": limits, "rows": tf.range(batch)}
         if self.config.sampling:
-            inputs["uniform"] = choosing.uniform_numbers(seed, streams, (longest, self.beams))
+            inputs["uniform"] = uniform_numbers(seed, streams, (longest, self.beams))
         if prefix is not None:
             columns = tf.shape(prefix)[1]
             inputs["prefix"] = tf.pad(prefix, [[0, 0], [0, 16 - columns % 16]])
         enough = batch // 2
         if self.jit_compile:
             inputs, enough = self._padded(inputs)
-        shape = (batch + 1, self.n_best, longest)  # the last row takes what padding gives
+        shape = (batch + 1, self.n_best, longest)  # the last row is for the results of padding
         result = SearchResult(
             tf.fill(shape, PAD),
             tf.zeros(shape[:2]),
-            tf.fill(shape[:2], choosing.LOWEST),
+            tf.fill(shape[:2], LOWEST),
             tf.zeros(shape),
         )
 
@@ -244,16 +251,16 @@ class Search:
         return result._replace(tokens=tf.cast(result.tokens, tf.int64))
 
     def _padded(self, inputs):
-        """The inputs of the first round in one of few sizes.
+        """Pads the inputs of the first round to one of few sizes.
 
         Returns:
-            the inputs, and at how many rows to stop for regrouping.
+            the inputs, and the number of unfinished rows at which the round ends.
         """
         batch, length = tf.unstack(tf.shape(inputs["source"]))
         rows, enough = bucket_of_rows(batch)
         source_room = doubled(SOURCE_ROOM, length)
-        if reach := getattr(self.model, "max_length", None):
-            source_room = tf.maximum(length, tf.minimum(source_room, reach))
+        if longest := getattr(self.model, "max_length", None):
+            source_room = tf.maximum(length, tf.minimum(source_room, longest))
         more = {"source": [[0, 0], [0, source_room - length]]}
         if "uniform" in inputs:
             numbers = tf.shape(inputs["uniform"])[1]
@@ -267,10 +274,10 @@ class Search:
         return padded, enough
 
     def _run_first_round(self, enough, inputs):
-        """Encodes the sources and steps on from there; see `_run_round`.
+        """Encodes the sources and runs the first round; see `_run_round`.
 
         Returns:
-            the position, and the state: all that rounds work on, rows first.
+            the position and the state, a dictionary of tensors with rows first.
         """
         inputs = dict(inputs)
         source = inputs.pop("source")
@@ -296,7 +303,7 @@ class Search:
         """Drops the finished rows.
 
         Returns:
-            the state, and how many rows at work make regrouping worthwhile again.
+            the state, and the number of unfinished rows at which the next round ends.
         """
         working = tf.cast(tf.where(~state["done"])[:, 0], tf.int32)
         count = tf.size(working)
@@ -320,26 +327,25 @@ class Search:
         return state, enough
 
     def _make_room(self, position, state):
-        """Room for more tokens where there is none left, in one of few sizes."""
+        """Adds room for more tokens, up to one of few sizes, if it is full at `position`."""
         room = tf.shape(state["tokens"])[2]
         new_room = doubled(ROOM, position + 1)
 
         def grown():
-            cache = caches.grow({key: state[key] for key in _CACHE}, new_room - room)
             tokens = {
                 key: tf.nest.map_structure(lambda part: _with_room(part, new_room), state[key])
                 for key in _TOKENS
                 if key in state
             }
-            return {**state, **cache, **tokens}
+            return {**caches.grow(state, new_room - room), **tokens}
 
         return tf.cond(position < room, lambda: dict(state), grown)
 
     def _run_round(self, position, enough, state):
-        """Steps until the room is full or few rows are left at work.
+        """Runs steps until the room is full or at most `enough` rows are unfinished.
 
         Returns:
-            the position, and the parts of the state that changed.
+            the position, and the entries of the state that changed.
         """
         fixed = {key: state[key] for key in _CONSTANT if key in state}
         moving = {key: part for key, part in state.items() if key not in fixed}
@@ -361,7 +367,7 @@ class Search:
         return tf.while_loop(worthwhile, one_step, (position, moving))
 
     def _best(self, state, longest) -> SearchResult:
-        """What the rows have found so far, best first, `longest` tokens long."""
+        """The best hypotheses so far, with `longest` tokens each."""
         tokens, token_scores, ranks = self.strategy.found(state)
         tokens, token_scores = (
             _with_room(part[:, :, :longest], longest) for part in (tokens, token_scores)
@@ -369,31 +375,31 @@ class Search:
         return SearchResult(tokens, tf.reduce_sum(token_scores, axis=-1), ranks, token_scores)
 
     def _allowed(self, logits, position, fixed, moving):
-        """Logits with LOWEST for what the options rule out, ``(rows, beams, vocab)``."""
+        """Masks the logits of tokens that the options forbid, ``(rows, beams, vocab)``."""
         config = self.config
         allowed = logits
         if config.no_repeat_ngram:
-            allowed = choosing.forbid_repeated_ngrams(
+            allowed = forbid_repeated_ngrams(
                 allowed, moving["tokens"], position, config.no_repeat_ngram
             )
         end_allowed = position >= config.min_length
-        allowed = choosing.forbid(allowed, self.forbidden, self.end_id, end_allowed)
-        if "prefix" in fixed:  # which may hold what is ruled out elsewhere
-            forced = choosing.forced_tokens(fixed["prefix"], position)[..., tf.newaxis]
-            unruled = choosing.forbid(logits, (PAD,), self.end_id, True)
-            allowed = tf.where(forced == PAD, allowed, unruled)
+        allowed = forbid(allowed, self.forbidden, self.end_id, end_allowed)
+        if "prefix" in fixed:  # which may hold tokens that are forbidden elsewhere
+            forced = forced_tokens(fixed["prefix"], position)[..., tf.newaxis]
+            of_prefix = forbid(logits, (PAD,), self.end_id, True)
+            allowed = tf.where(forced == PAD, allowed, of_prefix)
         return allowed
 
 
 def _with_room(part, room):
-    """A tensor of ``(rows, beams, room)`` or fewer dimensions, with `room` in the last of three."""
+    """Pads the last axis of a tensor ``(rows, beams, ...)`` to `room`; others stay as they are."""
     if part.shape.rank < 3:
         return part
     return tf.pad(part, [[0, 0], [0, 0], [0, room - tf.shape(part)[2]]])
 
 
 def _of_any_shape(state):
-    """The tensors of a state, of which the graph is to know no more than the rank."""
+    """Hides the static shapes of a state, so that one trace serves all shapes."""
     return tf.nest.map_structure(
         lambda part: tf.compat.v1.placeholder_with_default(part, [None] * part.shape.rank), state
     )

@@ -1,7 +1,8 @@
-"""What a search does with the logits of a step.
+"""Search strategies: how the next tokens follow from the logits of a step.
 
-A `Strategy` works on the changing part of a search's state, rows first: ``last``, ``tokens`` and
-``token_scores``, the newest tokens and all so far, ``done``, which rows are finished, and what its
+A `Strategy` works on the changing part of a search's state, a dictionary of tensors with rows
+first: ``last``, the newest tokens, ``(rows, beams)``; ``tokens`` and ``token_scores`` so far,
+``(rows, beams, room)``; ``done``, which rows are finished, ``(rows,)``; and the entries that its
 `initial_state` adds.
 """
 
@@ -11,22 +12,28 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig
-from keras_transformer.decoding import choosing
+from keras_transformer.decoding.tokens import (
+    LOWEST,
+    best_candidates,
+    force,
+    length_penalty,
+    most_probable,
+    sample,
+    value_at,
+)
 from keras_transformer.special_tokens import PAD
 
 
 @dataclass(frozen=True)
 class Strategy(abc.ABC):
-    """What the strategies share.
+    """Base class of the strategies.
 
     Args:
-        config: how to search.
-        end_id: id that ends a target.
-        beams: hypotheses of a row side by side.
-        n_best: how many of them are wanted.
-        length_penalty: exponent of the length penalty.
-
-    The last three are numbers or tensors.
+        config: a `DecodingConfig`.
+        end_id: id of the end token.
+        beams: number of beams of a row, a number or a tensor.
+        n_best: number of hypotheses to return; likewise.
+        length_penalty: exponent of the length penalty; likewise.
     """
 
     config: DecodingConfig
@@ -37,11 +44,11 @@ class Strategy(abc.ABC):
 
     @abc.abstractmethod
     def initial_state(self, done, tokens, token_scores) -> dict:
-        """What the state holds besides, before the first step.
+        """Entries of the state that the strategy adds, before the first step.
 
         Args:
-            done: rows that there is nothing to do for, ``(rows,)``.
-            tokens, token_scores: room for tokens and scores, ``(rows, beams, room)``.
+            done: rows that are finished before the first step, ``(rows,)`` bool.
+            tokens, token_scores: empty room for tokens and their scores, ``(rows, beams, room)``.
         """
 
     @abc.abstractmethod
@@ -49,27 +56,27 @@ class Strategy(abc.ABC):
         """Chooses the next tokens.
 
         Args:
-            position: of them, from 0.
-            fixed: constant parts of the state: ``limits``, ``prefix``, ``uniform``.
-            moving: changing parts of the state.
-            logits: of the next tokens, ``(rows, beams, vocab)``.
+            position: position of the next tokens, from 0.
+            fixed: constant entries of the state: ``limits``, ``prefix``, ``uniform``.
+            moving: changing entries of the state.
+            logits: logits of the next tokens, ``(rows, beams, vocab)``.
 
         Returns:
-            the parts of the state that change, and which beam each beam continues, ``(rows,
-            beams)``, or ``None`` where every beam continues itself.
+            ``(changed, parents)``: the changed entries of the state, and which beam each beam
+            continues, ``(rows, beams)``, or ``None`` where every beam continues itself.
         """
 
     @abc.abstractmethod
     def found(self, state):
-        """The hypotheses so far, best first: tokens, scores of the tokens and ranks."""
+        """Tokens, token scores and ranks of the best hypotheses so far, the best first."""
 
     def penalty(self, length):
-        """What the score of a hypothesis of some tokens is divided by."""
-        return choosing.length_penalty(length, self.config.length_penalty_kind, self.length_penalty)
+        """Length penalty of hypotheses of `length` tokens."""
+        return length_penalty(length, self.config.length_penalty_kind, self.length_penalty)
 
 
-class OneByOne(Strategy):
-    """Greedy search and sampling: every beam goes on for itself."""
+class GreedyOrSampling(Strategy):
+    """Greedy search, and sampling, whose beams are independent samples."""
 
     def initial_state(self, done, tokens, token_scores):
         return {"finished": tf.tile(done[:, tf.newaxis], (1, self.beams))}
@@ -78,10 +85,10 @@ class OneByOne(Strategy):
         config = self.config
         normalizer = tf.reduce_logsumexp(logits, axis=-1)
         if "prefix" in fixed:
-            logits = choosing.force(logits, fixed["prefix"], position)
+            logits = force(logits, fixed["prefix"], position)
         if config.sampling:
             uniform = tf.gather(fixed["uniform"], position, axis=1)
-            token = choosing.sample(
+            token = sample(
                 logits,
                 uniform,
                 temperature=config.temperature,
@@ -89,9 +96,9 @@ class OneByOne(Strategy):
                 top_p=config.top_p,
             )
         else:
-            token = choosing.most_probable(logits)
+            token = most_probable(logits)
         finished = moving["finished"]
-        score = choosing.value_at(logits, token) - normalizer
+        score = value_at(logits, token) - normalizer
         token = tf.where(finished, PAD, token)
         ends = (token == self.end_id) | (position + 1 >= fixed["limits"])[:, tf.newaxis]
         finished |= ends
@@ -117,20 +124,20 @@ class OneByOne(Strategy):
 
 
 class BeamSearch(Strategy):
-    """The best continuations of all beams of a row go on.
+    """Beam search: keeps the best continuations of all beams of a row.
 
-    Twice as many continuations as beams are looked at, so that enough are left when some end;
-    one that ends counts as a hypothesis if it is among the best `beam_size`.
+    Of twice as many continuations as there are beams, those with the end token that are among the
+    best `beam_size` are complete hypotheses, and the best others are the next beams.
     """
 
     def initial_state(self, done, tokens, token_scores):
         rows = tf.size(done)
-        worst = tf.fill((rows, self.beams - 1), choosing.LOWEST)
+        worst = tf.fill((rows, self.beams - 1), LOWEST)
         return {
             "scores": tf.concat([tf.zeros((rows, 1)), worst], 1),
             "ended": {
                 "count": tf.zeros((rows,), tf.int32),
-                "ranks": tf.fill((rows, self.beams), choosing.LOWEST),
+                "ranks": tf.fill((rows, self.beams), LOWEST),
                 "tokens": tokens,
                 "token_scores": token_scores,
             },
@@ -140,8 +147,8 @@ class BeamSearch(Strategy):
         beams = self.beams
         normalizer = tf.reduce_logsumexp(logits, axis=-1, keepdims=True)
         if "prefix" in fixed:
-            logits = choosing.force(logits, fixed["prefix"], position)
-        values, ids = choosing.best_candidates(logits, 2 * beams)
+            logits = force(logits, fixed["prefix"], position)
+        values, ids = best_candidates(logits, 2 * beams)
         token_scores = values - normalizer
         rows, _, per_beam = tf.unstack(tf.shape(ids))
 
@@ -158,14 +165,14 @@ class BeamSearch(Strategy):
 
         ended = self._with_ended(
             moving,
-            (ends | last)[:, :beams] & (scores[:, :beams] > choosing.LOWEST / 2),
+            (ends | last)[:, :beams] & (scores[:, :beams] > LOWEST / 2),
             scores[:, :beams],
             position + 1,
             *self._histories(
                 position, moving, parents[:, :beams], token[:, :beams], token_scores[:, :beams]
             ),
         )
-        live_scores, places = tf.math.top_k(tf.where(ends, 2 * choosing.LOWEST, scores), beams)
+        live_scores, places = tf.math.top_k(tf.where(ends, 2 * LOWEST, scores), beams)
         parents, token, token_scores = (
             tf.gather(part, places, batch_dims=1) for part in (parents, token, token_scores)
         )
@@ -174,7 +181,7 @@ class BeamSearch(Strategy):
             "last": token,
             "tokens": tokens,
             "token_scores": token_scores,
-            "scores": tf.maximum(live_scores, 2 * choosing.LOWEST),
+            "scores": tf.maximum(live_scores, 2 * LOWEST),
             "ended": ended,
             "done": moving["done"]
             | last[:, 0]
@@ -189,7 +196,7 @@ class BeamSearch(Strategy):
         return best["tokens"], best["token_scores"], best["ranks"]
 
     def _histories(self, position, moving, parents, token, token_scores):
-        """Tokens and their scores of some continuations, ``(rows, beams, room)`` each."""
+        """Tokens and token scores of beams that continue `parents`, ``(rows, beams, room)``."""
         return (
             _written(tf.gather(moving["tokens"], parents, batch_dims=1), token, position),
             _written(
@@ -198,10 +205,18 @@ class BeamSearch(Strategy):
         )
 
     def _with_ended(self, moving, ending, scores, length, tokens, token_scores):
-        """The best hypotheses that have ended, with those of this step, of `length`, among them."""
+        """The best complete hypotheses, after those that end in this step are added.
+
+        Args:
+            moving: changing entries of the state.
+            ending: which beams end in this step, ``(rows, beams)`` bool.
+            scores: of the beams, ``(rows, beams)``.
+            length: number of tokens of the beams.
+            tokens, token_scores: of the beams, ``(rows, beams, room)``.
+        """
         ended = moving["ended"]
         ending &= ~moving["done"][:, tf.newaxis]
-        ranks = tf.where(ending, scores / self.penalty(length), choosing.LOWEST)
+        ranks = tf.where(ending, scores / self.penalty(length), LOWEST)
         ranks, places = tf.math.top_k(tf.concat([ended["ranks"], ranks], 1), self.beams)
 
         def best(old, new):
@@ -215,8 +230,9 @@ class BeamSearch(Strategy):
         }
 
     def _settled(self, position, limits, ended, best_score):
-        """Rows whose best `n_best` hypotheses are found, bool ``(rows,)``."""
-        # Scores only fall. A penalty that grows with the length is at best that of the longest.
+        """Rows that no beam can improve any more, ``(rows,)`` bool."""
+        # Scores only fall, so a beam ranks at best by its score now and the penalty of the length
+        # that favours it most: the longest where the penalty grows with the length.
         length = tf.where(self.length_penalty > 0, limits, position + 2)
         settled = ended["ranks"][:, self.n_best - 1] >= best_score / self.penalty(length)
         if self.config.early_stopping:

@@ -13,9 +13,9 @@ import tensorflow as tf
 
 from keras_transformer.config import Config, DecodingConfig, config_from_json
 from keras_transformer.data.tokenizers.adapter import as_tokenizer
-from keras_transformer.decoding.choosing import LOWEST
 from keras_transformer.decoding.compiling import Searches
 from keras_transformer.decoding.search import Search
+from keras_transformer.decoding.tokens import LOWEST
 from keras_transformer.errors import InputError
 from keras_transformer.losses.masked import token_losses
 from keras_transformer.models.runs import load_run

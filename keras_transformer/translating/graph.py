@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from keras_transformer.decoding.choosing import LOWEST
+from keras_transformer.decoding.tokens import LOWEST
 from keras_transformer.translating.segmentation import tokenize_in_pieces
 
 MOST_BEAMS = 32

@@ -14,9 +14,9 @@ import tensorflow as tf
 
 from keras_transformer.config import Config, DecodingConfig
 from keras_transformer.data.tokenizers.pair import as_tokenizers
-from keras_transformer.decoding.choosing import LOWEST
 from keras_transformer.decoding.compiling import Searches
 from keras_transformer.decoding.search import Search
+from keras_transformer.decoding.tokens import LOWEST
 from keras_transformer.errors import InputError
 from keras_transformer.models.runs import is_language_model, load_run
 from keras_transformer.special_tokens import UNK

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig
-from keras_transformer.decoding import choosing
 from keras_transformer.decoding.search import Search
+from keras_transformer.decoding.tokens import best_candidates, length_penalty, most_probable
 from keras_transformer.special_tokens import END, PAD, START, UNK
 
 LIMIT = 15
@@ -395,11 +395,7 @@ def test_a_wide_beam_finds_the_best_of_all_sequences(penalty, jit_compile):
         config = DecodingConfig(beam_size=500, early_stopping=False, n_best=5, **penalty)
         ranks = {
             tokens: model.score(tokens)
-            / float(
-                choosing.length_penalty(
-                    len(tokens), config.length_penalty_kind, config.length_penalty
-                )
-            )
+            / float(length_penalty(len(tokens), config.length_penalty_kind, config.length_penalty))
             for tokens in complete
         }
         best = sorted(complete, key=lambda tokens: -ranks[tokens])[:5]
@@ -468,7 +464,7 @@ def test_the_best_candidates_are_those_of_a_full_sort(vocab):
     logits = np.random.default_rng(vocab).normal(size=(3, 4, vocab)).astype(np.float32)
     logits[0] = np.round(logits[0])  # with many equals
     count = min(8, vocab)
-    values, ids = choosing.best_candidates(tf.constant(logits), count)
+    values, ids = best_candidates(tf.constant(logits), count)
     order = np.argsort(-logits, axis=-1, kind="stable")[..., :count]
     np.testing.assert_array_equal(ids, order)
     np.testing.assert_array_equal(values, np.take_along_axis(logits, order, axis=-1))
@@ -476,4 +472,4 @@ def test_the_best_candidates_are_those_of_a_full_sort(vocab):
 
 def test_the_most_probable_is_the_first_of_equals():
     logits = tf.constant([[[0.0, 3.0, 3.0, 1.0], [-1e9, -5.0, -7.0, -5.0]]])
-    assert choosing.most_probable(logits).numpy().tolist() == [[1, 1]]
+    assert most_probable(logits).numpy().tolist() == [[1, 1]]

@@ -1,7 +1,7 @@
-"""Choosing the next token: what is allowed, what is best, what is drawn.
+"""Functions of the logits of one step: masking, arg-max, top-k, sampling and the length penalty.
 
-Functions of one step, all with shapes ``(rows, beams, ...)`` and free of Python control over
-values, so that they compile with XLA.
+Shapes are ``(rows, beams, ...)``. Nothing depends on values in Python, so all of it compiles with
+XLA.
 """
 
 import tensorflow as tf
@@ -9,20 +9,20 @@ import tensorflow as tf
 from keras_transformer.special_tokens import PAD
 
 LOWEST = -1e9
-"""Logarithmic probability of the impossible; finite, so that sums of it stay numbers."""
+"""Logit and score of what is excluded; finite, so that sums of it are no NaN."""
 
 GROUP = 64
-"""Entries of the vocabulary whose best one stands for them all in `best_candidates`."""
+"""Number of neighbouring ids that `best_candidates` first reduces to their maximum."""
 
 
 def forbid(logits, forbidden: tuple[int, ...], end_id: int, end_allowed):
-    """Makes tokens impossible.
+    """Masks the logits of forbidden tokens.
 
     Args:
         logits: ``(rows, beams, vocab)``.
-        forbidden: ids never to give.
-        end_id: id that ends a translation.
-        end_allowed: bool, whether a translation may end here.
+        forbidden: ids that are never allowed.
+        end_id: id of the end token.
+        end_allowed: scalar bool, whether the end token is allowed at this step.
     """
     ids = tf.range(tf.shape(logits)[-1])
     hidden = (ids == end_id) & tf.logical_not(end_allowed)
@@ -32,24 +32,25 @@ def forbid(logits, forbidden: tuple[int, ...], end_id: int, end_allowed):
 
 
 def forbid_repeated_ngrams(logits, tokens, position, size: int):
-    """Makes tokens impossible that would complete an n-gram for the second time.
+    """Masks the logits of tokens that would repeat an n-gram of the hypothesis.
 
     Args:
         logits: ``(rows, beams, vocab)``.
         tokens: tokens so far, ``(rows, beams, room)``.
-        position: how many of them there are.
+        position: number of tokens so far.
         size: length of the n-grams.
     """
     room = tf.shape(tokens)[2]
     places = tf.range(room)
-    # The n-gram that ends at each place repeats if all but its last token are the latest ones.
+    # An n-gram that ended at a place would be repeated by its last token if all the others are
+    # the latest tokens.
     repeats = (places >= size - 1) & (places < position)
     for back in range(1, size):
         latest = tf.gather(tokens, tf.maximum(position - back, 0), axis=2)[..., tf.newaxis]
         shifted = tf.roll(tokens, back, axis=2)
         repeats &= (shifted == latest) & (position >= size - 1)
     vocab = tf.shape(logits)[-1]
-    banned = tf.where(repeats, tokens, PAD)  # padding is impossible anyway
+    banned = tf.where(repeats, tokens, PAD)  # padding is forbidden anyway
     shape = tf.shape(logits)
     rows = tf.range(shape[0] * shape[1])[:, tf.newaxis] * vocab
     places = tf.reshape(rows + tf.reshape(banned, (-1, room)), (-1, 1))
@@ -60,10 +61,10 @@ def forbid_repeated_ngrams(logits, tokens, position, size: int):
 
 
 def forced_tokens(prefix, position):
-    """Ids that the prefix has at a position, padding where it has none, ``(rows, 1)``.
+    """Ids of the prefix at a position, padding after its end, ``(rows, 1)``.
 
     Args:
-        prefix: ids, padded, the last column all padding, ``(rows, prefix)``.
+        prefix: ids, ``(rows, prefix)``, padded; the last column is all padding.
         position: scalar int32.
     """
     column = tf.minimum(position, tf.shape(prefix)[1] - 1)
@@ -71,7 +72,7 @@ def forced_tokens(prefix, position):
 
 
 def force(logits, prefix, position):
-    """Leaves one token possible where the prefix has one.
+    """Masks the logits of all tokens but that of the prefix, where it has one.
 
     Args:
         logits: ``(rows, beams, vocab)``.
@@ -83,9 +84,9 @@ def force(logits, prefix, position):
 
 
 def most_probable(logits):
-    """Ids of the highest logits, ``(rows, beams)``; the first of equals.
+    """Ids of the highest logits, ``(rows, beams)``; the lowest id of equals.
 
-    Two passes that compilers make vectors of, unlike the pairs of an ``argmax``.
+    This is ``argmax`` in two reductions, which compilers vectorise, as they do not an ``argmax``.
     """
     vocab = tf.shape(logits)[-1]
     highest = tf.reduce_max(logits, axis=-1, keepdims=True)
@@ -93,20 +94,19 @@ def most_probable(logits):
 
 
 def value_at(logits, ids):
-    """The logit of one id in each row and beam: ``(rows, beams)``."""
+    """Logits of one id in each row and beam, ``(rows, beams)``."""
     here = tf.range(tf.shape(logits)[-1]) == ids[..., tf.newaxis]
     return tf.reduce_sum(tf.where(here, logits, 0.0), axis=-1)
 
 
 def best_candidates(logits, count):
-    """The highest logits of every beam.
+    """The highest logits of every beam: an exact top-k that reads the logits about once.
 
-    Exact, and about as fast as reading the logits once: the best `count` lie in the `count` groups
-    of the vocabulary with the highest maxima.
+    The highest `count` logits are in the `count` groups of `GROUP` ids with the highest maxima.
 
     Args:
         logits: ``(rows, beams, vocab)``.
-        count: how many, a number or a tensor; all where that is more than there are.
+        count: a number or a tensor; at most `vocab` are returned.
 
     Returns:
         ``(values, ids)``, both ``(rows, beams, count)``, the highest first.
@@ -121,7 +121,7 @@ def best_candidates(logits, count):
     grouped = tf.reshape(logits, (shape[0], shape[1], groups, GROUP))
     looked_at = tf.minimum(count, groups)
     _, best_groups = tf.math.top_k(tf.reduce_max(grouped, axis=-1), looked_at)
-    # In the order of ids, so that equals come in it too, as they do without groups.
+    # In the order of ids, so that of equal logits the lowest ids come first.
     best_groups = tf.sort(best_groups, axis=-1)
     remaining = tf.gather(grouped, best_groups, batch_dims=2)
     values, places = tf.math.top_k(
@@ -132,15 +132,15 @@ def best_candidates(logits, count):
 
 
 def sample(logits, uniform, *, temperature: float, top_k: int | None, top_p: float | None):
-    """Draws a token.
+    """Samples tokens.
 
     Args:
         logits: ``(rows, beams, vocab)``.
         uniform: random numbers in [0, 1), ``(rows, beams)``.
         temperature: logits are divided by it.
-        top_k: draw from the `top_k` most probable.
-        top_p: draw from the fewest most probable that together reach this probability (Holtzman
-            et al. 2020).
+        top_k: sample from the `top_k` most probable tokens; ``None`` from all.
+        top_p: sample from the most probable tokens whose probabilities add up to this (nucleus
+            sampling, Holtzman et al. 2020); ``None`` from all.
 
     Returns:
         ids, ``(rows, beams)``.
@@ -154,18 +154,18 @@ def sample(logits, uniform, *, temperature: float, top_k: int | None, top_p: flo
     cumulative = tf.cumsum(weights, axis=-1)
     drawn = uniform[..., tf.newaxis] * cumulative[..., -1:]
     place = tf.reduce_sum(tf.cast(cumulative <= drawn, tf.int32), axis=-1)
-    # Rounding may lead past the last token that has a weight.
+    # Rounding may lead past the last token with a weight.
     last = tf.reduce_sum(tf.cast(weights > 0, tf.int32), axis=-1) - 1
     return tf.gather(ids, tf.minimum(place, last), batch_dims=2)
 
 
 def uniform_numbers(seed, streams, shape):
-    """Random numbers that depend on the seed and the stream alone, not on the batch.
+    """Random numbers of each row, which depend on the seed and its stream, not on the batch.
 
     Args:
         seed: scalar int32.
-        streams: numbers of the streams, ``(rows,)``.
-        shape: of the numbers of one stream, ``(length, beams)``.
+        streams: number of the stream of each row, ``(rows,)``.
+        shape: of the random numbers of one row, ``(length, beams)``.
 
     Returns:
         float32 in [0, 1), ``(rows, length, beams)``.
@@ -178,10 +178,10 @@ def uniform_numbers(seed, streams, shape):
 
 
 def length_penalty(length, kind: str, alpha: float):
-    """What the score of a hypothesis is divided by.
+    """Length penalty, which the score of a hypothesis is divided by.
 
     Args:
-        length: number of its tokens, the end counted.
+        length: number of its tokens, the end included.
         kind: ``plain``: ``length ^ alpha``, as CTranslate2 and Fairseq have it;
             ``gnmt``: ``((5 + length) / 6) ^ alpha`` (Wu et al. 2016, equation 14).
         alpha: 0 ranks by probability alone.
