@@ -29,7 +29,7 @@ def initial_steps(num_layers, batch, num_heads, key_dim, dtype, beam_size=1) -> 
         batch: number of rows, a number or a tensor.
         num_heads, key_dim: heads of a layer, and size of a head.
         dtype: of keys and values.
-        beam_size: number of hypotheses of each row; a tensor stands for several.
+        beam_size: number of beams of each row; a tensor means several.
 
     Returns:
         ``keys_values``, a pair of buffers for each layer; and ``past`` with several beams only.

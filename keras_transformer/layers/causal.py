@@ -82,16 +82,15 @@ class CausalStack(EncoderStack):
         return self.finish(x), {"keys_values": keys_values, "mask": mask}
 
     def initial_cache(self, encoded, beam_size=1) -> dict:
-        """Cache for going on from one batch of prompts, with room for no step yet.
+        """The cache before the first step, with room for no step.
 
         Args:
             encoded: from `prefill`.
-            beam_size: number of continuations of each row that are made side by side; may be a
-                tensor.
+            beam_size: number of beams of each row, a number or a tensor.
 
         Returns:
-            nested tensors: ``context``, constant, the ``mask`` of `prefill`; and ``steps``, as
-            `layers.cache` says.
+            a cache as in `layers.cache`: ``context`` has the ``mask`` of `prefill`; ``steps`` has
+            ``keys_values``, those of the prompts first, and ``past``.
         """
         mask = encoded["mask"]
         past = tf.tile(mask[:, tf.newaxis], (1, beam_size, 1))

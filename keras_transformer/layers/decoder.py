@@ -120,18 +120,17 @@ class Decoder(TokenStack):
         )
 
     def initial_cache(self, context, context_mask, beam_size=1) -> dict:
-        """Cache for decoding one batch, with room for no position yet.
+        """The cache before the first step, with room for no position.
 
         Args:
             context: output of the encoder, ``(batch, source, d_model)``.
             context_mask: which positions of it are real, ``(batch, source)`` bool.
-            beam_size: number of hypotheses of each row that are decoded side by side; a tensor
-                stands for several.
+            beam_size: number of beams of each row; a tensor means several.
 
         Returns:
-            nested tensors: ``context``, constant, the cross-attention keys and values of every
-            layer, ``(batch, heads, source, key_dim)``, and their mask; and ``steps``, those of
-            self-attention, as `layers.cache` says, ``past`` with several beams only.
+            a cache as in `layers.cache`: ``context`` has the cross-attention ``keys_values`` of
+            every layer, ``(batch, heads, source, key_dim)``, and their ``mask``; ``steps`` has
+            those of self-attention, with ``past`` for several beams only.
         """
         keys_values = [
             layer.cross_attention.mha.project_keys_values(context, context)

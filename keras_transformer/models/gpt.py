@@ -185,14 +185,15 @@ class GPT(TokenModel):
         return {**encoded, "last": tf.gather(source, lengths, batch_dims=1)}
 
     def initial_cache(self, encoded, beam_size=1) -> dict:
-        """What `decode_step` carries from one position to the next, with room for none yet.
+        """The cache of decoding before the first step, with room for no step.
 
         Args:
             encoded: result of `encode`.
-            beam_size: number of continuations of each row that are made side by side.
+            beam_size: number of beams of each row.
 
         Returns:
-            nested tensors; see `CausalStack.initial_cache`. The context has ``last``, too.
+            a cache as in `layers.cache`; see `CausalStack.initial_cache`. The context also has
+            ``last``, the last tokens of the prompts.
         """
         cache = self.stack.initial_cache(encoded, beam_size)
         return {**cache, "context": {**cache["context"], "last": encoded["last"]}}

@@ -219,26 +219,25 @@ class RecurrentSeq2Seq(TranslationModel):
         return memory, states, padding_keep_mask(source)
 
     def initial_cache(self, encoded, beam_size=1) -> dict:
-        """What `decode_step` carries from one position to the next.
+        """The cache of decoding before the first step.
 
         Args:
             encoded: result of `encode`.
-            beam_size: number of hypotheses of each row that are decoded side by side; a tensor
-                stands for several.
+            beam_size: number of beams of each row, a number or a tensor.
 
         Returns:
-            nested tensors: ``context``, constant, what the decoder knows of the source; and
-            ``steps``, the states of every layer, ``(batch, beams, units)``, with input feeding
-            also the attentional ``vector``.
+            a cache as in `layers.cache`: ``context`` from `RecurrentDecoder.begin`; and ``steps``,
+            the ``states`` of every layer, ``(batch, beams, units)``, with input feeding also the
+            attentional ``vector``.
         """
         return self.decoder.initial_cache(*encoded, beam_size)
 
     def decode_step(self, tokens, position, cache):
-        """Logits of the next token after `tokens`, which stand at `position`.
+        """Logits of the next token after `tokens`.
 
         Args:
             tokens: token ids, ``(batch, beams)``.
-            position: scalar int32; a recurrence does not ask for it.
+            position: scalar int32, not used by a recurrence.
             cache: from `initial_cache` or the step before.
 
         Returns:

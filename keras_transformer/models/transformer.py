@@ -202,19 +202,19 @@ class Transformer(TranslationModel):
         return context, padding_keep_mask(source)
 
     def initial_cache(self, encoded, beam_size=1) -> dict:
-        """What `decode_step` carries from one position to the next, with room for none yet.
+        """The cache of decoding before the first step, with room for no position.
 
         Args:
             encoded: result of `encode`.
-            beam_size: number of hypotheses of each row that are decoded side by side.
+            beam_size: number of beams of each row.
 
         Returns:
-            nested tensors; see `Decoder.initial_cache`.
+            a cache as in `layers.cache`; see `Decoder.initial_cache`.
         """
         return self.decoder.initial_cache(*encoded, beam_size)
 
     def decode_step(self, tokens, position, cache):
-        """Logits of the next token after `tokens`, which stand at `position`.
+        """Logits of the next token after `tokens`, which are at `position`.
 
         Args:
             tokens: token ids, ``(batch, beams)``.
