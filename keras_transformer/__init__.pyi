@@ -107,7 +107,7 @@ from .optimizers.schedules import CustomSchedule
 from .optimizers.adam import Adam
 from .losses.masked import MaskedLoss, masked_loss
 from .losses.metrics import MaskedAccuracy, MaskedCrossentropy, masked_accuracy
-from .training.trainer import train
+from .training.run import train
 
 # Translating.
 from .decoding.search import Search

@@ -69,7 +69,7 @@ def tiny_config():
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory, tiny_corpus, tiny_config):
     """A finished run, trained once for all test processes; tests must not write into its folder."""
-    from keras_transformer.training.trainer import Run, train
+    from keras_transformer.training.run import Run, train
     from keras_transformer.translating.translator import Translator
 
     base = tmp_path_factory.getbasetemp()

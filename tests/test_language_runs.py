@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from keras_transformer.cli.command import main
 from keras_transformer.errors import InputError
 from keras_transformer.models.runs import load_run
+from keras_transformer.training.run import train
 from keras_transformer.training.tasks import score_text
-from keras_transformer.training.trainer import train
 from keras_transformer.translating.generator import Generator
 from keras_transformer.translating.translator import Translator
 

@@ -12,7 +12,7 @@ from keras_transformer.cli.command import main
 from keras_transformer.config import Config, config_from_json
 from keras_transformer.errors import InputError
 from keras_transformer.exporting import export, export_ctranslate2, export_stablehlo
-from keras_transformer.training.trainer import train
+from keras_transformer.training.run import train
 from keras_transformer.translating.translator import Translator
 
 LINES = ["o gato dorme .", "", "a menina lê o livro ."]
@@ -105,7 +105,7 @@ def asked_for(monkeypatch, tmp_path):
     """The configuration that a command line would train."""
     asked = []
     monkeypatch.setattr(
-        "keras_transformer.training.trainer.train",
+        "keras_transformer.training.run.train",
         lambda corpus, output, config, **_: asked.append(config),
     )
 

@@ -97,7 +97,7 @@ def train(
 
     from keras_transformer.data import load_corpus
     from keras_transformer.training.distribution import make_strategy
-    from keras_transformer.training.trainer import train as run
+    from keras_transformer.training.run import train as run
 
     # A strategy over several hosts must exist before TensorFlow does anything else.
     distribution = make_strategy(strategy)

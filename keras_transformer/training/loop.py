@@ -67,10 +67,9 @@ class TrainingLoop:
         recipe: limits, schedule and intervals.
         step: a `TrainingStep`.
         batches: a `Batches`.
-        validate: gives the validation's part of an epoch's log, such as ``val_loss``, and the
-            score that chooses weights; the higher the better.
-        save_best: called when a score is the best so far.
-        save_checkpoint: called with the `Progress` to keep.
+        validation: a `Validation`: called, it gives its part of an epoch's log, such as
+            ``val_loss``, and the score that chooses weights; the higher the better.
+        folder: a `RunFolder`, which keeps checkpoints, the best weights and the log.
         progress: where to go on.
     """
 
@@ -80,18 +79,16 @@ class TrainingLoop:
         step,
         batches,
         *,
-        validate,
-        save_best,
-        save_checkpoint,
+        validation,
+        folder,
         progress: Progress | None = None,
     ):
         self.recipe = recipe
         self.step = step
         self.model = step.model
         self.batches = batches
-        self.validate = validate
-        self.save_best = save_best
-        self.save_checkpoint = save_checkpoint
+        self.validation = validation
+        self.folder = folder
         self.progress = progress or Progress()
         self.steps_per_epoch = math.ceil(len(batches) / recipe.accumulate)
         self._signalled = self._interrupted = self._time_is_up = False
@@ -172,17 +169,24 @@ class TrainingLoop:
         self._close_epoch()
 
     def _train(self, micro_batches):
-        progress = self.progress
-        self.callbacks.on_train_batch_begin(progress.batch)
+        """Takes one step and tells the callbacks."""
+        self.callbacks.on_train_batch_begin(self.progress.batch)
         time_done = self._share_of_time()
         done = min(max(time_done, self._share_of_steps()), 1.0)
-        rate = learning_rate(self.recipe, self.model.d_model, progress.step + 1, done)
+        rate = learning_rate(self.recipe, self.model.d_model, self.progress.step + 1, done)
         started = time.perf_counter()
         # Clocks differ between hosts, and Ctrl-C may reach one: all must stop at the same step.
         result = self.step(
-            micro_batches, rate, progress.step, requests=(time_done >= 1, self._signalled)
+            micro_batches, rate, self.progress.step, requests=(time_done >= 1, self._signalled)
         )
         self._time_is_up, self._interrupted = result.requests
+        self._count(result, len(micro_batches))
+        logs = self._batch_logs(result, rate, time.perf_counter() - started)
+        self.callbacks.on_train_batch_end(self.progress.batch - 1, logs)
+
+    def _count(self, result, batches: int):
+        """Adds what a step saw to the epoch's sums."""
+        progress = self.progress
         if not math.isfinite(result.loss):
             raise InputError(
                 f"The loss is no longer a number in batch {progress.batch + 1} of epoch "
@@ -191,27 +195,28 @@ class TrainingLoop:
                 "training.clip_norm."
             )
         progress.step += 1
-        progress.batch += len(micro_batches)
+        progress.batch += batches
         progress.loss += result.loss
         progress.correct += result.correct
         progress.tokens += result.tokens
-        self.callbacks.on_train_batch_end(
-            progress.batch - 1,
-            {
-                "loss": progress.loss / max(progress.tokens, 1),
-                "masked_accuracy": progress.correct / max(progress.tokens, 1),
-                "batch_loss": result.loss / max(result.tokens, 1),
-                "learning_rate": rate,
-                "gradient_norm": result.gradient_norm,
-                "tokens_per_second": result.tokens / (time.perf_counter() - started),
-                "step": progress.step,
-            },
-        )
+
+    def _batch_logs(self, result, rate: float, seconds: float) -> dict:
+        """What callbacks are told after a step: means over the epoch so far, and of the step."""
+        progress = self.progress
+        return {
+            "loss": progress.loss / max(progress.tokens, 1),
+            "masked_accuracy": progress.correct / max(progress.tokens, 1),
+            "batch_loss": result.loss / max(result.tokens, 1),
+            "learning_rate": rate,
+            "gradient_norm": result.gradient_norm,
+            "tokens_per_second": result.tokens / seconds,
+            "step": progress.step,
+        }
 
     def _finish_epoch(self, **logs):
         progress = self.progress
         self.callbacks.on_test_begin()
-        found, score = self.validate()
+        found, score = self.validation()
         self.callbacks.on_test_end(found)
         logs = {
             "loss": progress.loss / progress.tokens,
@@ -223,7 +228,8 @@ class TrainingLoop:
         progress.history[progress.epoch :] = [logs]
         if score > progress.best_score:
             progress.best_score, progress.best_epoch = score, progress.epoch + 1
-            self.save_best()
+            self.folder.save_weights(self.model)
+        self.folder.write_log(progress.history)
         self.callbacks.on_epoch_end(progress.epoch, logs)
 
     def _close_epoch(self):
@@ -236,7 +242,7 @@ class TrainingLoop:
 
     def _checkpoint(self):
         self.progress.seconds = time.monotonic() - self._started
-        self.save_checkpoint(self.progress)
+        self.folder.save_checkpoint(self.step, self.progress)
         self._last_checkpoint = time.monotonic()
 
     @contextlib.contextmanager

@@ -9,19 +9,17 @@ and all micro-batches, divided by their number, so that how a batch is divided c
 import contextlib
 from dataclasses import dataclass
 
-import numpy as np
 import tensorflow as tf
 
 from keras_transformer.internals import no_gradient_reduction
 from keras_transformer.layers.dropout import dropout_seed
-from keras_transformer.losses.masked import token_losses
-from keras_transformer.losses.metrics import token_matches
 from keras_transformer.losses.projected import projected_loss
 
 _GROWTH_STEPS = 2000
 """Steps without overflow after which the loss scale of float16 is doubled."""
 
-_IDS = tf.TensorSpec((None, None), tf.int32)
+IDS = tf.TensorSpec((None, None), tf.int32)
+"""Token ids of any shape."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ class TrainingStep:
             step = int(self.optimizer.iterations.value.numpy())
         batches = tf.nest.map_structure(self._checked, tuple(batches))
         # XLA compiles each shape anyway; layers that know it choose better.
-        spec_of = tf.TensorSpec.from_tensor if self.jit_compile else lambda ids: _IDS
+        spec_of = tf.TensorSpec.from_tensor if self.jit_compile else lambda ids: IDS
         key = tf.nest.map_structure(spec_of, batches)
         if key not in self._traces:
             self._traces[key] = self._trace(key)
@@ -268,39 +266,3 @@ def _sums(some, others):
 def _move(average, weight, rate):
     """Moves `average` a part of the way to `weight`."""
     average.assign_sub(rate * (average - weight))
-
-
-class ValidationStep:
-    """Sums loss and hits of a batch without training.
-
-    Args:
-        model: a `TokenModel`.
-    """
-
-    def __init__(self, model):
-        self._model = model
-        self._sums = None  # traced, for all shapes, once the first batch shows its structure
-
-    def __call__(self, batches) -> tuple[float, float]:
-        """Mean loss and accuracy over the real tokens of all batches."""
-        totals = np.zeros(3)
-        for batch in batches:
-            batch = tf.nest.map_structure(lambda ids: tf.convert_to_tensor(ids, tf.int32), batch)
-            if self._sums is None:
-                self._sums = tf.function(
-                    lambda batch: _validation_sums(self._model, batch),
-                    input_signature=[tf.nest.map_structure(lambda ids: _IDS, batch)],
-                    autograph=False,
-                )
-            totals += self._sums(batch).numpy()
-        loss, correct, tokens = totals
-        return float(loss / tokens), float(correct / tokens)
-
-
-def _validation_sums(model, batch):
-    inputs, label = batch
-    x = model.decoder_output(inputs, training=False)
-    logits = tf.cast(model.token_logits(x), tf.float32)
-    losses, weights = token_losses(label, logits)
-    matches, _ = token_matches(label, logits)
-    return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(matches), tf.reduce_sum(weights)])

@@ -1,4 +1,4 @@
-"""What a run learns, apart from how it is trained: to translate, or a language from its text."""
+"""What a run trains its model for: translation, or modeling one language."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.models.runs import SavedRun
 from keras_transformer.training.callbacks import SampleTexts, SampleTranslations, TensorBoard
-from keras_transformer.training.step import ValidationStep
+from keras_transformer.training.validation import ValidationStep
 from keras_transformer.translating.evaluation import evaluate
+from keras_transformer.translating.generator import Generator
 from keras_transformer.translating.translator import Translator
 
-MOST = 700.0
+LARGEST_LOSS = 700.0
 """The largest loss whose exponential is a number."""
 
 
 class Task(ABC):
-    """What a run asks of the kind of its model.
+    """What training does differently for each kind of model.
 
     Args:
         corpus: pairs to train on and to validate with.
@@ -42,38 +43,38 @@ class Task(ABC):
         self.config = config
 
     def sides(self, tokenizers: Tokenizers) -> Any:
-        """What `tokenize_pairs` takes."""
+        """The tokenizers of both sides, as `tokenize_pairs` takes them."""
         return without_source(tokenizers.target)
 
     @abstractmethod
     def batches(self, pairs: TokenizedPairs, tokenizers: Tokenizers, **options) -> Batches:
         """Batches of tokenised pairs; the options are those of `Batches`."""
 
-    def user(self, tokenizers: Tokenizers, model: keras.Model, **options) -> Any:
-        """What makes text with the model; ``None`` where there is nothing of the kind."""
+    def make_translator(self, tokenizers: Tokenizers, model: keras.Model, **options) -> Any:
+        """The `Translator` or `Generator` of the model; ``None`` for one that writes no text."""
         return None
 
-    def scores(self, user, loss: float) -> dict:
-        """What the log of an epoch tells of validation besides loss and accuracy.
+    def scores(self, translator, loss: float) -> dict:
+        """Validation scores of an epoch besides loss and accuracy.
 
         Args:
-            user: from `user`.
+            translator: from `make_translator`.
             loss: of validation, for each token.
         """
-        return {"val_perplexity": math.exp(min(loss, MOST))}
+        return {"val_perplexity": math.exp(min(loss, LARGEST_LOSS))}
 
-    def watchers(self, user, samples, logs) -> list[keras.callbacks.Callback]:
+    def callbacks(self, translator, samples, logs) -> list[keras.callbacks.Callback]:
         """Callbacks that show how the training goes.
 
         Args:
-            user: from `user`.
+            translator: from `make_translator`.
             samples: some validation pairs, ``(source, target)`` strings.
             logs: the folder for TensorBoard.
         """
         return [TensorBoard(logs)]
 
 
-class Translating(Task):
+class TranslationTask(Task):
     """Pairs of sentences, judged by the loss and by the BLEU of some translations."""
 
     unit = "pairs"
@@ -84,36 +85,34 @@ class Translating(Task):
     def batches(self, pairs, tokenizers, **options):
         return Batches(pairs, self.config.training.batch_tokens, **options)
 
-    def user(self, tokenizers, model, **options):
+    def make_translator(self, tokenizers, model, **options):
         return Translator(tokenizers, model, decoding=self.config.decoding, **options)
 
-    def scores(self, user, loss):
+    def scores(self, translator, loss):
         wanted = self.config.training.bleu_sentences
         if not wanted:
             return {}
         pairs = list_pairs(self.corpus.validation.take(wanted))
-        return {"val_bleu": evaluate(user, pairs)["bleu"]["score"]}
+        return {"val_bleu": evaluate(translator, pairs)["bleu"]["score"]}
 
-    def watchers(self, user, samples, logs):
-        return [SampleTranslations(user, samples), TensorBoard(logs, user, samples)]
+    def callbacks(self, translator, samples, logs):
+        return [SampleTranslations(translator, samples), TensorBoard(logs, translator, samples)]
 
 
-class Continuing(Task):
+class LanguageModelTask(Task):
     """Texts whose every token is predicted from those before it."""
 
     def batches(self, pairs, tokenizers, **options):
         return TextBatches(pairs, self.config.training.batch_tokens, **options)
 
-    def user(self, tokenizers, model, **options):
-        from keras_transformer.translating.generator import Generator
-
+    def make_translator(self, tokenizers, model, **options):
         return Generator(tokenizers.target, model, decoding=self.config.decoding, **options)
 
-    def watchers(self, user, samples, logs):
-        return [SampleTexts(user, [text for _, text in samples]), TensorBoard(logs)]
+    def callbacks(self, translator, samples, logs):
+        return [SampleTexts(translator, [text for _, text in samples]), TensorBoard(logs)]
 
 
-class Unmasking(Task):
+class MaskedLanguageModelTask(Task):
     """Texts whose hidden tokens are predicted from those around them."""
 
     def batches(self, pairs, tokenizers, **options):
@@ -148,7 +147,7 @@ def score_text(run: SavedRun, corpus: Corpus, split: str) -> dict:
     loss, accuracy = ValidationStep(run.model)(batches.epoch(0))
     return {
         "loss": loss,
-        "perplexity": math.exp(min(loss, MOST)),
+        "perplexity": math.exp(min(loss, LARGEST_LOSS)),
         "accuracy": accuracy,
         "texts": len(texts),
         "dropped_texts": texts.dropped,
@@ -162,12 +161,12 @@ def task_of(corpus: Corpus, config: Config) -> Task:
         InputError: for a corpus of one language and a model that needs two.
     """
     if config.model.family == "gpt":
-        return Continuing(text_corpus(corpus), config)
+        return LanguageModelTask(text_corpus(corpus), config)
     if config.model.family == "bert":
-        return Unmasking(text_corpus(corpus), config)
+        return MaskedLanguageModelTask(text_corpus(corpus), config)
     if corpus.name.startswith(TEXT):
         raise InputError(
             f"{corpus.name} is of one language, which a model that translates cannot learn from: "
             "give pairs, or --model gpt or bert."
         )
-    return Translating(corpus, config)
+    return TranslationTask(corpus, config)

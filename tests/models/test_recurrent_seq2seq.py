@@ -11,7 +11,8 @@ from keras_transformer.decoding.search import Search
 from keras_transformer.layers.cache import grow, select_beams, select_rows
 from keras_transformer.models.recurrent_seq2seq import RecurrentSeq2Seq
 from keras_transformer.special_tokens import END, PAD, START
-from keras_transformer.training.step import TrainingStep, ValidationStep
+from keras_transformer.training.step import TrainingStep
+from keras_transformer.training.validation import ValidationStep
 
 VOCABULARIES = {"input_vocab_size": 13, "target_vocab_size": 11}
 TOLERANCE = {"float32": 1e-5, "mixed_float16": 1e-2, "mixed_bfloat16": 8e-2}

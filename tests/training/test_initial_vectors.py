@@ -11,7 +11,7 @@ from keras_transformer.data.tokenizers.pair import train_tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.layers.embeddings import OneHot, token_embedding
 from keras_transformer.training.initial_vectors import FILE
-from keras_transformer.training.trainer import train
+from keras_transformer.training.run import train
 from keras_transformer.translating.translator import Translator
 
 pytest.importorskip("gensim")

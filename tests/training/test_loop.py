@@ -47,27 +47,43 @@ class FakeStep:
         self.is_averaged = False
 
 
+class FakeFolder:
+    """Notes what is saved, and that weights are averages and checkpoints are not."""
+
+    def __init__(self, step, saved):
+        self.step, self.saved = step, saved
+        self.logged = 0
+
+    def save_checkpoint(self, step, progress):
+        assert step is self.step
+        assert not step.is_averaged
+        self.saved.append(("checkpoint", progress.epoch, progress.batch))
+
+    def save_weights(self, model):
+        assert model is self.step.model
+        assert self.step.is_averaged
+        self.saved.append(("best", self.logged))
+
+    def write_log(self, history):
+        self.logged = len(history)
+
+
 def _loop(step, scores=(), progress=None, **recipe):
     """A loop with a list of what it saved; validation gives one score after the other."""
     scores = iter([*scores, *[0.0] * 100])
     saved = []
 
-    def validate():
+    def validation():
         score = next(scores)
         assert step.is_averaged
         return {"val_loss": -score, "val_masked_accuracy": 0.5}, score
-
-    def save_checkpoint(progress):
-        assert not step.is_averaged
-        saved.append(("checkpoint", progress.epoch, progress.batch))
 
     loop = TrainingLoop(
         TrainingConfig(**{"epochs": None, **recipe}),
         step,
         FakeBatches(),
-        validate=validate,
-        save_best=lambda: saved.append(("best", loop.progress.epoch)),
-        save_checkpoint=save_checkpoint,
+        validation=validation,
+        folder=FakeFolder(step, saved),
         progress=progress,
     )
     return loop, saved

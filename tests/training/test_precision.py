@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from keras_transformer.config import preset
-from keras_transformer.training import precision, trainer
+from keras_transformer.training import precision
+from keras_transformer.training.run_folder import RunFolder
 
 
 @pytest.fixture
@@ -57,11 +58,11 @@ def test_all_gpus_must_have_it(monkeypatch, capabilities, dtype):
 def test_a_run_records_what_was_chosen_and_goes_on_with_it(machine, tiny_corpus, tmp_path):
     machine("avx512_bf16")
     config = preset("quick").replace({"training": {"dtype": "auto"}})
-    begun = trainer._settle(tmp_path, tiny_corpus, config, resume=False, chief=True)
+    begun = RunFolder(tmp_path).begin(tiny_corpus, config, resume=False)
     assert begun.training.dtype == "mixed_bfloat16"
     written = json.loads((tmp_path / "config.json").read_text())
     assert written["config"]["training"]["dtype"] == "mixed_bfloat16"
 
     machine("fpu")
-    resumed = trainer._settle(tmp_path, tiny_corpus, config, resume=True, chief=True)
+    resumed = RunFolder(tmp_path).begin(tiny_corpus, config, resume=True)
     assert resumed == begun

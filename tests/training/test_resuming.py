@@ -18,7 +18,7 @@ from keras_transformer.config import Config
 from keras_transformer.data.corpora.corpus import Corpus
 from keras_transformer.errors import InputError
 from keras_transformer.training.lock import FolderLock
-from keras_transformer.training.trainer import train
+from keras_transformer.training.run import train
 
 STEPS = 30  # of 17 an epoch
 

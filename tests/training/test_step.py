@@ -12,7 +12,8 @@ import keras_transformer as kt
 from keras_transformer.losses.masked import masked_loss, token_losses
 from keras_transformer.losses.metrics import masked_accuracy
 from keras_transformer.training import step as step_module
-from keras_transformer.training.step import TrainingStep, ValidationStep
+from keras_transformer.training.step import TrainingStep
+from keras_transformer.training.validation import ValidationStep
 
 RATES = (0.02, 0.03, 0.01)
 SOURCE_VOCABULARY, TARGET_VOCABULARY = 13, 11

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_transformer.data.corpora.corpus import Corpus
 from keras_transformer.errors import InputError
-from keras_transformer.training.trainer import make_model, train
+from keras_transformer.training.run import make_model, train
 from keras_transformer.translating.evaluation import evaluate
 from keras_transformer.translating.translator import Translator
 

@@ -1,0 +1,260 @@
+"""A whole run: corpus in, run folder out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import keras
+import tensorflow as tf
+
+from keras_transformer.config import Config
+from keras_transformer.data.batches.token_store import TokenizedPairs
+from keras_transformer.data.corpora.corpus import Corpus, list_pairs
+from keras_transformer.data.tokenizers.pair import Tokenizers
+from keras_transformer.data.word_vectors import WordVectorRows
+from keras_transformer.errors import InputError
+from keras_transformer.losses.masked import MaskedLoss
+from keras_transformer.losses.metrics import MaskedAccuracy, MaskedCrossentropy
+from keras_transformer.models import families
+from keras_transformer.models.bert_pretraining import BertPretraining
+from keras_transformer.optimizers.adam import Adam
+from keras_transformer.training.callbacks import ProgressBar
+from keras_transformer.training.initial_vectors import initial_vectors, start_from
+from keras_transformer.training.loop import Progress, TrainingLoop
+from keras_transformer.training.run_folder import RunFolder, load_best_weights, say, uses_xla
+from keras_transformer.training.step import TrainingStep
+from keras_transformer.training.tasks import Task, task_of
+from keras_transformer.training.validation import Validation
+from keras_transformer.translating.translator import Translator
+
+if TYPE_CHECKING:
+    from keras_transformer.translating.generator import Generator
+
+
+@dataclass(frozen=True)
+class Run:
+    """What `train` leaves behind.
+
+    Attributes:
+        folder: the run folder.
+        translator: a `Translator` with the best weights, or a `Generator` where the model was a
+            `GPT`; ``None`` for one that writes no text.
+        metrics: what ``metrics.json`` holds.
+        model: with the best weights.
+    """
+
+    folder: Path
+    translator: Translator | Generator | None
+    metrics: dict
+    model: keras.Model
+
+
+def train(
+    corpus: Corpus,
+    output,
+    config: Config | None = None,
+    *,
+    tokenizers: Tokenizers | None = None,
+    resume=False,
+    init_from=None,
+    strategy: tf.distribute.Strategy | None = None,
+    callbacks=(),
+) -> Run:
+    """Trains a model and writes a run folder.
+
+    The folder holds ``config.json``, ``tokenizers/``, ``tokens/`` (the corpus as ids),
+    ``checkpoints/``, ``training_log.csv`` (a line for each epoch), ``logs/`` for TensorBoard,
+    ``metrics.json`` and ``model.weights.h5``, the weights with the best validation score. A run
+    that was interrupted, in whatever way, goes on with `resume` and ends with the same weights.
+
+    Args:
+        corpus: pairs to train on and to validate with.
+        output: the run folder, which must not hold a run yet unless `resume` is set. All hosts of
+            a `strategy` must see it.
+        config: shape and recipe; the tutorial's unless given. A resumed run has its own, and
+            takes the limits alone from here.
+        tokenizers: tokenizers to use; learned from the corpus unless given.
+        resume: go on with the run in the folder, or begin if there is none.
+        init_from: another run folder, of the same model shape, whose tokenizers and weights to
+            start from.
+        strategy: a `tf.distribute.Strategy` to train under; one device unless given.
+        callbacks: more Keras callbacks.
+
+    Returns:
+        the run.
+
+    Raises:
+        InputError: when `output` holds a run or cannot be written, another process trains there,
+            the corpus lacks a split or changed since the run began, or the loss stops being a
+            number.
+    """
+    started = time.monotonic()
+    corpus.require("train"), corpus.require("validation")
+    strategy = strategy or tf.distribute.get_strategy()
+    folder = RunFolder(output, chief=_is_chief(strategy))
+    init_from = Path(init_from) if init_from else None
+    with folder.locked():
+        config = folder.begin(corpus, config, resume)
+        _check(config)
+        keras.utils.set_random_seed(config.training.seed)
+        task = task_of(corpus, config)
+        tokenizers = folder.tokenizers(task.corpus, config, tokenizers, init_from)
+        pairs, validation_pairs = (
+            folder.token_ids(task, split, tokenizers) for split in ("train", "validation")
+        )
+        step = _make_step(folder, config, tokenizers, init_from, strategy)
+        progress = folder.restore(step)
+        # Compiling would take longer than translating so few sentences.
+        translator = task.make_translator(tokenizers, step.model, jit_compile=False)
+        loop = TrainingLoop(
+            config.training,
+            step,
+            _train_batches(task, pairs, tokenizers, strategy.num_replicas_in_sync),
+            validation=Validation(task, step.model, translator, validation_pairs, tokenizers),
+            folder=folder,
+            progress=progress,
+        )
+        watching = _callbacks(task, folder, loop, translator) if folder.chief else []
+        try:
+            loop.run([*callbacks, *watching], started)
+        except KeyboardInterrupt:
+            say(
+                f"\n{folder.path}: stopped after step {progress.step:,}; everything is saved. "
+                "Go on with --resume (resume=True)."
+            )
+            raise
+        return _finish(task, folder, pairs, tokenizers, step.model, progress)
+
+
+def make_model(
+    config: Config, tokenizers: Tokenizers, vectors: dict[str, WordVectorRows] | None = None
+) -> keras.Model:
+    """The configured model with its optimizer; `TrainingLoop` sets the rate of each step.
+
+    Args:
+        config: shape and recipe.
+        tokenizers: its vocabularies.
+        vectors: what its token vectors start from, from `initial_vectors`.
+    """
+    recipe = config.training
+    model = families.make_model(
+        config.model,
+        input_vocab_size=tokenizers.source.get_vocab_size(),
+        target_vocab_size=tokenizers.target.get_vocab_size(),
+        dtype=recipe.dtype,
+    )
+    start_from(model, vectors or {}, config.word_vectors.freeze)
+    losses = {
+        "loss": MaskedLoss(recipe.label_smoothing),
+        "metrics": [MaskedCrossentropy(name="loss"), MaskedAccuracy()],
+    }
+    model.compile(
+        **({} if isinstance(model, BertPretraining) else losses),  # it has its own
+        optimizer=Adam(beta_1=0.9, beta_2=recipe.beta_2, epsilon=1e-9),
+        jit_compile=uses_xla(config),
+        auto_scale_loss=False,  # the step scales it
+    )
+    model.optimizer.build(model.trainable_variables)
+    say(f"a model of {model.count_params():,} parameters, computing in {recipe.dtype}")
+    return model
+
+
+def _check(config: Config):
+    wanted = getattr(config.model, "attention_implementation", "auto")
+    if wanted == "cudnn" and not config.training.jit_compile:
+        raise InputError(
+            "model.attention_implementation: cudnn needs a step that XLA compiles for a GPU: "
+            "set training.jit_compile to true there, or take auto."
+        )
+
+
+def _make_step(
+    folder: RunFolder,
+    config: Config,
+    tokenizers: Tokenizers,
+    init_from: Path | None,
+    strategy: tf.distribute.Strategy,
+) -> TrainingStep:
+    """The step of a new model, which starts from word vectors or from another run's weights."""
+    vectors = initial_vectors(folder.path, config, tokenizers, write=folder.chief)
+    for side, rows in vectors.items():
+        say(f"word vectors for {rows.coverage:.0%} of the {side} tokens")
+    with strategy.scope():
+        model = make_model(config, tokenizers, vectors)
+    if init_from is not None:
+        load_best_weights(model, init_from)
+    recipe = config.training
+    return TrainingStep(
+        model,
+        model.optimizer,
+        label_smoothing=recipe.label_smoothing,
+        clip_norm=recipe.clip_norm,
+        average_decay=recipe.average_decay,
+        seed=recipe.seed,
+        jit_compile=recipe.jit_compile,
+        strategy=strategy,
+    )
+
+
+def _train_batches(task: Task, pairs: TokenizedPairs, tokenizers: Tokenizers, replicas: int):
+    recipe = task.config.training
+    return task.batches(
+        pairs,
+        tokenizers,
+        seed=recipe.seed,
+        static_shapes=recipe.jit_compile,
+        rows_multiple=replicas,
+    )
+
+
+def _callbacks(task: Task, folder: RunFolder, loop: TrainingLoop, translator) -> list:
+    """The callbacks that show how the training goes."""
+    samples = list_pairs(task.corpus.validation.take(2))
+    bar = ProgressBar(loop.total_steps(), loop.progress.step)
+    return [bar, *task.callbacks(translator, samples, folder.path / "logs")]
+
+
+def _finish(task, folder, pairs, tokenizers, model, progress) -> Run:
+    """Writes the metrics, and gives the model the best weights."""
+    metrics = _metrics(task, pairs, model, progress)
+    if folder.chief:
+        load_best_weights(model, folder.path)
+    folder.write_metrics(metrics)
+    say(
+        f"{folder.path}: best validation loss {metrics['validation_loss']:.3f}, of epoch "
+        f"{progress.best_epoch}"
+    )
+    return Run(folder.path, task.make_translator(tokenizers, model), metrics, model)
+
+
+def _metrics(task: Task, pairs: TokenizedPairs, model: keras.Model, progress: Progress) -> dict:
+    """What ``metrics.json`` says of a finished run: the scores of its best epoch, and its size."""
+    if not progress.best_epoch:
+        raise InputError(
+            "No validation loss was a number: lower training.learning_rate_scale, or raise "
+            "training.warmup_steps."
+        )
+    best = progress.history[progress.best_epoch - 1]
+    scores = {
+        name.replace("val_", "validation_"): value
+        for name, value in best.items()
+        if name.startswith("val_")
+    }
+    return {
+        **scores,
+        "best_epoch": progress.best_epoch,
+        "steps": progress.step,
+        "seconds": round(progress.seconds, 1),
+        f"train_{task.unit}": len(pairs),
+        f"dropped_{task.unit}": pairs.dropped,
+        "parameters": model.count_params(),
+    }
+
+
+def _is_chief(strategy) -> bool:
+    """Whether this process is the one that writes."""
+    resolver = strategy.cluster_resolver
+    return not resolver or not resolver.task_type or resolver.task_id == 0

@@ -1,0 +1,256 @@
+"""The folder of a run: what training reads from it and writes there."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import tensorflow as tf
+
+from keras_transformer.config import Config, config_from_json
+from keras_transformer.data.batches.token_store import TokenizedPairs, cached_pairs, corpus_key
+from keras_transformer.data.corpora.corpus import Corpus
+from keras_transformer.data.tokenizers.pair import FILE as TOKENIZERS_FILE
+from keras_transformer.data.tokenizers.pair import Tokenizers, train_tokenizers
+from keras_transformer.errors import InputError
+from keras_transformer.files import delete_unfinished, write_atomically, write_json, write_text
+from keras_transformer.models.runs import load_weights
+from keras_transformer.training.checkpoints import Checkpoints, arrays_of, assign_arrays
+from keras_transformer.training.lock import FolderLock
+from keras_transformer.training.loop import Progress
+from keras_transformer.training.precision import fastest_dtype
+from keras_transformer.training.tasks import Task, task_of
+
+LIMITS = ("epochs", "max_steps", "max_minutes")
+"""What a resumed run may change."""
+
+WEIGHTS_FILE = "model.weights.h5"
+
+
+class RunFolder:
+    """The files of one run. On several hosts they all read them, and one process writes.
+
+    Args:
+        path: the folder, made unless it exists.
+        chief: whether this process is the one that writes.
+    """
+
+    def __init__(self, path, chief=True):
+        self.path = Path(path)
+        self.chief = chief
+        self._checkpoints = Checkpoints(self.path / "checkpoints")
+        self._corpus_keys = {}  # of the splits
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written ({error.strerror}).") from error
+
+    @contextlib.contextmanager
+    def locked(self):
+        """Keeps other processes out meanwhile, and deletes what a killed one left unfinished."""
+        with FolderLock(self.path) if self.chief else contextlib.nullcontext():
+            if self.chief:
+                for place in (self.path, self.path / "tokenizers", self.path / "tokens"):
+                    delete_unfinished(place)
+            yield
+
+    # What a run begins with
+
+    def begin(self, corpus: Corpus, config: Config | None, resume: bool) -> Config:
+        """Begins a run, or takes up the one that is there.
+
+        Args:
+            corpus: what it trains on.
+            config: the configuration that was asked for; of a resumed run, its limits count.
+            resume: whether to go on with a run that exists.
+
+        Returns:
+            the configuration of the run, without anything left to the machine.
+
+        Raises:
+            InputError: when there is a run already and `resume` is not set, it began with another
+                configuration, or the model cannot learn from the corpus.
+        """
+        path = self.path / "config.json"
+        if path.exists() and not resume and self.chief:
+            raise InputError(
+                f"{self.path}: holds a run already: go on with it by --resume (resume=True), or "
+                "choose another folder."
+            )
+        if path.exists() and resume:
+            begun = config_from_json(path)
+            if config is None:
+                return begun
+            limits = {name: getattr(config.training, name) for name in LIMITS}
+            wanted = begun.replace({"training": limits})
+            _refuse_changes(self.path, wanted, config)
+            config = wanted
+        else:
+            config = config or Config()
+            config = config.replace({"training": _settled(config)})
+        task_of(corpus, config)  # refuses a corpus that the model cannot learn from
+        if self.chief:
+            write_json(path, _description(corpus, config))
+        return config
+
+    def tokenizers(self, corpus, config, given=None, init_from=None) -> Tokenizers:
+        """The run's tokenizers, or the first time the given, those of `init_from`, or new ones."""
+        folder = self.path / "tokenizers"
+        if (folder / TOKENIZERS_FILE).exists():
+            return Tokenizers.load(folder)
+        if given is None and init_from is not None:
+            given = Tokenizers.load(init_from / "tokenizers")
+        tokenizers = given or _learn_tokenizers(corpus, config)
+        if self.chief:
+            tokenizers.save(folder)
+        return tokenizers
+
+    def token_ids(self, task: Task, split: str, tokenizers: Tokenizers) -> TokenizedPairs:
+        """The ids of a split of the corpus, tokenised once."""
+        dataset, longest = task.corpus.require(split), task.config.training.max_tokens
+        key = corpus_key(dataset, self.path / "tokenizers", longest)
+        self._corpus_keys[split] = key
+        path = self.path / "tokens" / f"{split}.npz"
+        path.parent.mkdir(exist_ok=True)
+        sides = task.sides(tokenizers)
+        pairs = cached_pairs(path, key, dataset, sides, longest, write=self.chief)
+        say(
+            f"{len(pairs):,} {split} {task.unit} ({pairs.target_tokens():,} target tokens), "
+            f"{pairs.dropped:,} longer than {longest} tokens left out"
+        )
+        return pairs
+
+    # Where it stands
+
+    def restore(self, step) -> Progress:
+        """Assigns the newest checkpoint to the variables of a step, if there is one.
+
+        Args:
+            step: a `TrainingStep`.
+
+        Returns:
+            where the run stands.
+
+        Raises:
+            InputError: when the checkpoint is of another corpus or another model.
+        """
+        checkpoint = self._checkpoints.load_latest()
+        if checkpoint is None:
+            return Progress()
+        if checkpoint.state["corpus"] != self._corpus_keys:
+            raise InputError(
+                f"{self.path}: the corpus is not the one this run began with: give the same, or "
+                "begin a new run with --init-from (init_from=...) this one."
+            )
+        if not assign_arrays(step.variables, checkpoint.arrays):
+            raise InputError(f"{self.path}: its checkpoint does not fit its config.json.")
+        say(f"{self.path}: going on after step {checkpoint.step:,}")
+        return Progress.from_dict(checkpoint.state["progress"])
+
+    def save_checkpoint(self, step, progress: Progress):
+        """Keeps the variables of a step, and where the run stands."""
+        if self.chief:
+            state = {"progress": progress.to_dict(), "corpus": self._corpus_keys}
+            self._checkpoints.save(progress.step, arrays_of(step.variables), state)
+
+    # What it leaves behind
+
+    def save_weights(self, model):
+        """Keeps the weights of a model as the best of the run."""
+        if self.chief:
+            with _without_optimizer(model):
+                write_atomically(self.path / WEIGHTS_FILE, model.save_weights)
+
+    def write_log(self, history: list[dict]):
+        """Writes ``training_log.csv``, a line for each epoch."""
+        if not self.chief:
+            return
+        columns = list(dict.fromkeys(name for logs in history for name in logs))
+        lines = [",".join(["epoch", *columns])]
+        for epoch, logs in enumerate(history, 1):
+            lines.append(",".join([str(epoch), *(str(logs.get(name, "")) for name in columns)]))
+        write_text(self.path / "training_log.csv", "\n".join(lines) + "\n")
+
+    def write_metrics(self, metrics: dict):
+        """Writes ``metrics.json``."""
+        if self.chief:
+            write_json(self.path / "metrics.json", metrics)
+
+
+def load_best_weights(model, folder: Path):
+    """Loads the weights that a run left in its folder, and no optimizer."""
+    with _without_optimizer(model):
+        load_weights(model, folder / WEIGHTS_FILE)
+
+
+def uses_xla(config: Config) -> bool:
+    """Whether XLA compiles the training step; decided by the machine where that is left open."""
+    wanted = config.training.jit_compile
+    if wanted is not None:
+        return wanted
+    # XLA unrolls no recurrence: each step of its loops is a kernel's start, as without it.
+    return config.model.family == "transformer" and bool(tf.config.list_logical_devices("GPU"))
+
+
+def say(line: str) -> None:
+    """Prints a line about the progress of a run to standard error."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _settled(config: Config) -> dict:
+    """What the training of a configuration leaves to the machine, as this one has it."""
+    dtype = config.training.dtype
+    return {
+        "jit_compile": uses_xla(config),
+        "dtype": fastest_dtype() if dtype == "auto" else dtype,
+    }
+
+
+def _refuse_changes(folder: Path, begun: Config, given: Config):
+    """A run goes on as it began; what depends on the machine was settled then."""
+    given = given.replace({"training": {"jit_compile": begun.training.jit_compile}})
+    if given.training.dtype == "auto":
+        given = given.replace({"training": {"dtype": begun.training.dtype}})
+    for section, values in begun.to_dict().items():
+        for name, value in values.items():  # the family first, which settles what else there is
+            wanted = given.to_dict()[section][name]
+            if wanted != value:
+                raise InputError(
+                    f"{folder}: began with {section}.{name} = {value}, not {wanted}: resume it "
+                    "with the same, or begin a new run with --init-from (init_from=...) this one."
+                )
+
+
+def _description(corpus: Corpus, config: Config) -> dict:
+    return {
+        "config": config.to_dict(),
+        "dataset": corpus.name,
+        "licence": corpus.licence,
+        "versions": {name: version(name) for name in ("keras_transformer", "tensorflow", "keras")},
+    }
+
+
+def _learn_tokenizers(corpus: Corpus, config: Config) -> Tokenizers:
+    wanted = config.tokenizer
+    tokenizers = train_tokenizers(
+        corpus, kind=wanted.kind, vocab_size=wanted.vocab_size, shared=wanted.shared
+    )
+    sides = [
+        (int(tokenizers.source.get_vocab_size()), corpus.source_language),
+        (int(tokenizers.target.get_vocab_size()), corpus.target_language),
+    ]
+    sizes = " and ".join(f"{size:,} {language} tokens" for size, language in dict.fromkeys(sides))
+    say(f"{wanted.kind} vocabularies of {corpus.name}: {sizes}")
+    return tokenizers
+
+
+@contextlib.contextmanager
+def _without_optimizer(model):
+    """Keeps Keras from saving and loading the optimizer with the weights."""
+    optimizer, model.optimizer = model.optimizer, None
+    try:
+        yield
+    finally:
+        model.optimizer = optimizer
