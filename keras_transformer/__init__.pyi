@@ -80,7 +80,7 @@ from .data.batches.sentence_pairs import (
 from .layers.causal import CausalStack
 from .models.gpt import GPT
 from .data.batches.texts import block_batches, line_batches
-from .translating.generator import Generation, Generator, Perplexity, perplexity
+from .translating.generator import Generation, Generator
 from .models.vit import ViT
 from .layers.patches import PatchEmbedding, interpolate_positions
 from .plotting.rollout import attention_rollout, plot_attention_rollout
@@ -115,7 +115,7 @@ from .translating.exported import ExportedTranslator
 from .translating.translation import Translation
 from .translating.graph import ExportTranslator
 from .translating.translator import Translator, print_translation
-from .translating.evaluation import corpus_scores, evaluate
+from .translating.evaluation import Perplexity, corpus_scores, evaluate, perplexity
 from .plotting.attention import plot_attention_head, plot_attention_weights
 from .plotting.scores import SentenceAttention, sentence_attention, sharpest_heads
 from .plotting.attention import plot_attention_average, plot_attention_grid

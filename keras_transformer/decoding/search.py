@@ -83,6 +83,11 @@ class SearchResult(NamedTuple):
     ranks: tf.Tensor
     token_scores: tf.Tensor
 
+    @property
+    def found(self) -> tf.Tensor:
+        """Which of the hypotheses were found, bool ``(batch, n_best)``."""
+        return self.ranks > choosing.LOWEST / 2
+
 
 class Search:
     """Searches one model by one configuration, eagerly and inside a graph.

@@ -81,7 +81,7 @@ def export_ctranslate2(
     limits = {
         "length_ratio": translator.decoding.length_ratio,
         "length_offset": translator.decoding.length_offset,
-        "max_length": min(translator.decoding.max_length or model.max_length, model.max_length),
+        "max_length": translator.max_target_length(translator.decoding),
         "max_source_length": translator.max_source_length,
     }
 

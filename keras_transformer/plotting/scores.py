@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_transformer.errors import InputError
 from keras_transformer.plotting.style import as_texts
+from keras_transformer.translating.segmentation import tokenize_in_pieces
 
 KINDS = {
     "encoder": "encoder_layer{}",
@@ -69,14 +70,15 @@ def sentence_attention(translator: Any, sentence: str) -> SentenceAttention:
             f"a {type(translator).__name__} gives no weights of all layers: load the run folder"
         )
     source = translator.tokenizers.source
-    # One sentence makes a batch of one: ids are (1, key).
-    source_tokens = as_texts(source.lookup(source.tokenize([sentence]))[0])
+    # One sentence makes a batch of one: ids are (1, key). Of a text too long for the model, the
+    # translator gives weights of the first piece.
+    ids, _ = tokenize_in_pieces(source, [sentence], translator.max_source_length)
     _, tokens, _ = translator(sentence)
     scores = translator.transformer.last_attention_scores()
     if len(tokens) < 2:
         raise InputError(f"{sentence!r}: nothing was translated: there is no attention to draw")
     return SentenceAttention(
-        source_tokens[: translator.max_source_length],
+        as_texts(source.lookup(ids[:1])[0]),
         as_texts(tokens),
         {name: np.asarray(weights, np.float32) for name, weights in scores.items()},
     )

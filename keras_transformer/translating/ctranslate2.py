@@ -1,4 +1,4 @@
-"""A translator over what `export_ctranslate2` wrote: our tokenizers, CTranslate2's search."""
+"""A translator that searches with CTranslate2, in a folder that `export_ctranslate2` wrote."""
 
 import importlib
 import json
@@ -12,17 +12,18 @@ from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import CTRANSLATE2_FILE, LIMITS_FILE, find_version
 from keras_transformer.special_tokens import PAD, UNK
+from keras_transformer.translating.batches import BATCH_ROWS
+from keras_transformer.translating.graph import most_tokens
 from keras_transformer.translating.segmentation import tokenize_in_pieces, warn_of_pieces
 from keras_transformer.translating.translation import (
-    TranslatesLines,
+    BaseTranslator,
     Translation,
-    joined,
+    join_pieces,
     utf8,
-    with_alternatives,
 )
 
 
-class CTranslate2Translator(TranslatesLines):
+class CTranslate2Translator(BaseTranslator):
     """Translates text with CTranslate2.
 
     Args:
@@ -40,9 +41,6 @@ class CTranslate2Translator(TranslatesLines):
         >>> translator = CTranslate2Translator(export_ctranslate2(translator, "models/pt_en"))
         >>> translator.translate(["este é um problema que temos que resolver."])[0].text
     """
-
-    BATCH = 64
-    """Most texts in one batch."""
 
     def __init__(
         self, folder, *, compute_type="default", inter_threads=1, intra_threads=0, device="cpu"
@@ -118,7 +116,6 @@ class CTranslate2Translator(TranslatesLines):
             raise InputError(f"CTranslate2 refuses {named} ({problem})") from error
         hypotheses = [tokens for result in found.values() for tokens in result.hypotheses]
         translated = iter(self._texts(hypotheses, style))
-        by_line: list[list[list[Translation]]] = [[] for _ in lines]
         alternatives = [[Translation("", 0.0, normalized_score=0.0)] for _ in owners]
         for row, result in found.items():
             alternatives[row] = [
@@ -129,15 +126,14 @@ class CTranslate2Translator(TranslatesLines):
                 )
                 for tokens, score in zip(result.hypotheses, result.scores, strict=True)
             ]
-        for owner, of_piece in zip(owners.numpy(), alternatives, strict=True):
-            by_line[owner].append(of_piece)
-        return [with_alternatives(joined(pieces), n_best) for pieces in by_line]
+        return join_pieces(alternatives, owners.numpy(), len(lines), n_best)
 
     def _search(self, source: tf.RaggedTensor, n_best, options) -> dict[int, Any]:
         """What CTranslate2 found for every row that is not empty."""
         lengths = source.row_lengths().numpy()
         names = _rows(_names(self.tokenizers.source, source.flat_values), lengths)
-        limits = self._limits(lengths)
+        limits = most_tokens(source, self._length_ratio, self._length_offset, self._max_length)
+        limits = limits.numpy()
         waiting = []
         # A call has one limit, and thus one length of source: its batches need no padding.
         for limit in np.unique(limits[limits > 0])[::-1]:
@@ -145,7 +141,7 @@ class CTranslate2Translator(TranslatesLines):
             results = self._model.translate_batch(
                 [names[row] for row in rows],
                 num_hypotheses=n_best,
-                max_batch_size=self.BATCH,
+                max_batch_size=BATCH_ROWS,
                 asynchronous=True,
                 max_input_length=0,
                 max_decoding_length=int(limit),
@@ -157,12 +153,6 @@ class CTranslate2Translator(TranslatesLines):
             )
             waiting.extend(zip(rows, results, strict=True))
         return {row: result.result() for row, result in waiting}
-
-    def _limits(self, lengths) -> np.ndarray:
-        """Most target tokens of each row, as `Translator` has them."""
-        limits = (lengths.astype(np.float32) * np.float32(self._length_ratio)).astype(int)
-        limits = np.minimum(limits + self._length_offset, self._max_length)
-        return np.where(lengths > 2, limits, 0)  # two tokens are start and end
 
     def _texts(self, tokens: list[list[str]], style: str) -> list[str]:
         ids = [self._target_ids.get(token, UNK) for row in tokens for token in row]

@@ -1,13 +1,15 @@
-"""Corpus scores with their signatures, and the evaluation of a translator on a test set."""
+"""Scores of translators on test sets, with their signatures; perplexity of language models."""
 
+import math
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
 from keras_transformer.data.corpora.corpus import Pair, list_pairs
 from keras_transformer.errors import InputError
+from keras_transformer.losses.masked import token_losses
 
 
 class Translates(Protocol):
@@ -86,3 +88,47 @@ def evaluate(
     hypotheses = [result.text for result in results]
     scores = {**corpus_scores(hypotheses, references), "seconds": seconds}
     return {**scores, "hypotheses": hypotheses} if return_hypotheses else scores
+
+
+class Perplexity(NamedTuple):
+    """How well a language model predicts texts.
+
+    Attributes:
+        perplexity: the exponential of the mean loss of a token, in natural logarithms.
+        tokens: how many there were.
+    """
+
+    perplexity: float
+    tokens: int
+
+
+def perplexity(model, batches) -> Perplexity:
+    """The perplexity of a language model: e to the power of its mean loss for each token.
+
+    A model that held so many tokens for equally likely at each place would have it.
+
+    Args:
+        model: from token ids, ``(batch, seq)``, to logits, ``(batch, seq, vocab)``.
+        batches: ``(inputs, labels)``, such as those of `line_batches` or `block_batches`; a label
+            of 0 is not counted.
+
+    Returns:
+        the `Perplexity` over all tokens alike, however they are batched.
+
+    Raises:
+        InputError: when there is no token to count.
+    """
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def sums(inputs, labels):
+        losses, weights = token_losses(labels, model(inputs, training=False))
+        return tf.reduce_sum(losses), tf.reduce_sum(weights)
+
+    loss, tokens = 0.0, 0
+    for inputs, labels in batches:
+        batch = sums(*tf.nest.map_structure(tf.convert_to_tensor, (inputs, labels)))
+        loss, tokens = loss + float(batch[0]), tokens + int(batch[1])
+    if not tokens:
+        raise InputError("There is no token to predict: give batches with labels above 0.")
+    mean = loss / tokens
+    return Perplexity(math.exp(mean) if mean < 700 else math.inf, tokens)

@@ -9,15 +9,16 @@ import tensorflow as tf
 
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import DEFAULT_SIGNATURE, NOT_FOUND, xla_name
+from keras_transformer.translating.batches import batches_by_length
 from keras_transformer.translating.translation import (
-    TranslatesLines,
+    BaseTranslator,
     Translation,
     utf8,
     with_alternatives,
 )
 
 
-class ExportedTranslator(TranslatesLines):
+class ExportedTranslator(BaseTranslator):
     """A SavedModel written by `export`, with the methods of a `Translator`.
 
     Args:
@@ -27,9 +28,6 @@ class ExportedTranslator(TranslatesLines):
     Raises:
         InputError: when the folder holds no such model, or no compiled signatures.
     """
-
-    BATCH = 64
-    """Texts handed to the model at once."""
 
     def __init__(self, folder, *, jit_compile=False):
         import tensorflow_text  # noqa: F401  registers the operations inside
@@ -83,11 +81,8 @@ class ExportedTranslator(TranslatesLines):
                 "give the run folder."
             )
         lines = [utf8(line) for line in lines]
-        lengths = [len(line) for line in lines]
-        order = sorted(range(len(lines)), key=lengths.__getitem__)  # like lengths go together
         results: list[Translation | None] = [None] * len(lines)
-        for start in range(0, len(lines), self.BATCH):
-            rows = order[start : start + self.BATCH]
+        for rows in batches_by_length([len(line) for line in lines]):
             text = tf.constant([lines[row] for row in rows], tf.string)
             if with_beam:
                 found = self._beams(text, n_best, **beam)

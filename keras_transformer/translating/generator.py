@@ -1,27 +1,22 @@
-"""From the beginning of a text to its continuation; and how well a model foresees texts."""
+"""Continuations of texts by a trained language model."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from keras_transformer.config import Config, DecodingConfig, config_from_json
+from keras_transformer.config import Config, DecodingConfig
 from keras_transformer.data.tokenizers.adapter import as_tokenizer
 from keras_transformer.decoding.compiling import Searches
 from keras_transformer.decoding.search import Search
-from keras_transformer.decoding.tokens import LOWEST
 from keras_transformer.errors import InputError
-from keras_transformer.losses.masked import token_losses
-from keras_transformer.models.runs import load_run
 from keras_transformer.special_tokens import PAD
+from keras_transformer.translating.batches import batches_by_length
+from keras_transformer.translating.load import load_generation_run
 from keras_transformer.translating.translation import utf8, with_alternatives
-from keras_transformer.translating.translator import BATCH_ROWS
 
 MAX_NEW_TOKENS = 64
 """Most tokens of a continuation, unless something else is said."""
@@ -32,7 +27,7 @@ BATCH_TOKENS = 16384
 
 @dataclass(frozen=True)
 class Generation:
-    """One text and how it went on.
+    """One continued text.
 
     Attributes:
         text: the prompt, as the tokenizer knows it, and the continuation.
@@ -40,8 +35,7 @@ class Generation:
         score: sum of the logarithmic probabilities of the new tokens.
         tokens: the new tokens, the end included where one was found.
         token_scores: logarithmic probability of each of them.
-        normalized_score: the score divided by the length penalty, which alternatives are ordered
-            by.
+        normalized_score: the score divided by the length penalty; alternatives are in its order.
         alternatives: the ``n_best`` continuations, this one first; ``None`` where one was asked
             for.
     """
@@ -56,7 +50,7 @@ class Generation:
 
 
 class Generator:
-    """Goes on with texts by a trained language model.
+    """Continues texts with a trained language model.
 
     Args:
         tokenizer: of one language. What its `tokenize` puts at the end of a text is taken off a
@@ -104,16 +98,7 @@ class Generator:
         Raises:
             InputError: when it is none, or damaged.
         """
-        path = Path(path)
-        if not (path / "config.json").is_file():
-            raise InputError(f"{path}: is no run folder: it has no config.json.")
-        family = config_from_json(path / "config.json").model.family
-        if family != "gpt":
-            raise InputError(
-                f"{path}: holds a model of the family {family}, which does not go on with texts: "
-                "train one with --model gpt."
-            )
-        run = load_run(path)
+        run = load_generation_run(path)
         decoding = run.config.decoding
         return cls(run.tokenizers.target, run.model, decoding=decoding, jit_compile=jit_compile)
 
@@ -127,7 +112,7 @@ class Generator:
         first_stream=0,
         **options,
     ) -> list[Generation]:
-        """Goes on with many texts, batched by length.
+        """Continues many texts, batched by length.
 
         Args:
             prompts: texts; an empty one lets the model begin.
@@ -160,7 +145,7 @@ class Generator:
         lengths = np.array([len(source) for source in sources], np.int32)
         limits = np.minimum(most, self.model.max_length - lengths)
         results: list[Generation | None] = [None] * len(sources)
-        for rows in _batches(lengths, most):
+        for rows in batches_by_length(lengths + most, BATCH_TOKENS):
             batch = [sources[row] for row in rows]
             found = self._searches.search(
                 _ragged(batch).to_tensor(),
@@ -217,7 +202,7 @@ class Generator:
         scores, ranks = found.scores.numpy(), found.ranks.numpy()
         tokens, token_scores = found.tokens.numpy(), found.token_scores.numpy()
         # Fewer may have been found than were asked for, the best of them first.
-        rows, places = np.nonzero(ranks > LOWEST / 2)
+        rows, places = np.nonzero(found.found.numpy())
         owners = [prompts[row] for row in rows]
         new = [tokens[at][tokens[at] != PAD] for at in zip(rows, places, strict=True)]
         continuations = self._continuations(owners, new, style)
@@ -256,57 +241,7 @@ class Generator:
         return [text.decode("utf-8", errors="replace") for text in texts.numpy()]
 
 
-class Perplexity(NamedTuple):
-    """How well a model foresees texts.
-
-    Attributes:
-        perplexity: the exponential of the mean loss of a token, in natural logarithms.
-        tokens: how many there were.
-    """
-
-    perplexity: float
-    tokens: int
-
-
-def perplexity(model, batches) -> Perplexity:
-    """How many tokens a model wavers between, as it were, at each of a text.
-
-    Args:
-        model: from token ids, ``(batch, seq)``, to logits, ``(batch, seq, vocab)``.
-        batches: ``(inputs, labels)``, such as those of `data.language_modelling`; a label of 0 is
-            not counted.
-
-    Returns:
-        the `Perplexity` over all tokens alike, however they are batched.
-
-    Raises:
-        InputError: when there is no token to count.
-    """
-
-    @tf.function(reduce_retracing=True, autograph=False)
-    def sums(inputs, labels):
-        losses, weights = token_losses(labels, model(inputs, training=False))
-        return tf.reduce_sum(losses), tf.reduce_sum(weights)
-
-    loss, tokens = 0.0, 0
-    for inputs, labels in batches:
-        batch = sums(*tf.nest.map_structure(tf.convert_to_tensor, (inputs, labels)))
-        loss, tokens = loss + float(batch[0]), tokens + int(batch[1])
-    if not tokens:
-        raise InputError("There is no token to predict: give batches with labels above 0.")
-    mean = loss / tokens
-    return Perplexity(math.exp(mean) if mean < 700 else math.inf, tokens)
-
-
 def _ragged(rows) -> tf.RaggedTensor:
     """int64 ``(rows, None)`` of arrays of ids."""
     values = np.concatenate([np.zeros(0, np.int64), *rows]).astype(np.int64)
     return tf.RaggedTensor.from_row_lengths(values, [len(row) for row in rows])
-
-
-def _batches(lengths, most) -> list[np.ndarray]:
-    """Row numbers of batches of like lengths, the longest first."""
-    order = np.argsort(-lengths, kind="stable")
-    size = BATCH_TOKENS // (max(lengths, default=0) + most)
-    size = min(max(size, 1), BATCH_ROWS)
-    return [order[start : start + size] for start in range(0, len(order), size)]

@@ -1,22 +1,67 @@
-"""Translation as a function of string tensors, inside a graph: what exports are made of."""
+"""Translation of string tensors in operations of TensorFlow alone: what exports are made of."""
 
 import dataclasses
 
 import keras
 import tensorflow as tf
 
-from keras_transformer.decoding.tokens import LOWEST
+from keras_transformer.exporting.format import NOT_FOUND
+from keras_transformer.special_tokens import END, START
 from keras_transformer.translating.segmentation import tokenize_in_pieces
 
 MOST_BEAMS = 32
 """Largest `beam_size` that callers of a graph may ask for."""
 
 
-class GraphTranslation:
-    """What a translator does, in operations of TensorFlow alone.
+def most_tokens(source: tf.RaggedTensor, length_ratio, length_offset, most):
+    """Most target tokens of each source, int32 ``(batch,)``; see `DecodingConfig`.
 
-    Texts too long for the model are translated in pieces. It is no `tf.Module`, as `Search` is
-    none.
+    A source with nothing but control tokens has none.
+    """
+    lengths = tf.cast(source.row_lengths(), tf.float32)
+    limits = tf.cast(lengths * length_ratio, tf.int32) + length_offset
+    empty = tf.reduce_all((source == START) | (source == END), axis=1)
+    return tf.where(empty, 0, tf.minimum(limits, most))
+
+
+def first_pieces(owners, count):
+    """The number of the first piece of each text, int32 ``(count,)``.
+
+    Args:
+        owners: the number of the text that each piece belongs to, ``(pieces,)``.
+        count: number of texts.
+    """
+    return tf.searchsorted(owners, tf.range(count))
+
+
+def joined_texts(tokenizer, tokens, owners, count, style):
+    """Texts from the tokens of their pieces, strings ``(count, n)``; empty pieces leave no trace.
+
+    Args:
+        tokenizer: of the target.
+        tokens: ids of `n` hypotheses of each piece, ``(pieces, n, length)``.
+        owners: the number of the text that each piece belongs to, ``(pieces,)``.
+        count: number of texts.
+        style: ``human`` or ``corpus``.
+    """
+    pieces, n, length = tf.unstack(tf.shape(tokens))
+    texts = tokenizer.detokenize(tf.reshape(tokens, (pieces * n, length)), style)
+    texts = tf.transpose(tf.reshape(texts, (pieces, n)))
+    rows = tf.range(n)[:, tf.newaxis] * count + owners  # (n, pieces)
+    by_row = tf.RaggedTensor.from_value_rowids(
+        tf.reshape(texts, [-1]), tf.reshape(rows, [-1]), count * n
+    )
+    joined = tf.strings.reduce_join(
+        tf.ragged.boolean_mask(by_row, by_row != ""), axis=-1, separator=" "
+    )
+    return tf.transpose(tf.reshape(joined, (n, count)))
+
+
+class GraphTranslation:
+    """A translator as functions of tensors, in operations of TensorFlow alone.
+
+    Texts too long for the model are translated in pieces. It is no `tf.Module`: a module that
+    keeps one does not save its programs.
 
     Args:
         translator: a `Translator`.
@@ -82,19 +127,19 @@ class GraphTranslation:
             length_penalty=length_penalty,
         )
         found = search(source.to_tensor(), limits)
-        texts = self._texts(found.tokens, "human")
-        # What is not found has no score, except that of an empty text, which is itself.
-        missing = (found.ranks < LOWEST / 2) & (tf.range(beam_size) > 0)
+        texts = self._texts(text, found.tokens, owners, "human")
+        # Nothing is found for an empty piece, whose translation is empty.
+        missing = ~found.found & (tf.range(beam_size) > 0)
         missing = tf.math.segment_max(tf.cast(missing, tf.int32), owners) > 0
-        ranks = tf.where(found.ranks < LOWEST / 2, 0.0, found.ranks)
+        ranks = tf.where(found.found, found.ranks, 0.0)
         return {
-            "translations": tf.where(missing, "", _joined(texts, owners, tf.size(text))),
-            "scores": tf.where(missing, LOWEST, tf.math.segment_sum(found.scores, owners)),
-            "normalized_scores": tf.where(missing, LOWEST, tf.math.segment_sum(ranks, owners)),
+            "translations": tf.where(missing, "", texts),
+            "scores": tf.where(missing, NOT_FOUND, tf.math.segment_sum(found.scores, owners)),
+            "normalized_scores": tf.where(missing, NOT_FOUND, tf.math.segment_sum(ranks, owners)),
         }
 
     def attention(self, text) -> dict:
-        """The best translations, and where the model looked.
+        """The best translations, with tokens and attention weights.
 
         Args:
             text: strings, ``(batch,)``.
@@ -108,7 +153,7 @@ class GraphTranslation:
         translator = self.translator
         source, owners, limits = self._sources(text)
         found = self._search(source.to_tensor(), limits, seed=self._config.seed)
-        first = tf.searchsorted(owners, tf.range(tf.size(text)))
+        first = first_pieces(owners, tf.size(text))
         source, target = tf.gather(source, first), tf.gather(found.tokens[:, 0], first)
         return {
             **self._best(text, found, owners, "human"),
@@ -134,31 +179,14 @@ class GraphTranslation:
         return source, owners, translator.limits(source, self._config)
 
     def _best(self, text, found, owners, style):
-        texts = self._texts(found.tokens[:, :1], style)
         return {
-            "translation": _joined(texts, owners, tf.size(text))[:, 0],
+            "translation": self._texts(text, found.tokens[:, :1], owners, style)[:, 0],
             "score": tf.math.segment_sum(found.scores[:, 0], owners),
         }
 
-    def _texts(self, tokens, style):
-        """Strings ``(pieces, n)`` of tokens ``(pieces, n, length)``."""
-        pieces, n, length = tf.unstack(tf.shape(tokens))
-        flat = tf.reshape(tokens, (pieces * n, length))
-        texts = self.translator.tokenizers.target.detokenize(flat, style)
-        return tf.reshape(texts, (pieces, n))
-
-
-def _joined(texts, owners, count):
-    """Texts, ``(count, n)``, from their pieces, ``(pieces, n)``, of which empty ones vanish."""
-    n = tf.shape(texts)[1]
-    rows = tf.range(n)[:, tf.newaxis] * count + owners
-    by_row = tf.RaggedTensor.from_value_rowids(
-        tf.reshape(tf.transpose(texts), [-1]), tf.reshape(rows, [-1]), count * n
-    )
-    joined = tf.strings.reduce_join(
-        tf.ragged.boolean_mask(by_row, by_row != ""), axis=-1, separator=" "
-    )
-    return tf.transpose(tf.reshape(joined, (n, count)))
+    def _texts(self, text, tokens, owners, style):
+        tokenizer = self.translator.tokenizers.target
+        return joined_texts(tokenizer, tokens, owners, tf.size(text), style)
 
 
 def variables_of(model) -> list[tf.Variable]:

@@ -4,7 +4,7 @@ import functools
 
 import tensorflow as tf
 
-from keras_transformer.special_tokens import END, START
+from keras_transformer.translating.graph import most_tokens
 from keras_transformer.translating.segmentation import tokenize_in_pieces
 
 
@@ -51,15 +51,3 @@ class Programs:
 
     def _detokenize(self, style, ids):
         return self._translator.tokenizers.target.detokenize(ids, style)
-
-
-def most_tokens(source: tf.RaggedTensor, length_ratio, length_offset, most):
-    """Most target tokens of each source, int32 ``(batch,)``; see `DecodingConfig`."""
-    lengths = tf.cast(source.row_lengths(), tf.float32)
-    limits = tf.cast(lengths * length_ratio, tf.int32) + length_offset
-    return tf.where(is_empty(source), 0, tf.minimum(limits, most))
-
-
-def is_empty(source: tf.RaggedTensor):
-    """Rows with nothing but control tokens."""
-    return tf.reduce_all((source == START) | (source == END), axis=1)

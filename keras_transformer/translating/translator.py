@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,29 +15,28 @@ from keras_transformer.config import Config, DecodingConfig
 from keras_transformer.data.tokenizers.pair import as_tokenizers
 from keras_transformer.decoding.compiling import Searches
 from keras_transformer.decoding.search import Search
-from keras_transformer.decoding.tokens import LOWEST
 from keras_transformer.errors import InputError
-from keras_transformer.models.runs import is_language_model, load_run
 from keras_transformer.special_tokens import UNK
-from keras_transformer.translating.exported import ExportedTranslator
-from keras_transformer.translating.programs import Programs, is_empty, most_tokens
-from keras_transformer.translating.segmentation import warn_of_pieces
+from keras_transformer.translating.batches import BATCH_ROWS, batches_by_length
+from keras_transformer.translating.graph import first_pieces, joined_texts, most_tokens
+from keras_transformer.translating.load import load_exported, load_translation_run
+from keras_transformer.translating.programs import Programs
+from keras_transformer.translating.segmentation import tokenize_in_pieces, warn_of_pieces
 from keras_transformer.translating.translation import (
-    TranslatesLines,
+    BaseTranslator,
     Translation,
-    joined,
+    join_pieces,
     utf8,
-    with_alternatives,
 )
 
 MAX_TOKENS = 128
 """Most target tokens that calling a `Translator` gives, as in the tutorial."""
 
-BATCH_ROWS, BATCH_TOKENS = 64, 4096
-"""Most texts in one batch, and most source tokens with their padding."""
+BATCH_TOKENS = 4096
+"""Most source tokens in one batch, their padding included."""
 
 
-class Translator(tf.Module, TranslatesLines):
+class Translator(tf.Module, BaseTranslator):
     """Translates text with a trained model.
 
     Args:
@@ -59,6 +57,8 @@ class Translator(tf.Module, TranslatesLines):
         >>> translator.translate(["bom dia.", "obrigado."])[1].text
     """
 
+    takes_first_stream = True
+
     def __init__(
         self, tokenizers, transformer, *, decoding=None, max_source_length=None, jit_compile=None
     ):
@@ -66,8 +66,8 @@ class Translator(tf.Module, TranslatesLines):
         self.tokenizers = as_tokenizers(tokenizers)
         self.transformer = transformer
         self.decoding = decoding or DecodingConfig()
-        reach = transformer.max_length
-        self.max_source_length = min(max_source_length or reach, reach)
+        positions = transformer.max_length
+        self.max_source_length = min(max_source_length or positions, positions)
         target = self.tokenizers.target
         self.start_id, self.end_id = target.start_id, target.end_id
         if self.start_id is None or self.end_id is None:
@@ -83,18 +83,21 @@ class Translator(tf.Module, TranslatesLines):
     def __call__(self, sentence, max_length=MAX_TOKENS):
         """Translates in the tutorial's form, in the corpus' style.
 
-        Works eagerly and inside a `tf.function`.
+        Works eagerly and inside a `tf.function`. A text of more tokens than `max_source_length` is
+        translated in pieces, as by `translate` and in exports, eagerly with a warning.
 
         Args:
             sentence: one text or many: a string or a list of them, or a string tensor of rank 0
                 or 1.
-            max_length: most target tokens, the end included.
+            max_length: most target tokens of a text or piece, the end included.
 
         Returns:
             ``(text, tokens, attention_weights)``. For one text: a scalar string, its tokens with
             start and end, and weights of the last layer, ``(1, heads, tokens - 1, source)``. For
             many: ``(batch,)`` strings, ragged tokens, and weights
-            ``(batch, heads, longest - 1, source)``.
+            ``(batch, heads, longest - 1, source)``. Of a text in pieces the string is whole, and
+            tokens and weights are those of its first piece, as in the signature ``attention`` of
+            an export.
 
         Raises:
             ValueError: for strings of another rank.
@@ -102,13 +105,18 @@ class Translator(tf.Module, TranslatesLines):
         sentence = tf.convert_to_tensor(sentence, tf.string)
         if sentence.shape.rank not in (0, 1):
             raise ValueError(f"Expected a string or a vector of strings; got {sentence.shape}.")
-        source = self._source_ids(tf.reshape(sentence, [-1]))
-        limits = tf.minimum(max_length, self.transformer.max_length)
-        limits = tf.where(is_empty(source), 0, limits)
-        source = source.to_tensor()
-        found = self._searches.search(source, limits, self.decoding, jit_compile=self.jit_compile)
-        target = found.tokens[:, 0]
-        text = self.tokenizers.target.detokenize(target, "corpus")
+        texts, tokenizers = tf.reshape(sentence, [-1]), self.tokenizers
+        source, owners = tokenize_in_pieces(tokenizers.source, texts, self.max_source_length)
+        if tf.executing_eagerly():
+            warn_of_pieces(owners.numpy(), self.max_source_length)
+        limits = most_tokens(source, 0.0, max_length, self.transformer.max_length)
+        found = self._searches.search(
+            source.to_tensor(), limits, self.decoding, jit_compile=self.jit_compile
+        ).tokens[:, :1]
+        count = tf.size(texts)
+        text = joined_texts(tokenizers.target, found, owners, count, "corpus")[:, 0]
+        first = first_pieces(owners, count)
+        source, target = tf.gather(source, first).to_tensor(), tf.gather(found[:, 0], first)
         tokens, attention_weights = (
             self.target_tokens(target),
             self.attention_weights(source, target),
@@ -157,7 +165,7 @@ class Translator(tf.Module, TranslatesLines):
         prefix = self._prefix_ids(target_prefix, owners, len(lines))
         if prefix is not None:
             limits = np.where(limits, limits + prefix.row_lengths().numpy(), 0)
-            limits = np.minimum(limits, self._longest(config))
+            limits = np.minimum(limits, self.max_target_length(config))
         found: list[list[Translation]] = [[] for _ in owners]
 
         def search(rows):
@@ -168,7 +176,7 @@ class Translator(tf.Module, TranslatesLines):
             result = self._searches.search(ids.to_tensor(), limits[rows], config, **arguments)
             return rows, ids, result
 
-        batches = _batches(source.row_lengths().numpy())
+        batches = batches_by_length(source.row_lengths().numpy(), BATCH_TOKENS)
         # While one batch is between kernels, another one keeps the cores busy.
         workers = min(len(batches), 1 + (os.cpu_count() or 1), 8)
         with ThreadPoolExecutor(workers) as executor:
@@ -176,25 +184,7 @@ class Translator(tf.Module, TranslatesLines):
                 translations = self._translations(ids, result, style, attention, token_scores)
                 for row, alternatives in zip(rows, translations, strict=True):
                     found[row] = alternatives
-        by_line: list[list[list[Translation]]] = [[] for _ in lines]
-        for owner, alternatives in zip(owners, found, strict=True):
-            by_line[owner].append(alternatives)
-        return [with_alternatives(joined(pieces), config.n_best) for pieces in by_line]
-
-    def translate_stream(self, lines: Iterable[str], *, chunk=2048, target_prefix=None, **options):
-        """Translates without holding more than `chunk` texts; see `translate`.
-
-        Yields:
-            one `Translation` for each text, in order.
-        """
-        lines = iter(lines)
-        prefixes = None if target_prefix is None else iter(target_prefix)
-        first = 0
-        while batch := list(islice(lines, chunk)):
-            if prefixes is not None:
-                options["target_prefix"] = list(islice(prefixes, len(batch)))
-            yield from self.translate(batch, first_stream=first, **options)
-            first += len(batch)
+        return join_pieces(found, owners, len(lines), config.n_best)
 
     def warm_up(self, texts=BATCH_ROWS, *, source_length=32, target_length=48, **options) -> float:
         """Compiles the search ahead, so that no call of `translate` up to some size waits for it.
@@ -224,12 +214,12 @@ class Translator(tf.Module, TranslatesLines):
         self._searches.get(config, self.jit_compile).warm_up(
             min(texts, BATCH_ROWS),
             min(source_length, self.max_source_length),
-            min(target_length, self._longest(config)),
+            min(target_length, self.max_target_length(config)),
         )
         return time.perf_counter() - start
 
     @classmethod
-    def load(cls, path, *, jit_compile=None) -> Translator | TranslatesLines:
+    def load(cls, path, *, jit_compile=None) -> BaseTranslator:
         """Loads a run folder, or what `export` or `export_ctranslate2` wrote.
 
         Args:
@@ -243,32 +233,10 @@ class Translator(tf.Module, TranslatesLines):
         Raises:
             InputError: when it is neither, or damaged.
         """
-        from keras_transformer.exporting.format import version_folders
-
-        path = Path(path)
-        has_config = (path / "config.json").is_file()  # a run does, and a model of CTranslate2
-        for folder in [path] if has_config else [path, *reversed(version_folders(path))]:
-            if (folder / "saved_model.pb").is_file():
-                return ExportedTranslator(folder, jit_compile=bool(jit_compile))
-            if (folder / "model.bin").is_file():
-                from keras_transformer.exporting import CTranslate2Translator
-
-                return CTranslate2Translator(folder)
-        if has_config:
-            return cls._load_run(path, jit_compile)
-        raise InputError(
-            f"{path}: is neither a run folder (it has no config.json) nor an exported model "
-            "(it has no saved_model.pb or model.bin)."
-        )
-
-    @classmethod
-    def _load_run(cls, folder: Path, jit_compile) -> Translator:
-        if is_language_model(folder):
-            raise InputError(
-                f"{folder}: holds a language model, which does not translate: use generate "
-                "(Generator.load) for a GPT, and evaluate for any."
-            )
-        run = load_run(folder)
+        exported = load_exported(path, jit_compile=jit_compile)
+        if exported is not None:
+            return exported
+        run = load_translation_run(path)
         translator = cls(
             run.tokenizers,
             run.model,
@@ -276,7 +244,7 @@ class Translator(tf.Module, TranslatesLines):
             max_source_length=run.config.training.max_tokens,
             jit_compile=jit_compile,
         )
-        translator.folder = folder
+        translator.folder = run.folder
         return translator
 
     def _configured(self, options) -> DecodingConfig:
@@ -287,13 +255,9 @@ class Translator(tf.Module, TranslatesLines):
         """Pieces of texts as ids, the number of the text of each, and its most target tokens."""
         texts = tf.constant([utf8(line) for line in lines], tf.string)
         source, owners, limits = self._programs.sources(
-            texts, config.length_ratio, config.length_offset, self._longest(config)
+            texts, config.length_ratio, config.length_offset, self.max_target_length(config)
         )
         return source, owners.numpy(), limits.numpy()
-
-    def _source_ids(self, strings) -> tf.RaggedTensor:
-        """Token ids of texts, of which those of too long ones are left out."""
-        return self.tokenizers.source.tokenize(strings)[:, : self.max_source_length]
 
     def _prefix_ids(self, prefixes, owners, count) -> tf.RaggedTensor | None:
         """Token ids of the target prefix of each piece; only the first of a text has one."""
@@ -322,12 +286,13 @@ class Translator(tf.Module, TranslatesLines):
 
     def limits(self, source: tf.RaggedTensor, config):
         """Most target tokens of each source by a `DecodingConfig`, int32 ``(batch,)``."""
-        return most_tokens(source, config.length_ratio, config.length_offset, self._longest(config))
+        longest = self.max_target_length(config)
+        return most_tokens(source, config.length_ratio, config.length_offset, longest)
 
-    def _longest(self, config) -> int:
-        """Most target tokens, whatever the source."""
-        reach = self.transformer.max_length
-        return min(config.max_length or reach, reach)
+    def max_target_length(self, config) -> int:
+        """Most target tokens by a `DecodingConfig`, whatever the source."""
+        positions = self.transformer.max_length
+        return min(config.max_length or positions, positions)
 
     def _translations(self, source, found, style, attention, token_scores):
         """The translations of every row of a batch, best first."""
@@ -335,7 +300,7 @@ class Translator(tf.Module, TranslatesLines):
         flat = tf.reshape(found.tokens, (batch * n_best, length))
         texts = self._programs.texts(flat, style).numpy()
         scores, ranks = found.scores.numpy(), found.ranks.numpy()
-        found_one = ranks > LOWEST / 2
+        found_one = found.found.numpy()
         details = [{} for _ in texts]
         if attention or token_scores:
             details = self._details(
@@ -409,14 +374,3 @@ def print_translation(sentence, tokens, ground_truth) -> None:
         ("Ground truth", ground_truth),
     ):
         print(f"{label:15s}: {text}")
-
-
-def _batches(lengths) -> list[np.ndarray]:
-    """Row numbers of batches of like lengths, the longest first."""
-    order = np.argsort(-lengths, kind="stable")
-    batches, start = [], 0
-    while start < len(order):
-        rows = max(1, min(BATCH_ROWS, BATCH_TOKENS // int(lengths[order[start]])))
-        batches.append(order[start : start + rows])
-        start += rows
-    return batches

@@ -127,6 +127,18 @@ def test_the_loaded_export_answers_as_the_run_does(loaded, tiny_run, lines):
     ]
 
 
+@pytest.mark.filterwarnings("ignore:.*translated in pieces")
+def test_of_a_long_text_an_export_gives_what_calling_the_translator_does(loaded, tiny_run, lines):
+    long = " ".join(lines[:12])
+    text, tokens, attention = tiny_run.translator(long)
+    exported = loaded.translate([long], style="corpus", attention=True)[0]
+    assert exported.text == text.numpy().decode()
+    assert exported.tokens == [token.decode() for token in tokens.numpy()]
+    np.testing.assert_allclose(exported.attention, attention[0], atol=1e-4)
+    live = tiny_run.translator.translate([long], style="corpus")[0]
+    assert (live.text, live.attention) == (exported.text, None)
+
+
 def reachable_nodes(meta_graph, signature):
     """All nodes that run when a signature is called, those of functions included."""
     functions = {

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from keras_transformer.interop.huggingface import load_huggingface
-from keras_transformer.translating.generator import Generator, perplexity
+from keras_transformer.translating.evaluation import perplexity
+from keras_transformer.translating.generator import Generator
 
 SIZES = {"vocab_size": 40, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 24}
 

@@ -10,7 +10,8 @@ from keras_transformer.data.tokenizers.wordpiece import WordPieceTokenizer
 from keras_transformer.errors import InputError
 from keras_transformer.losses.masked import masked_loss
 from keras_transformer.models.gpt import GPT
-from keras_transformer.translating.generator import Generator, perplexity
+from keras_transformer.translating.evaluation import perplexity
+from keras_transformer.translating.generator import Generator
 
 LINES = ["the cat sees a mouse .", "a dog reads the long book , and sleeps ."]
 PROMPTS = ["a dog", "the cat sees", "", "the long"]

@@ -16,7 +16,7 @@ from keras_transformer.decoding.search import Search
 from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import END, START
 from keras_transformer.translating.graph import ExportTranslator
-from keras_transformer.translating.translation import TranslatesLines, Translation
+from keras_transformer.translating.translation import BaseTranslator, Translation
 from keras_transformer.translating.translator import Translator, print_translation
 
 HOSTILE = [
@@ -85,7 +85,7 @@ def test_a_stream_reads_no_further_than_its_chunk(translator):
     assert len(read) == 5
 
 
-class Echo(TranslatesLines):
+class Echo(BaseTranslator):
     """As a text's translation, the text."""
 
     def translate(self, lines, **options):
@@ -401,6 +401,41 @@ def test_calling_in_a_graph_equals_calling_eagerly(translator, lines):
             assert graph.numpy().tolist() == eager.numpy().tolist()
         else:
             np.testing.assert_allclose(graph, eager, atol=1e-4)
+
+
+def test_calling_translates_a_long_text_in_pieces_as_translate_and_exports_do(translator, lines):
+    """Its sentences, no two of which fit into the 30 tokens there is room for."""
+    sentences = sentences_of(translator, lines, 16, 30)[:3]
+    short = Translator(
+        translator.tokenizers,
+        translator.transformer,
+        decoding=DecodingConfig(max_length=20),
+        max_source_length=32,
+    )
+    whole = " ".join(sentences)
+    with pytest.warns(UserWarning, match="1 of 1 texts have more than 32 tokens: .* in pieces"):
+        text, tokens, attention = short(whole, max_length=20)
+    firsts = [short(sentence, max_length=20) for sentence in sentences]
+    assert text == b" ".join(first[0].numpy() for first in firsts)
+    assert tokens.numpy().tolist() == firsts[0][1].numpy().tolist()
+    np.testing.assert_allclose(attention, firsts[0][2], atol=1e-4)
+
+    batch = [whole, lines[0], ""]
+    with pytest.warns(UserWarning, match="1 of 3"):
+        eagerly = short(batch, max_length=20)
+    in_graph = tf.function(lambda texts: short(texts, max_length=20))(tf.constant(batch))
+    with pytest.warns(UserWarning, match="1 of 3"):
+        translated = texts_of(short.translate(batch, style="corpus"))
+    exported = ExportTranslator(short)(tf.constant(batch))
+    assert translated[0] == text.numpy().decode()
+    for found in (eagerly[0], in_graph[0], exported):
+        assert [one.decode() for one in found.numpy()] == translated
+    assert in_graph[1].to_list() == eagerly[1].to_list()
+    assert eagerly[1][0].numpy().tolist() == tokens.numpy().tolist()
+    np.testing.assert_allclose(in_graph[2], eagerly[2], atol=1e-4)
+    np.testing.assert_allclose(
+        eagerly[2][:1, :, : attention.shape[2], : attention.shape[3]], attention, atol=1e-4
+    )
 
 
 def test_calling_obeys_the_length_it_is_given(translator):

@@ -1,0 +1,68 @@
+"""What translators and generators are loaded from: a run folder, or what an export wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from keras_transformer.config import config_from_json
+from keras_transformer.errors import InputError
+from keras_transformer.exporting.format import CTRANSLATE2_FILE, SAVED_MODEL_FILE, find_version
+from keras_transformer.models.runs import SavedRun, is_language_model, is_run, load_run
+from keras_transformer.translating.ctranslate2 import CTranslate2Translator
+from keras_transformer.translating.exported import ExportedTranslator
+
+
+def load_exported(path, *, jit_compile=None) -> ExportedTranslator | CTranslate2Translator | None:
+    """Loads what `export` or `export_ctranslate2` wrote; ``None`` for a run folder.
+
+    Args:
+        path: a version folder of an export, or the folder above it, of which the highest version
+            is taken.
+        jit_compile: use the signatures that XLA compiles.
+
+    Raises:
+        InputError: when it is neither, or damaged.
+    """
+    if is_run(path):
+        return None
+    folder = find_version(path, SAVED_MODEL_FILE, CTRANSLATE2_FILE)
+    if folder is None:
+        raise InputError(
+            f"{path}: is neither a run folder (it has no config.json) nor an exported model "
+            "(it has no saved_model.pb or model.bin)."
+        )
+    if (folder / SAVED_MODEL_FILE).is_file():
+        return ExportedTranslator(folder, jit_compile=bool(jit_compile))
+    return CTranslate2Translator(folder)
+
+
+def load_translation_run(folder) -> SavedRun:
+    """Loads a run folder whose model translates.
+
+    Raises:
+        InputError: when its model is of one language, or the folder is damaged.
+    """
+    if is_language_model(folder):
+        raise InputError(
+            f"{folder}: holds a language model, which does not translate: use generate "
+            "(Generator.load) for a GPT, and evaluate for any."
+        )
+    return load_run(folder)
+
+
+def load_generation_run(folder) -> SavedRun:
+    """Loads a run folder whose model is a `GPT`.
+
+    Raises:
+        InputError: when it is no run folder, its model is another, or it is damaged.
+    """
+    config = Path(folder) / "config.json"
+    if not config.is_file():
+        raise InputError(f"{folder}: is no run folder: it has no config.json.")
+    family = config_from_json(config).model.family
+    if family != "gpt":
+        raise InputError(
+            f"{folder}: holds a model of the family {family}, which does not go on with texts: "
+            "train one with --model gpt."
+        )
+    return load_run(folder)
