@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import keras_transformer
 from keras_transformer.errors import InputError
-from keras_transformer.exporting.format import LIMITS_FILE, write_version
+from keras_transformer.exporting.format import LIMITS_FILE, NORMALIZED, write_version
 from keras_transformer.files import write_json, write_text
 from keras_transformer.models.transformer import Transformer
 from keras_transformer.special_tokens import UNK
@@ -95,7 +95,7 @@ def export_ctranslate2(
 
 
 def _vocabulary(side: str, tokenizer, size: int) -> list[str]:
-    """Names of the ids 0 to ``size - 1``; those that the tokenizer never gives are made up."""
+    """Names of the ids 0 to ``size - 1``, with made-up ones for ids that the tokenizer lacks."""
     known = int(tokenizer.get_vocab_size())
     if known > size:
         raise InputError(
@@ -155,7 +155,7 @@ def _activation(activation, specs):
 
 def _fill_positions(side, stack):
     if stack.positions == "rotary":
-        return  # attention sees to them
+        return  # the attention layers rotate
     if stack.positions == "none":  # without a table there would be sinusoids
         side.encodings = np.zeros((stack.max_length, stack.d_model), np.float32)
     else:
@@ -163,7 +163,7 @@ def _fill_positions(side, stack):
 
 
 def _attention(sublayer, specs, *, self_attention: bool):
-    """The attention sub-layer: linear layers and normalisation."""
+    """The specification of an attention sub-layer: linear layers and normalisation."""
     mha = sublayer.mha
     key_dim = mha.query_dense.kernel.shape[-1]
     spec = specs.attention_spec.MultiHeadAttentionSpec(
@@ -274,11 +274,6 @@ _CODE = {  # kind of both tokenizers -> preparation, encoding, decoding
     ),
 }
 
-_STYLES = {
-    "ptb-lower": "in lower case, its punctuation parted by spaces as in the Penn Treebank",
-    "none": "whose words are parted by single spaces",
-}
-
 
 def _readme(tokenizers, limits: dict) -> str:
     source, target = tokenizers.source, tokenizers.target
@@ -289,7 +284,7 @@ def _readme(tokenizers, limits: dict) -> str:
         files = [f"{stem}.{source.file_suffix}" for stem in stems]
         code = preparation.format(source_file=files[0], target_file=files[1])
         code += 'text = "..."\n' + _SEARCH.format(encode=encode, decode=decode, **limits)
-        stranger = _STRANGER.format(style=_STYLES[source.normalization], code=code)
+        stranger = _STRANGER.format(style=NORMALIZED[source.normalization], code=code)
     return _README.format(
         source=tokenizers.source_language,
         target=tokenizers.target_language,

@@ -34,6 +34,12 @@ DEFAULT_SIGNATURE = "serving_default"
 NOT_FOUND = -1e9
 """The score of a translation that was not found; finite, so that JSON can hold it."""
 
+NORMALIZED = {
+    "ptb-lower": "in lower case, its punctuation parted by spaces as in the Penn Treebank",
+    "none": "whose words are parted by single spaces",
+}
+"""What a README says of the text that goes to a tokenizer, by the tokenizer's normalisation."""
+
 _ROWS = (1, 4, 16, 64, 256)  # of version 0.1, whose exports do not name them
 
 

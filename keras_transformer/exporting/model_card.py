@@ -1,4 +1,4 @@
-"""The card of an exported model: what it is, what it learned from, how good it is."""
+"""The model card of an export: kind and size of the model, its training and its scores."""
 
 import json
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from keras_transformer.models.recurrent_seq2seq import RecurrentSeq2Seq
 
 
 def model_card(translator, folder: Path, scores: Sequence[dict]) -> str:
-    """A card in Markdown.
+    """Writes a model card in Markdown.
 
     Args:
         translator: what is exported. If it was loaded from a run, the card tells of the run.
-        folder: where the model lies already, for its size.
+        folder: of the written SavedModel, whose size the card names.
         scores: what `evaluate` gave, each with the name of its ``test_set``.
     """
     tokenizers, model = translator.tokenizers, translator.transformer
@@ -64,7 +64,7 @@ _LIMITS = """- It translates text like that it was trained on; other subjects an
 
 
 def _kind(model) -> str:
-    """What the model is called in a sentence that begins with it."""
+    """The kind of the model, with its article."""
     if not isinstance(model, RecurrentSeq2Seq):
         return "A Transformer"
     shape = model.get_config()
@@ -74,7 +74,7 @@ def _kind(model) -> str:
 
 
 def _training(folder: Path) -> list[str]:
-    """What the run folder tells: the data and how the model learned from it."""
+    """The section about data and training, from the files of the run folder."""
     run = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     recipe = config_from_json(folder / "config.json").training
     corpus, licence = run.get("dataset", "unknown"), run.get("licence", "unknown")

@@ -21,7 +21,7 @@ from keras_transformer.files import make_folder, write_text
 from keras_transformer.translating.graph import GraphTranslation, variables_of
 
 WEIGHTS = ("float32", "float16")
-"""How weights can be stored."""
+"""Types that weights can be stored in."""
 
 
 def export(
@@ -98,7 +98,7 @@ def export(
 
 @contextlib.contextmanager
 def _unnamed(folder):
-    """Keeps a folder that will have another name out of what TensorFlow logs."""
+    """Keeps TensorFlow's log lines that name an unfinished folder out of the log."""
 
     def of_others(record):
         return str(folder) not in record.getMessage()
@@ -112,7 +112,7 @@ def _unnamed(folder):
 
 
 class _ServingModule(tf.Module):
-    """The functions of the signatures, and all the weights and vocabularies they use."""
+    """The functions of the signatures, with the weights and vocabularies that they use."""
 
     def __init__(self, translator, weights):
         super().__init__()

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 import keras_transformer
 from keras_transformer.errors import InputError
-from keras_transformer.exporting.format import write_version
+from keras_transformer.exporting.format import NORMALIZED, write_version
 from keras_transformer.exporting.stablehlo_programs import (
     PROGRAMS_FOLDER,
     STABLEHLO_VERSION,
@@ -126,7 +126,11 @@ def export_stablehlo(
 
 
 def import_jax():
-    """The jax package with the parts that are used here; `InputError` where it is missing."""
+    """The jax package, with the parts that are used here imported.
+
+    Raises:
+        InputError: where it is missing.
+    """
     # TensorFlow is here already, and JAX would take most of a GPU's memory for itself.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     try:
@@ -152,7 +156,7 @@ def _check_sizes(sizes: dict[str, Sequence[int]], positions: int):
 
 
 def _manifest(translator, weights: Weights, room: int) -> dict:
-    """What there is to know, besides the programs."""
+    """The manifest of a version without its list of programs."""
     model, tokenizers, decoding = translator.transformer, translator.tokenizers, translator.decoding
     sides = {}
     for side in ("source", "target"):
@@ -280,11 +284,6 @@ translation = SentencePieceProcessor(model_file="{target_file}").decode(found)
 """,
 }
 
-_STYLES = {
-    "ptb-lower": "in lower case, its punctuation parted by spaces as in the Penn Treebank",
-    "none": "whose words are parted by single spaces",
-}
-
 
 def _readme(manifest: dict, shape: Shape) -> str:
     source, target = manifest["tokenizers"]["source"], manifest["tokenizers"]["target"]
@@ -302,7 +301,7 @@ def _readme(manifest: dict, shape: Shape) -> str:
         stablehlo_version=STABLEHLO_VERSION,
         shape=shape,
         forbidden=manifest["forbidden_ids"],
-        style=_STYLES[source["normalization"]],
+        style=NORMALIZED[source["normalization"]],
         code=code,
         **special,
         **shape._asdict(),

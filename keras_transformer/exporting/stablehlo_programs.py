@@ -35,7 +35,7 @@ class Shape(NamedTuple):
 
 
 class Weights:
-    """The weights of a model under names that do not depend on what else the process has made.
+    """The weights of a model under names that are the same in every process.
 
     Attributes:
         arrays: those that a program needs, by name.
@@ -51,7 +51,7 @@ class Weights:
         self.arrays: dict[str, np.ndarray] = {}
 
     def name_of(self, captured) -> str:
-        """The name of what a graph has captured: a variable, or a table of constants."""
+        """The name of a tensor that a graph has captured, a variable or a table of constants."""
         if id(captured) in self._named:
             name, variable = self._named[id(captured)]
             array = variable.numpy()
@@ -70,7 +70,10 @@ class Weights:
 
 
 def _canonical_names(paths: Sequence[str]) -> list[str]:
-    """``encoder_layer``, ``encoder_layer_1`` ... for what Keras counts through a whole process."""
+    """Paths of weights with the numbers of layers counted within their parent.
+
+    Keras counts layers of one name through the whole process.
+    """
     renamed = {"": ""}
     siblings: Counter[str] = Counter()
     names = []
@@ -107,11 +110,11 @@ class Program(NamedTuple):
 
     @property
     def file(self) -> str:
-        """Where it goes, without what the two forms end with."""
+        """Path of its files in the version folder, without their suffixes."""
         return f"{PROGRAMS_FOLDER}/{self.name}-{self.shape}"
 
     def entry(self, arrays: dict[str, np.ndarray]) -> dict:
-        """What the manifest says of it."""
+        """Its entry in the manifest."""
         weights = {name: arrays[name] for name in self.weights}
         return {
             "name": self.name,
@@ -123,7 +126,7 @@ class Program(NamedTuple):
 
 
 def model_programs(model, shape: Shape, weights: Weights) -> list[Program]:
-    """The programs of one shape: what `Search` asks of a model, without its loops."""
+    """The programs of one shape: the functions of a model that a search calls in its loop."""
     batch, source_length, target_length, beams = shape
 
     def encode(source):
@@ -150,7 +153,14 @@ def model_programs(model, shape: Shape, weights: Weights) -> list[Program]:
 
 
 def _program(function: Callable, shape: Shape, inputs: dict, weights: Weights) -> Program:
-    """Compiles a function that takes the inputs and gives a dictionary."""
+    """Compiles a function.
+
+    Args:
+        function: takes the inputs and returns a dictionary of nested tensors.
+        shape: what it is compiled for.
+        inputs: its arguments by name, nested `tf.TensorSpec`.
+        weights: where captured tensors get their names.
+    """
     structure = list(inputs.values())
     specs = tf.nest.flatten(structure)
     results = {}
@@ -217,7 +227,7 @@ def _artifact(text: str, places: Sequence[int]) -> tuple[bytes, list[tuple[int, 
 
 
 def _check_operations(module):
-    """Refuses what not every compiler knows, and takes off TensorFlow's notes to its own."""
+    """Refuses operations that StableHLO lacks, and removes attributes of TensorFlow's compiler."""
     from jax.extend.mlir import ir
 
     operations = []
@@ -236,7 +246,7 @@ def _check_operations(module):
 
 
 def exported(program: Program, arrays: dict[str, np.ndarray]) -> bytes:
-    """The program as ``jax.export.deserialize`` reads it.
+    """Serializes a program in the form that ``jax.export.deserialize`` reads.
 
     Its `call` takes all the weights by name and then the inputs; it gives the results as a tuple,
     or the only one as it is.
@@ -259,12 +269,12 @@ def exported(program: Program, arrays: dict[str, np.ndarray]) -> bytes:
     export = jax.export.export(
         jax.jit(shell),
         platforms=["cpu"],
-        disabled_checks=[jax.export.DisabledSafetyCheck.platform()],  # nothing in it is of one
+        disabled_checks=[jax.export.DisabledSafetyCheck.platform()],  # it runs on any
     )
     names = sorted(arrays)  # the order in which JAX flattens a dictionary
     kept = [names.index(name) for name in program.weights]
     kept += range(len(names), len(names) + len(tf.nest.flatten(inputs)))
-    # The shell has the right face; what it computes is the program's.
+    # The shell has the right arguments and results; the program takes the place of its body.
     whole = dataclasses.replace(
         export(structs(arrays), *inputs),
         mlir_module_serialized=program.artifact,
@@ -278,7 +288,7 @@ def _dtype(spec) -> np.dtype:
 
 
 def described(nested, path="") -> list[dict]:
-    """Name, shape and dtype of all that is nested, in the order of the arguments."""
+    """Name, shape and dtype of each of some nested tensors, in the order of the arguments."""
     if isinstance(nested, dict):
         parts = nested.items() if not path else sorted(nested.items())
     elif isinstance(nested, list | tuple):

@@ -4,7 +4,6 @@ import functools
 
 import tensorflow as tf
 
-from keras_transformer.translating.graph import most_tokens
 from keras_transformer.translating.segmentation import tokenize_in_pieces
 
 
@@ -15,23 +14,17 @@ class Programs:
         translator: whose tokenizers and `max_source_length` count as they are at the first call.
 
     Attributes:
-        sources: from texts, ``(batch,)``, length ratio, length offset and most target tokens, to
-            ids in pieces, the number of the text of each piece, and its `most_tokens`.
+        sources: from texts, ``(batch,)``, to ids in pieces and the number of the text of each
+            piece; see `tokenize_in_pieces`.
     """
 
     def __init__(self, translator):
         self._translator = translator
-
-        def sources(texts, length_ratio, length_offset, most):
-            ids, owners = tokenize_in_pieces(
-                translator.tokenizers.source, texts, translator.max_source_length
-            )
-            return ids, owners, most_tokens(ids, length_ratio, length_offset, most)
-
-        numbers = [tf.TensorSpec([], dtype) for dtype in (tf.float32, tf.int32, tf.int32)]
         self.sources = tf.function(
-            sources,
-            input_signature=[tf.TensorSpec([None], tf.string), *numbers],
+            lambda texts: tokenize_in_pieces(
+                translator.tokenizers.source, texts, translator.max_source_length
+            ),
+            input_signature=[tf.TensorSpec([None], tf.string)],
             autograph=False,
         )
         self._texts = {

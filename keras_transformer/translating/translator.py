@@ -1,4 +1,4 @@
-"""From text to text: tokenise, search, detokenise."""
+"""Translates text with a model in memory: tokenise, search, detokenise."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ class Translator(tf.Module, BaseTranslator):
         return join_pieces(found, owners, len(lines), config.n_best)
 
     def warm_up(self, texts=BATCH_ROWS, *, source_length=32, target_length=48, **options) -> float:
-        """Compiles the search ahead, so that no call of `translate` up to some size waits for it.
+        """Compiles the search ahead for calls of `translate` up to some size.
 
         What does not fit the sizes given is compiled when it comes. From here on the search is
         compiled, unless the translator was made with ``jit_compile=False``.
@@ -254,10 +254,8 @@ class Translator(tf.Module, BaseTranslator):
     def _sources(self, lines, config):
         """Pieces of texts as ids, the number of the text of each, and its most target tokens."""
         texts = tf.constant([utf8(line) for line in lines], tf.string)
-        source, owners, limits = self._programs.sources(
-            texts, config.length_ratio, config.length_offset, self.max_target_length(config)
-        )
-        return source, owners.numpy(), limits.numpy()
+        source, owners = self._programs.sources(texts)
+        return source, owners.numpy(), self.limits(source, config).numpy()
 
     def _prefix_ids(self, prefixes, owners, count) -> tf.RaggedTensor | None:
         """Token ids of the target prefix of each piece; only the first of a text has one."""
@@ -295,7 +293,13 @@ class Translator(tf.Module, BaseTranslator):
         return min(config.max_length or positions, positions)
 
     def _translations(self, source, found, style, attention, token_scores):
-        """The translations of every row of a batch, best first."""
+        """The translations of every row of a batch, best first.
+
+        Args:
+            source: ids, ``(batch, None)``.
+            found: their `SearchResult`.
+            style, attention, token_scores: as for `translate`.
+        """
         batch, n_best, length = found.tokens.shape
         flat = tf.reshape(found.tokens, (batch * n_best, length))
         texts = self._programs.texts(flat, style).numpy()
@@ -332,13 +336,28 @@ class Translator(tf.Module, BaseTranslator):
         return self.tokenizers.target.lookup(ids)
 
     def attention_weights(self, source, target):
-        """One pass over the finished translations, as long as the longest, as in the tutorial."""
+        """Attention weights of the last layer, from one more pass over the finished translations.
+
+        Args:
+            source: token ids, ``(batch, source)``.
+            target: ids of the translations, without the start, ``(batch, target)``.
+
+        Returns:
+            ``(batch, heads, longest, source)``, `longest` being the most tokens of a translation.
+        """
         longest = tf.reduce_max(tf.math.count_nonzero(target, axis=1, dtype=tf.int32))
         target = self._with_start(target)[:, : tf.maximum(longest, 1)]
         return self.transformer.cross_attention_scores(source, target)[:, :, :longest]
 
     def _details(self, source: tf.RaggedTensor, target, token_scores, attention) -> list[dict]:
-        """Tokens, their scores and, if asked for, where the model looked, row by row."""
+        """Tokens, their scores and, if asked for, attention weights of each row.
+
+        Args:
+            source: ids, ``(rows, None)``.
+            target: ids of the translations, ``(rows, target)``.
+            token_scores: of them, ``(rows, target)``.
+            attention: whether to give attention weights.
+        """
         sources, targets = self.tokenizers.source.lookup(source), self.target_tokens(target)
         rows = []
         for source_tokens, tokens, scores in zip(
