@@ -86,7 +86,7 @@ class SearchResult(NamedTuple):
     @property
     def found(self) -> tf.Tensor:
         """Which of the hypotheses were found, bool ``(batch, n_best)``."""
-        return self.ranks > choosing.LOWEST / 2
+        return self.ranks > LOWEST / 2
 
 
 class Search:
