@@ -117,10 +117,8 @@ class Translator(tf.Module, BaseTranslator):
         text = joined_texts(tokenizers.target, found, owners, count, "corpus")[:, 0]
         first = first_pieces(owners, count)
         source, target = tf.gather(source, first).to_tensor(), tf.gather(found[:, 0], first)
-        tokens, attention_weights = (
-            self.target_tokens(target),
-            self.attention_weights(source, target),
-        )
+        tokens = self.target_tokens(target)
+        attention_weights = self.attention_weights(source, target)
         if sentence.shape.rank == 0:
             return text[0], tokens[0], attention_weights
         return text, tokens, attention_weights
