@@ -66,7 +66,7 @@ train, validation, test = (
 )
 
 # %% [markdown]
-# ## 1. One stack of layers, three kinds of sight
+# ## 1. One stack of layers, three kinds of mask
 #
 # A layer is what it was: attention, then a small network for each position, each added to what
 # comes in. What tells the models apart is which positions $j$ a position $i$ may look at:
@@ -78,7 +78,7 @@ train, validation, test = (
 
 
 # %%
-def measured_sight(stack, length=10, **masks):
+def measured_masks(stack, length=10, **masks):
     """Which inputs each output of a stack depends on, bool `(output, input)`."""
     x, other = (tf.random.normal((1, length, 32), seed=seed) for seed in (1, 2))
     changed = tf.where(tf.eye(length, dtype=bool)[..., tf.newaxis], other, x)  # one in each row
@@ -89,12 +89,12 @@ def measured_sight(stack, length=10, **masks):
 
 sizes = {"num_layers": 2, "d_model": 32, "num_heads": 4, "dff": 64}
 ids = tf.constant([[2, 41, 57, 12, 90, 33, 6, 3, 0, 0]])  # a sentence of eight tokens, padded
-sights = {
-    "BERT: all tokens": measured_sight(kt.EncoderStack(**sizes), x_mask=ids != 0),
-    "GPT: what came before": measured_sight(kt.CausalStack(**sizes)),
-    "ViT: all patches": measured_sight(kt.EncoderStack(**sizes)),
+masks_of_models = {
+    "BERT: all tokens": measured_masks(kt.EncoderStack(**sizes), x_mask=ids != 0),
+    "GPT: what came before": measured_masks(kt.CausalStack(**sizes)),
+    "ViT: all patches": measured_masks(kt.EncoderStack(**sizes)),
 }
-kt.plot_masks(sights)
+kt.plot_masks(masks_of_models)
 
 # %% [markdown]
 # *What to see:* a row is a position of the output, and its filled squares are the inputs that it
