@@ -108,7 +108,7 @@ def check_command(words):
 
 def check_script(words):
     if words[:1] == ["-m"]:
-        assert words[1] == "venv"
+        assert words[1] in ("build", "venv")
         return
     if words[:1] == ["-c"]:
         compile(words[1], "-c", "exec")

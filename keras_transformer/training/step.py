@@ -55,6 +55,10 @@ class TrainingStep:
         jit_compile: compile with XLA.
         strategy: a `tf.distribute.Strategy`, in whose scope model and optimizer were made;
             ``None`` for one device.
+
+    Attributes:
+        traces: the step as functions of TensorFlow, one for each kind of batch; with XLA, for each
+            shape.
     """
 
     def __init__(
@@ -92,7 +96,7 @@ class TrainingStep:
                 tf.Variable(value, trainable=False, dtype=tf.float32)
                 for value in ((2.0**15, 0.0) if scaled else ())
             ]
-        self._traces = {}
+        self.traces = {}
 
     @property
     def variables(self) -> list[tf.Variable]:
@@ -121,9 +125,9 @@ class TrainingStep:
         # XLA compiles each shape anyway; layers that know it choose better.
         spec_of = tf.TensorSpec.from_tensor if self.jit_compile else lambda ids: IDS
         key = tf.nest.map_structure(spec_of, batches)
-        if key not in self._traces:
-            self._traces[key] = self._trace(key)
-        trace = self._traces[key]
+        if key not in self.traces:
+            self.traces[key] = self._trace(key)
+        trace = self.traces[key]
         values = trace(
             batches,
             tf.constant(learning_rate, tf.float32),

@@ -288,7 +288,7 @@ def test_xla_equals_eager(caplog):
     with caplog.at_level(logging.DEBUG, "keras_transformer.layers.attention.dot_product"):
         results, found = train(step)
     # One trace for each of the shapes, which the layers know then.
-    assert [trace.experimental_get_tracing_count() for trace in step._traces.values()] == [1, 1]
+    assert [trace.experimental_get_tracing_count() for trace in step.traces.values()] == [1, 1]
     assert caplog.messages
     assert not any("not known when tracing" in message for message in caplog.messages)
     assert_close(found, weights)
