@@ -146,6 +146,12 @@ def test_the_attention_of_a_translator_of_all_layers():
         weights = select_attention(seen, attention=kind).weights
         assert weights.shape[:2] == (1, 4)
         np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
+    with pytest.warns(UserWarning, match="in pieces"):
+        first_piece = sentence_attention(translator, " ".join(source for source, _ in lines[:4]))
+    assert first_piece.source_tokens[-1] == "[END]"
+    assert 3 < len(first_piece.source_tokens) <= 24
+    for kind in ("encoder", "decoder", "cross"):
+        select_attention(first_piece, attention=kind)  # which weights and tokens must fit
 
 
 def test_an_exported_model_has_no_weights_of_all_layers():
