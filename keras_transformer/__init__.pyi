@@ -84,13 +84,9 @@ from .translating.generator import Generation, Generator
 from .models.vit import ViT
 from .layers.patches import PatchEmbedding, interpolate_positions
 from .plotting.rollout import attention_rollout, plot_attention_rollout
-from .interop.huggingface import (
-    load_huggingface,
-    load_huggingface_tokenizer,
-    save_huggingface,
-    save_huggingface_tokenizer,
-    sentence_embeddings,
-)
+from .interop.huggingface import load_huggingface, save_huggingface
+from .interop.tokenizer_files import load_huggingface_tokenizer, save_huggingface_tokenizer
+from .interop.sentences import sentence_embeddings
 
 # Training.
 from .config import (

@@ -259,11 +259,8 @@ class Decoder(_Edition2019, layers.Decoder):
     """Token embedding, positions and a stack of decoder layers.
 
     Args:
-        num_layers: number of layers.
-        d_model, num_heads, dff: as for `DecoderLayer`.
         target_vocab_size: number of tokens.
-        maximum_position_encoding: longest sequence there are positions for.
-        rate: dropout of the embeddings and of the output of every sub-layer.
+        num_layers, d_model, num_heads, dff, maximum_position_encoding, rate: as for `Encoder`.
 
     Call arguments, by position or by name:
         x: token ids, ``(batch, target)``.
@@ -418,16 +415,7 @@ class Transformer(models.Transformer):
         return self.final_layer(x), attention_weights
 
     def create_masks(self, inp, tar) -> tuple[tf.Tensor, tf.Tensor]:
-        """Makes the masks of the model's inputs.
-
-        Args:
-            inp: source token ids, ``(batch, source)``.
-            tar: target token ids, ``(batch, target)``.
-
-        Returns:
-            ``(padding_mask, look_ahead_mask)``, ``(batch, 1, 1, source)`` and
-            ``(batch, 1, target, target)``, float32, 1 means hidden.
-        """
+        """Makes the first two masks of `create_masks`, of the source and of the target."""
         padding_mask, look_ahead_mask, _ = create_masks(inp, tar)
         return padding_mask, look_ahead_mask
 

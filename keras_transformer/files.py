@@ -77,27 +77,14 @@ def write_bytes(path, content: bytes) -> None:
 
 
 def write_text(path, text: str) -> None:
-    """Writes a text in UTF-8 in one go.
-
-    Args:
-        path: the file to write or replace; its folder must exist.
-        text: its content.
-
-    Raises:
-        InputError: when the file cannot be written; the old one is untouched then.
-    """
+    """Writes a text in UTF-8, as `write_bytes` does."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path, content) -> None:
-    """Writes JSON for people to read, in one go.
-
-    Args:
-        path: the file to write or replace; its folder must exist.
-        content: what `json.dumps` takes.
+    """Writes JSON for people to read, as `write_bytes` does.
 
     Raises:
-        InputError: when the file cannot be written; the old one is untouched then.
         TypeError: when `content` is no JSON; the old file is untouched then too.
     """
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

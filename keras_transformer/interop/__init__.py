@@ -1,1 +1,1 @@
-"""Models and tokenizers of other libraries."""
+"""Checkpoints of the library `transformers`, read and written: models and tokenizers."""

@@ -1,4 +1,4 @@
-"""Checkpoints of BERT and ALBERT, with and without heads, as a `Bert` and the models around it."""
+"""Checkpoints of BERT and ALBERT, with and without heads: a `Bert` and the models around it."""
 
 from typing import ClassVar
 
@@ -29,13 +29,13 @@ class BertFamily(Family):
     """``BertModel`` and the models around it.
 
     Attributes:
-        title: what the names of its architectures begin with.
-        layer: what the names of a layer's tensors begin with, ``{i}`` in place of its number.
-        parts: their names of the parts of a layer; see `encoder_layers`.
-        names: of other layers, without ``.weight`` and ``.bias``.
-        classifier_dropout: the key of the dropout of classifiers.
-        shares_layers: whether its models do.
-        defaults: of the configuration, where they differ from one family to the other.
+        title: beginning of the names of its architectures.
+        layer: beginning of the names of a layer's tensors, ``{i}`` in place of its number.
+        parts: names of the parts of a layer in the checkpoint; see `encoder_layers`.
+        names: names of other layers' tensors there, without ``.weight`` and ``.bias``.
+        classifier_dropout: key of the dropout of classifiers in ``config.json``.
+        shares_layers: whether the layers of its models share one set of weights.
+        defaults: values of the configuration that differ between BERT and ALBERT.
     """
 
     model_type = "bert"
@@ -76,7 +76,7 @@ class BertFamily(Family):
         return f"{self.title}Model"
 
     def check(self, config: Config) -> None:
-        """Refuses what no model here computes."""
+        """Raises `InputError` for a configuration that no model here computes."""
         config.require(
             position_embedding_type="absolute",
             is_decoder=False,
@@ -161,7 +161,7 @@ class BertFamily(Family):
         return [*table, *linear({head: "classifier"})]
 
     def _body(self, bert: Bert, path: str):
-        """The entries of the model without a head, which stands at `path`."""
+        """Entries of the model without a head; `path` leads to it from the whole model."""
         embeddings, ours = f"{self.prefix}embeddings", f"{path}embedding"
         tables = {
             "word_embeddings": "pos_embedding.embedding.embeddings",
@@ -210,7 +210,7 @@ class BertFamily(Family):
         return config
 
     def check_model(self, bert: Bert) -> None:
-        """Refuses a model that no configuration of this family describes."""
+        """Raises `InputError` for a model that no configuration of this family describes."""
         refuse_unless(
             bert.embedding.projection is None, "BERT", "token vectors of the width of the model"
         )

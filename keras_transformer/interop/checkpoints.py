@@ -28,14 +28,11 @@ DTYPES: dict[str, np.dtype] = {
     "float16": np.dtype(np.float16),
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
 }
-"""Types that weights are stored in, by the names that ``config.json`` has for them."""
+"""Types of stored weights, by their names in ``config.json``."""
 
 
 class Checkpoint(Mapping):
-    """Tensors of a folder by their names, read from the disk one by one.
-
-    Args:
-        folder: of the checkpoint.
+    """The tensors of a checkpoint's folder by their names, each read when it is asked for.
 
     Raises:
         InputError: where there are none, a file is missing or damaged, or the library that reads
@@ -141,7 +138,7 @@ def read_json(path) -> Any:
 
 
 def read_config(folder) -> dict[str, Any]:
-    """The ``config.json`` of a folder.
+    """Reads the ``config.json`` of a folder.
 
     Raises:
         InputError: where it is missing or damaged.

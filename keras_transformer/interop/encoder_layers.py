@@ -1,4 +1,4 @@
-"""Entries of the layers of an `EncoderStack`, whatever a checkpoint calls their parts."""
+"""Table entries for the layers of an `EncoderStack`."""
 
 from collections.abc import Iterator, Mapping
 
@@ -16,13 +16,13 @@ _NORMS = {"attention_norm": "self_attention.layernorm", "feed_forward_norm": "ff
 
 
 def encoder_layers(theirs: str, ours: str, parts: Mapping[str, str]) -> Iterator[Entry]:
-    """Entries of one layer.
+    """Table entries for one layer.
 
     Args:
-        theirs: what the names of its tensors begin with.
-        ours: path of the `EncoderLayer`.
-        parts: their names of ``query``, ``key``, ``value``, ``output``, ``inner``, ``outer``,
-            ``attention_norm`` and ``feed_forward_norm``.
+        theirs: beginning of the names of its tensors in the checkpoint.
+        ours: path of the `EncoderLayer` in the model.
+        parts: the checkpoint's names of ``query``, ``key``, ``value``, ``output``, ``inner``,
+            ``outer``, ``attention_norm`` and ``feed_forward_norm``.
     """
     for part, (path, kernel) in _LINEAR.items():
         yield from linear({f"{theirs}.{parts[part]}": f"{ours}.{path}"}, kernel=kernel)

@@ -1,4 +1,4 @@
-"""What a family of checkpoints is: how its configuration reads, and where its tensors belong."""
+"""Base class of the families of checkpoints, such as BERT's, and reading ``config.json``."""
 
 import abc
 import re
@@ -23,23 +23,23 @@ ACTIVATIONS = {
     "swish": "silu",
     "tanh": "tanh",
 }
-"""Names of activations here by theirs."""
+"""Names of activations in this package, by those in ``config.json``."""
 
 _OLD_NAMES = ((".gamma", ".weight"), (".beta", ".bias"))
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What saving needs to know of the checkpoint that a model came from.
+    """The checkpoint that a model was loaded from, as far as saving needs it.
 
     Args:
-        architecture: the one that was made of it; that of the family for the model unless given.
+        architecture: name of the architecture that was loaded; ``None`` for what the family names.
         config: its ``config.json``.
-        generation: its ``generation_config.json``; that of the family unless given.
-        prefixed: whether the names of its body begin with the family's prefix; they do where
-            there is a head unless given.
-        dtypes: of its tensors, by their names.
-        kept: tensors that no weight here holds, and that are written as they were.
+        generation: its ``generation_config.json``; ``None`` for what the family writes.
+        prefixed: whether names of tensors of the body begin with the family's prefix; ``None``
+            means that they do where there is a head.
+        dtypes: types of its tensors, by their names.
+        kept: tensors that no weight of the model holds, and that are written as they were.
     """
 
     architecture: str | None = None
@@ -51,12 +51,7 @@ class Origin:
 
 
 class Config(dict):
-    """The values of a ``config.json``, with errors that name what does not fit.
-
-    Args:
-        values: the values.
-        where: the file, for errors.
-    """
+    """The values of a ``config.json``; its errors name `where`, the file, and the key."""
 
     def __init__(self, values, where):
         super().__init__(values)
@@ -69,13 +64,13 @@ class Config(dict):
         raise InputError(f"{self.where}: {name} {self.get(name)!r} is not supported: {reason}.")
 
     def require(self, **expected) -> None:
-        """Refuses other values than these, where there are any."""
+        """Raises `InputError` where one of these keys is there with another value."""
         for name, value in expected.items():
             if self.get(name) not in (None, value):
                 self.refuse(name, f"only {value!r} is")
 
     def activation(self, name, default) -> str:
-        """Our name of the activation of this key."""
+        """The package's name of the activation that this key names."""
         value = self.get(name, default)
         if value not in ACTIVATIONS:
             self.refuse(name, f"the activations are {', '.join(ACTIVATIONS)}")
@@ -83,10 +78,10 @@ class Config(dict):
 
 
 def activation_name(activation) -> str:
-    """Their name of an activation of ours, the inverse of `Config.activation`.
+    """The name of an activation in ``config.json``, the inverse of `Config.activation`.
 
     Raises:
-        InputError: where they have none.
+        InputError: where it has none.
     """
     for theirs, ours in ACTIVATIONS.items():
         if get_activation(ours) is activation:
@@ -104,34 +99,33 @@ def refuse_unless(fits: bool, kind: str, what: str) -> None:
 
 
 def number_of_labels(config: Config) -> int:
-    """The classes of a head; two where the configuration does not say."""
+    """Number of classes of a head; two where the configuration does not say."""
     return len(config.get("id2label") or ()) or config.get("num_labels", 2)
 
 
 def labels(count: int | None) -> dict[str, Any]:
-    """What ``config.json`` says of so many classes without names."""
-    names = [f"LABEL_{i}" for i in range(count or 0)]
-    return (
-        {
-            "id2label": {str(i): name for i, name in enumerate(names)},
-            "label2id": {name: i for i, name in enumerate(names)},
-        }
-        if names
-        else {}
-    )
+    """Entries of ``config.json`` for so many classes without names; none without classes."""
+    if not count:
+        return {}
+    names = [f"LABEL_{i}" for i in range(count)]
+    return {
+        "id2label": {str(i): name for i, name in enumerate(names)},
+        "label2id": {name: i for i, name in enumerate(names)},
+    }
 
 
 class Family(abc.ABC):
-    """One `model_type`.
+    """A family of checkpoints: how its configuration makes a model, and where its tensors belong.
 
     Attributes:
-        model_type: its name in ``config.json``.
-        prefix: what the names of the tensors of the body begin with where there is a head.
-        heads: what the names of the tensors of heads begin with, beside the body.
-        architectures: the names that `architectures` may have.
-        body: that of them without a head, if there is one.
-        redundant: pattern of tensors that follow from others; they are not written.
-        kept: pattern of tensors that no weight here holds; they are written as they were.
+        model_type: name of the family in ``config.json``.
+        prefix: beginning of the names of the body's tensors where there is a head.
+        heads: beginnings of the names of the heads' tensors.
+        architectures: the supported names in `architectures` of ``config.json``.
+        body: the one of them without a head, if any.
+        redundant: pattern of the names of tensors that follow from others; they are not written.
+        kept: pattern of the names of tensors that no weight of the model holds; they are written
+            as they were.
     """
 
     model_type: ClassVar[str]
@@ -144,12 +138,12 @@ class Family(abc.ABC):
 
     @abc.abstractmethod
     def make(self, config: Config, architecture: str, names: set[str], arguments: dict):
-        """A model of fresh weights.
+        """Makes a model with new weights.
 
         Args:
             config: the configuration.
             architecture: one of `architectures`.
-            names: of the tensors of the checkpoint, as `our_name` gives them.
+            names: names of the tensors of the checkpoint, as `our_name` gives them.
             arguments: of the model, in place of what the configuration says.
         """
 
@@ -159,34 +153,34 @@ class Family(abc.ABC):
 
     @abc.abstractmethod
     def entries(self, model) -> list[Entry]:
-        """The table of a model."""
+        """The table of a model's weights, for `mapping.load` and `mapping.collect`."""
 
     @abc.abstractmethod
     def config(self, model) -> dict[str, Any]:
-        """What ``config.json`` says of a model, ``architectures`` with it.
+        """Makes the ``config.json`` of a model, ``architectures`` included.
 
         Raises:
             InputError: for a model that is no checkpoint of this family.
         """
 
     def tied(self, model) -> dict[str, str]:
-        """Tensors that some checkpoints hold twice: names of the copies, and what they equal."""
+        """Names of the copies of tensors that some checkpoints hold twice, with what they copy."""
         return {}
 
     def fresh_config(self, model) -> dict[str, Any]:
-        """What ``config.json`` says besides of a model that came from no checkpoint."""
+        """Further entries of ``config.json`` for a model that was not loaded from a checkpoint."""
         return {}
 
     def generation(self, model) -> dict[str, Any]:
-        """``generation_config.json`` of a model that came from no checkpoint; none if empty."""
+        """``generation_config.json`` of a model not loaded from a checkpoint; empty for no file."""
         return {}
 
     def finished(self, model):
-        """The model, once its weights have their values, with what follows from that."""
+        """Completes a model whose weights have been loaded."""
         return model
 
     def architecture(self, config: Config, wanted: str | None) -> str:
-        """What to make: what is asked for, or what the configuration says.
+        """The architecture to make: the one wanted, or the first that the configuration names.
 
         Raises:
             InputError: for an architecture that is not supported.
@@ -201,11 +195,11 @@ class Family(abc.ABC):
         return found
 
     def without_head(self) -> str:
-        """How to load less, for an error."""
+        """End of an error that says how to load the model without its head."""
         return f"; architecture={self.body!r} loads the model without its head" if self.body else ""
 
     def our_name(self, name: str, prefixed: bool) -> str:
-        """The name of a tensor with the prefix and without the names of old versions."""
+        """The name of a tensor with the prefix and in its newest form."""
         for old, new in _OLD_NAMES:
             if name.endswith(old):
                 name = name.removesuffix(old) + new

@@ -1,8 +1,8 @@
 """Checkpoints of GPT-2: ``GPT2Model`` and ``GPT2LMHeadModel`` as a `GPT`.
 
-Their id 0 is a token; here it is padding, so ours are theirs + 1. A bias, which is not trained,
-makes padding impossible: its vector of zeros alone would make it likely, since logits of GPT-2 are
-far below 0.
+Id 0 of a checkpoint is a token; here it is padding, so ids here are larger by 1. Padding is never
+predicted, by an output bias that is not trained: the zeros of its vector alone would make it
+likely, since logits of GPT-2 are far below 0.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from keras_transformer.models.gpt import GPT
 from keras_transformer.special_tokens import END, PAD, START
 
 OFFSET = 1
-"""Our ids less theirs."""
+"""Ids of this package less those of a checkpoint."""
 
 
 @dataclass(frozen=True)
 class Vectors(Form):
-    """The vectors of the tokens, with one of zeros for padding before them."""
+    """The embeddings of the tokens, after a row of zeros for padding."""
 
     def ours(self, tensor, shapes):
         return [np.pad(tensor, ((OFFSET, 0), (0, 0)))]
@@ -126,7 +126,7 @@ class GPT2Family(Family):
 
 
 def _layer(theirs: str, ours: str):
-    """The entries of one layer. Its matrices are ``(input, output)``, unlike those of others."""
+    """Table entries for one layer, whose matrices are ``(input, output)``, unlike others'."""
     attention, ffn = f"{ours}.self_attention", f"{ours}.ffn"
     parts = [f"{attention}.mha.{part}_dense" for part in ("query", "key", "value")]
     matrix = Kernel(transposed=True)

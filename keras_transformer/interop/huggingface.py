@@ -1,4 +1,4 @@
-"""Checkpoints of Hugging Face's `transformers` in and out, from and to local folders.
+"""Loading and saving checkpoints of Hugging Face's `transformers` in local folders.
 
 `load_huggingface` makes a model of this package; `save_huggingface` writes one so that
 `transformers` loads it. One table for each family says where every tensor belongs, in both
@@ -31,21 +31,8 @@ from keras_transformer.interop.family import Config, Family, Origin
 from keras_transformer.interop.gpt2 import GPT2Family
 from keras_transformer.interop.mapping import collect, load, some
 from keras_transformer.interop.marian import MarianFamily
-from keras_transformer.interop.sentences import sentence_embeddings
-from keras_transformer.interop.tokenizer_files import (
-    load_huggingface_tokenizer,
-    save_huggingface_tokenizer,
-)
+from keras_transformer.interop.tokenizer_files import save_huggingface_tokenizer
 from keras_transformer.interop.vit import ViTFamily
-
-__all__ = [
-    "FAMILIES",
-    "load_huggingface",
-    "load_huggingface_tokenizer",
-    "save_huggingface",
-    "save_huggingface_tokenizer",
-    "sentence_embeddings",
-]
 
 FAMILIES: dict[str, Family] = {
     family.model_type: family
@@ -57,7 +44,7 @@ _GENERATION = "generation_config.json"
 
 
 def load_huggingface(folder: str | os.PathLike, *, architecture: str | None = None, **arguments):
-    """Makes a model of a checkpoint.
+    """Loads a checkpoint as a model of this package.
 
     Weights of 16 bits become float32. `save_huggingface` writes them back as they were.
 
@@ -194,7 +181,7 @@ def _config(family, model, origin, dtype) -> dict:
 
 
 class _Tensors(Mapping):
-    """The tensors of a checkpoint by our names; `dtypes` are those of what was read."""
+    """The tensors of a checkpoint by `Family.our_name`; `dtypes` are those of what was read."""
 
     def __init__(self, checkpoint, family):
         self.prefixed = any(name.startswith(family.prefix) for name in checkpoint)

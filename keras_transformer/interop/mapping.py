@@ -1,7 +1,7 @@
-"""One table, both ways: which tensor of a checkpoint is which weight of a model, in what form.
+"""Tables of which tensor of a checkpoint holds which weights of a model, and in what form.
 
-A table is a list of entries. `load` and `collect` read it in the two directions, so that what is
-loaded and saved again is the same bit for bit.
+A table is a list of entries. `load` reads it in one direction and `collect` in the other, so that
+a checkpoint loaded and saved again is the same bit for bit.
 """
 
 import abc
@@ -17,7 +17,7 @@ Arrays = Sequence[np.ndarray]
 
 
 class Form(abc.ABC):
-    """How the values of one tensor of a checkpoint lie in the weights of a model."""
+    """Layout of the values of one tensor of a checkpoint in the weights of a model."""
 
     @abc.abstractmethod
     def ours(self, tensor: np.ndarray, shapes: Sequence[tuple[int, ...]]) -> Iterable[np.ndarray]:
@@ -33,7 +33,7 @@ class Same(Form):
     """The same values in the same order.
 
     Args:
-        shape: of the tensor; that of the weight unless given. -1 is allowed as in `reshape`.
+        shape: shape of the tensor, with -1 as in `reshape`; that of the weight unless given.
     """
 
     shape: tuple[int, ...] | None = None
@@ -47,10 +47,10 @@ class Same(Form):
 
 @dataclass(frozen=True)
 class Kernel(Form):
-    """The matrix of a linear layer, ``(output, input)``; ours begin with the axes of the input.
+    """The matrix of a linear layer, ``(output, input)``; the weight's first axes are the input's.
 
     Args:
-        inputs: number of those axes: 2 where heads and their width go in.
+        inputs: number of the weight's axes of the input: 2 for heads and their width.
         transposed: the tensor is ``(input, output)`` too, as in GPT-2.
     """
 
@@ -68,8 +68,8 @@ class Kernel(Form):
 
 @dataclass(frozen=True)
 class Convolution(Form):
-    """The kernel of a convolution, ``(output, input, height, width)``; ours ends with input and
-    output, with whatever axes before."""
+    """The kernel of a convolution, ``(output, input, height, width)``; the weight's last axes are
+    input and output."""
 
     size: tuple[int, int]
 
@@ -83,11 +83,11 @@ class Convolution(Form):
 
 @dataclass(frozen=True)
 class Joined(Form):
-    """Several weights beside each other in one tensor, each by a form of its own.
+    """Several weights concatenated in one tensor.
 
     Args:
-        form: of each.
-        axis: of the tensor along which they lie.
+        form: the form of each.
+        axis: axis of the tensor along which they are concatenated.
     """
 
     form: Form
@@ -106,9 +106,9 @@ class Entry:
     """A tensor of a checkpoint and the weights that hold its values.
 
     Args:
-        name: of the tensor.
-        paths: of the weights, from the model: attributes and places in lists between dots.
-        form: how the values lie there.
+        name: name of the tensor.
+        paths: paths of the weights from the model, attributes and indices of lists between dots.
+        form: layout of the values.
     """
 
     name: str
@@ -123,7 +123,7 @@ def linear(names: Mapping[str, str], *, kernel: Form = Kernel(), bias: Form = Sa
     """Entries of linear layers: weight and bias of each.
 
     Args:
-        names: paths of our layers by the names of theirs.
+        names: paths of the layers in the model, by their names in the checkpoint.
         kernel, bias: their forms.
     """
     for name, path in names.items():
@@ -139,12 +139,12 @@ def norms(names: Mapping[str, str]) -> Iterator[Entry]:
 
 
 def load(model, entries: Iterable[Entry], tensors: Mapping[str, np.ndarray], where) -> None:
-    """Gives the weights of a model the values of a checkpoint.
+    """Assigns the tensors of a checkpoint to the weights of a model.
 
     Args:
-        model: which has weights of all entries.
-        entries: the table.
-        tensors: of the checkpoint; those that the table does not name are left out.
+        model: the model.
+        entries: its table.
+        tensors: those of the checkpoint; the ones that the table does not name are left out.
         where: the checkpoint, for the error.
 
     Raises:

@@ -1,12 +1,12 @@
 """Checkpoints of Marian's translation models: ``MarianMTModel`` as a `Transformer`.
 
-Their ids are 0 ``</s>``, 1 ``<unk>`` and, last, ``<pad>``, which also starts a target; ours are 0
-`[PAD]`, 1 `[UNK]`, 2 `[START]`, 3 `[END]`. So one row of theirs is two of ours, and all other
-tokens move up by two. `[START]` is never predicted: its bias forbids it.
+In a checkpoint id 0 is ``</s>``, 1 ``<unk>``, and the last ``<pad>``, which also starts a target;
+here 0 is `[PAD]`, 1 `[UNK]`, 2 `[START]`, 3 `[END]`. So the row of ``<pad>`` becomes two rows, and
+all ordinary tokens move up by two. `[START]` is never predicted: its bias forbids it.
 
-What `transformers` finds with ``num_beams=4, early_stopping=True, renormalize_logits=True`` and
-the padding among its ``bad_words_ids``, a `DecodingConfig` finds with ``beam_size=4``; its
-``early_stopping="never"`` is ``early_stopping=False`` here. `length_penalty` means the same.
+A `DecodingConfig` with ``beam_size=4`` gives the translations that `transformers` gives with
+``num_beams=4, early_stopping=True, renormalize_logits=True`` and the padding in ``bad_words_ids``.
+Its ``early_stopping="never"`` is ``early_stopping=False`` here; `length_penalty` means the same.
 
 Source of the architecture: Marian (Junczys-Dowmunt et al. 2018, https://aclanthology.org/P18-4020).
 """
@@ -15,39 +15,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_transformer.interop.family import (
-    Config,
-    Family,
-    activation_name,
-    refuse_unless,
-)
+from keras_transformer.interop.family import Config, Family, activation_name, refuse_unless
 from keras_transformer.interop.mapping import Entry, Form, Kernel, linear, norms
 from keras_transformer.models.transformer import Transformer
 from keras_transformer.special_tokens import END, PAD, RESERVED_TOKENS, START, UNK
 
 FORBIDDEN = -1e4
-"""The bias of what is never predicted: its probability is exactly 0, and numbers of 16 bits and
-losses with label smoothing bear it."""
+"""Bias of a token that is never predicted: its probability is exactly 0, without overflow in
+16 bits or in losses with label smoothing."""
 
 THEIR_END, THEIR_UNK = 0, 1
 
 
 def their_ids(size: int) -> np.ndarray:
-    """The ids of a checkpoint, by ours.
-
-    Args:
-        size: number of tokens of the checkpoint; ours are one more.
-
-    Returns:
-        int ``(size + 1,)``.
-    """
+    """Ids of a checkpoint of `size` tokens by those of this package, int ``(size + 1,)``."""
     ids = np.arange(-len(RESERVED_TOKENS) + 2, size - 1)  # all but the padding, moved up by two
     ids[[PAD, UNK, START, END]] = size - 1, THEIR_UNK, size - 1, THEIR_END
     return ids
 
 
 def our_ids(size: int) -> np.ndarray:
-    """Our ids, by those of a checkpoint of `size` tokens; its padding is `[PAD]` here."""
+    """Ids of this package by those of a checkpoint of `size` tokens, int ``(size,)``."""
     ids = np.arange(size) + 2
     ids[[THEIR_END, THEIR_UNK, size - 1]] = END, UNK, PAD
     return ids
@@ -55,7 +43,7 @@ def our_ids(size: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Vectors(Form):
-    """The vectors of the tokens. Their padding starts targets: `[START]` here is what they read."""
+    """The embeddings of the tokens; the row of a checkpoint's padding is that of `[START]`."""
 
     def ours(self, tensor, shapes):
         return [tensor[their_ids(len(tensor))]]
@@ -80,12 +68,12 @@ class OutputBias(Form):
 
 
 _ATTENTION = {
-    "{theirs}.q_proj": ("query_dense", Kernel()),
-    "{theirs}.k_proj": ("key_dense", Kernel()),
-    "{theirs}.v_proj": ("value_dense", Kernel()),
-    "{theirs}.out_proj": ("output_dense", Kernel(inputs=2)),
+    "q_proj": ("query_dense", Kernel()),
+    "k_proj": ("key_dense", Kernel()),
+    "v_proj": ("value_dense", Kernel()),
+    "out_proj": ("output_dense", Kernel(inputs=2)),
 }
-_SIDES = {  # stack -> our layers, and our attentions by theirs
+_SIDES = {  # stack -> its layers here, and its attentions here by their names in a checkpoint
     "encoder": ("encoder.enc_layers", {"self_attn": "self_attention"}),
     "decoder": (
         "decoder.dec_layers",
@@ -227,14 +215,14 @@ class MarianFamily(Family):
 
 
 def _layer(side: str, i: int):
-    """The entries of one layer of a stack."""
+    """Table entries for one layer of a stack."""
     layers, attentions = _SIDES[side]
     ours, theirs = f"{layers}.{i}", f"model.{side}.layers.{i}"
     names = {}
     for their_attention, our_attention in attentions.items():
         path, name = f"{ours}.{our_attention}", f"{theirs}.{their_attention}"
         for part, (dense, kernel) in _ATTENTION.items():
-            yield from linear({part.format(theirs=name): f"{path}.mha.{dense}"}, kernel=kernel)
+            yield from linear({f"{name}.{part}": f"{path}.mha.{dense}"}, kernel=kernel)
         names[f"{name}_layer_norm"] = f"{path}.layernorm"
     names[f"{theirs}.final_layer_norm"] = f"{ours}.ffn.layer_norm"
     yield from norms(names)

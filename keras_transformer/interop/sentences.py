@@ -1,4 +1,4 @@
-"""Vectors of whole sentences, to compare them by their meaning."""
+"""Vectors of whole sentences, for comparing their meanings."""
 
 from collections.abc import Iterable
 
@@ -11,9 +11,9 @@ from keras_transformer.layers.attention.masks import padding_keep_mask
 def sentence_embeddings(
     model, tokenizer, texts: Iterable[str], *, max_length: int | None = None, batch_size=32
 ) -> np.ndarray:
-    """Means over the vectors of the tokens, of length one (Sentence-BERT, arXiv 1908.10084).
+    """Computes normalised mean vectors of sentences (Sentence-BERT, arXiv 1908.10084).
 
-    The product of two of them is the cosine of the angle between them.
+    The scalar product of two is their cosine similarity.
 
     Args:
         model: a `Bert`.
@@ -47,7 +47,7 @@ def sentence_embeddings(
 
 
 def _shortened(ids: tf.RaggedTensor, longest: int) -> tf.RaggedTensor:
-    """The rows, of `longest` tokens at most; the last one of each stays, since it ends a text."""
+    """Cuts rows to at most `longest` tokens, of which the last is the one that ends the text."""
     return tf.concat([ids[:, :longest][:, :-1], ids[:, -1:]], axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Files of the tokenizers of checkpoints, read and written."""
+"""Reading and writing the files of checkpoints' tokenizers."""
 
 from __future__ import annotations
 
@@ -8,13 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 from sentencepiece import sentencepiece_model_pb2
-from tokenizers import (
-    Tokenizer,
-    decoders,
-    models,
-    normalizers,
-    pre_tokenizers,
-)
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from keras_transformer.data.tokenizers.library import KINDS, LibraryTokenizer
 from keras_transformer.data.tokenizers.marian import MarianTokenizer
@@ -31,7 +25,7 @@ _MARIAN_CLASS = "MarianTokenizer"
 
 
 def load_huggingface_tokenizer(folder: str | os.PathLike) -> LibraryTokenizer | Tokenizers:
-    """Makes the tokenizer of a checkpoint, whose ids fit the model of `load_huggingface`.
+    """Loads the tokenizer of a checkpoint, whose ids are those of `load_huggingface`'s model.
 
     Args:
         folder: with ``config.json`` or ``tokenizer_config.json``, which name the kind, and
@@ -69,7 +63,7 @@ def load_huggingface_tokenizer(folder: str | os.PathLike) -> LibraryTokenizer | 
 
 
 def save_huggingface_tokenizer(tokenizer, folder: str | os.PathLike) -> None:
-    """Writes what `load_huggingface_tokenizer` gave so that it and `transformers` load it.
+    """Writes a tokenizer of `load_huggingface_tokenizer`, for it and `transformers` to load.
 
     Raises:
         InputError: for another tokenizer, and where the folder cannot be written.
@@ -93,10 +87,7 @@ def save_huggingface_tokenizer(tokenizer, folder: str | os.PathLike) -> None:
     for ours, theirs in zip(("[END]", "[UNK]", "[PAD]"), _THEIR_SPECIAL, strict=True):
         vocabulary[theirs] = vocabulary.pop(ours)
     write_json(folder / "vocab.json", dict(sorted(vocabulary.items(), key=lambda item: item[1])))
-    languages = {
-        "source_lang": tokenizer.source_language,
-        "target_lang": tokenizer.target_language,
-    }
+    languages = {"source_lang": tokenizer.source_language, "target_lang": tokenizer.target_language}
     write_json(folder / _SETTINGS, {"tokenizer_class": _MARIAN_CLASS, **languages})
 
 
@@ -171,7 +162,7 @@ def _byte_level(folder: Path, settings: dict[str, Any]) -> Tokenizer:
 
 
 def _with_special(tokenizer: Tokenizer, *tokens: str) -> Tokenizer:
-    """The tokenizer, which takes these tokens, where its vocabulary has them, for special."""
+    """Makes those of the tokens special that the vocabulary has; returns the tokenizer."""
     known = [token for token in tokens if tokenizer.token_to_id(token) is not None]
     tokenizer.add_special_tokens(known)
     return tokenizer
@@ -206,9 +197,5 @@ def _marian(folder: Path, settings: dict[str, Any]) -> Tokenizers:
             raise file_error(file, "read", error) from error
         except (InputError, tf.errors.OpError) as error:
             raise InputError(f"{file}: {error}") from error
-    languages = [settings.get(f"{side}_lang") for side in ("source", "target")]
-    defaults = "source", "target"
-    return Tokenizers(
-        *sides,
-        *(language or default for language, default in zip(languages, defaults, strict=True)),
-    )
+    languages = (settings.get(f"{side}_lang") or side for side in ("source", "target"))
+    return Tokenizers(*sides, *languages)

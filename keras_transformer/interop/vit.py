@@ -1,7 +1,7 @@
 """Checkpoints of the Vision Transformer: ``ViTModel`` and ``ViTForImageClassification``.
 
-Their pooler, a layer behind the class token that classification does without, has no place in a
-`ViT`: its weights are kept and written back.
+A `ViT` has no pooler, the layer after the class token that classification does without: its
+weights are kept and written back.
 """
 
 from keras_transformer.interop.encoder_layers import encoder_layers
@@ -16,7 +16,7 @@ from keras_transformer.interop.family import (
 from keras_transformer.interop.mapping import Convolution, Entry, Same, linear, norms
 from keras_transformer.models.vit import ViT
 
-_LAYER = {  # theirs -> ours
+_LAYER = {  # see `encoder_layers`
     "query": "attention.attention.query",
     "key": "attention.attention.key",
     "value": "attention.attention.value",

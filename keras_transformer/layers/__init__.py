@@ -18,63 +18,16 @@ from keras_transformer.layers.decoder import Decoder, DecoderLayer
 from keras_transformer.layers.encoder import Encoder, EncoderLayer, EncoderStack
 from keras_transformer.layers.feed_forward import FeedForward, point_wise_feed_forward_network
 from keras_transformer.layers.patches import PatchEmbedding
-from keras_transformer.layers.positional import (
-    PositionalEmbedding,
-    get_angles,
-    positional_encoding,
-)
+from keras_transformer.layers.positional import PositionalEmbedding, get_angles, positional_encoding
 from keras_transformer.layers.recurrent.attention import (
     AdditiveAttention,
     ConcatAttention,
     DotAttention,
     GeneralAttention,
 )
-from keras_transformer.layers.recurrent.cells import (
-    GRUCell,
-    LSTMCell,
-    OutputRecurrentCell,
-    RNNCell,
-)
+from keras_transformer.layers.recurrent.cells import GRUCell, LSTMCell, OutputRecurrentCell, RNNCell
 from keras_transformer.layers.recurrent.decoder import RecurrentDecoder
 from keras_transformer.layers.recurrent.encoder import RecurrentEncoder
 from keras_transformer.layers.recurrent.layer import Recurrent
 from keras_transformer.layers.recurrent.stack import RecurrentStack
 from keras_transformer.layers.scalar_mix import ScalarMix
-
-__all__ = [
-    "AdditiveAttention",
-    "BaseAttention",
-    "CausalLayer",
-    "CausalSelfAttention",
-    "CausalStack",
-    "ConcatAttention",
-    "CrossAttention",
-    "Decoder",
-    "DecoderLayer",
-    "DotAttention",
-    "Encoder",
-    "EncoderLayer",
-    "EncoderStack",
-    "FeedForward",
-    "GRUCell",
-    "GeneralAttention",
-    "GlobalSelfAttention",
-    "LSTMCell",
-    "MultiHeadAttention",
-    "OutputRecurrentCell",
-    "PatchEmbedding",
-    "PositionalEmbedding",
-    "RNNCell",
-    "Recurrent",
-    "RecurrentDecoder",
-    "RecurrentEncoder",
-    "RecurrentStack",
-    "ScalarMix",
-    "create_look_ahead_mask",
-    "create_masks",
-    "create_padding_mask",
-    "get_angles",
-    "point_wise_feed_forward_network",
-    "positional_encoding",
-    "scaled_dot_product_attention",
-]

@@ -2,12 +2,7 @@
 
 import dataclasses
 
-from keras_transformer.config.model import (
-    BertConfig,
-    GPTConfig,
-    ModelConfig,
-    RecurrentConfig,
-)
+from keras_transformer.config.model import BertConfig, GPTConfig, ModelConfig, RecurrentConfig
 from keras_transformer.models.bert import Bert
 from keras_transformer.models.bert_pretraining import BertPretraining
 from keras_transformer.models.gpt import GPT

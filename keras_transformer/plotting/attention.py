@@ -5,10 +5,12 @@ writes it, and a notebook shows it as the value of a cell. Only `plot_attention_
 current axes of pyplot, as in the tutorial.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from keras_transformer.errors import InputError
 from keras_transformer.plotting.scores import SelectedAttention, select_attention
@@ -21,10 +23,6 @@ from keras_transformer.plotting.style import (
     new_figure,
     token_label,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.image import AxesImage
 
 _INCHES_PER_TOKEN = 0.19
 _FIGURE_COLUMNS = 4
@@ -74,9 +72,6 @@ def plot_attention_weights(
         tokenizers: has the source tokenizer as `.source` or, as in the tutorial, `.pt`, with the
           methods `tokenize` and `lookup`.
 
-    Returns:
-        The figure.
-
     Raises:
         InputError: when the sizes disagree.
     """
@@ -93,11 +88,7 @@ def attention_figure(in_tokens: Any, translated_tokens: Any, attention_heads: An
 
     Args:
         in_tokens: the source tokens, `(key,)`.
-        translated_tokens: the output tokens from the start token on, `(1 + query,)`.
-        attention_heads: weights of all heads, `(heads, query, key)`.
-
-    Returns:
-        The figure.
+        translated_tokens, attention_heads: as for `plot_attention_weights`.
 
     Raises:
         InputError: when the sizes disagree.
@@ -128,7 +119,7 @@ def attention_figure(in_tokens: Any, translated_tokens: Any, attention_heads: An
 
 
 def draw_head(
-    axes: "Axes",
+    axes: Axes,
     in_tokens: list[str],
     out_tokens: list[str],
     weights: np.ndarray,
@@ -136,7 +127,7 @@ def draw_head(
     fontsize: float | str = "small",
     label_keys: bool = True,
     label_queries: bool = True,
-) -> "AxesImage":
+) -> AxesImage:
     """Draws one heat map: queries down, keys across, tokens at the left and on top.
 
     Args:
@@ -189,9 +180,6 @@ def plot_attention_grid(
         key_tokens: tokens of the keys, `(key,)`; the same unless given.
         selection: `attention` (``encoder``, ``decoder`` or ``cross``), `layers`, `heads`, `row` and
           `hide` of `scores.select_attention`.
-
-    Returns:
-        The figure.
 
     Raises:
         InputError: when something is missing or does not fit.

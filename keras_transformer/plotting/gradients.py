@@ -201,9 +201,6 @@ def plot_gradients_through_time(norms: Mapping[str, Any]) -> Figure:
         norms: `(batch, seq)` by the name of the architecture, the last step last. A line ends where
           the norms are 0, since the axis is logarithmic.
 
-    Returns:
-        The figure.
-
     Raises:
         InputError: when there is nothing to draw, more than eight lines, or norms of another shape.
     """

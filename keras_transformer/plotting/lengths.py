@@ -5,9 +5,10 @@ A single context vector fails on long sentences, which one score of a whole test
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from keras_transformer.errors import InputError
@@ -24,9 +25,6 @@ from keras_transformer.plotting.style import (
     check_number_of_lines,
     new_figure,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 LENGTH_LIMITS = (10, 20, 30, 40)
 """Largest number of source words in each bucket but the last."""
@@ -139,9 +137,6 @@ def plot_losses_by_time(curves: Mapping[str, tuple[Any, Any]]) -> Figure:
         curves: by the name of the system, seconds since its training began and losses at these
           times, `(points,)` each.
 
-    Returns:
-        The figure.
-
     Raises:
         InputError: when there is nothing to draw, more than eight systems, or one without a
             loss for each time.
@@ -163,7 +158,7 @@ def plot_losses_by_time(curves: Mapping[str, tuple[Any, Any]]) -> Figure:
     return figure
 
 
-def _axes() -> tuple[Figure, "Axes"]:
+def _axes() -> tuple[Figure, Axes]:
     figure = new_figure(7.5, 4.5)
     axes = figure.add_subplot()
     axes.grid(alpha=0.3)

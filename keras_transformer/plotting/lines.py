@@ -6,9 +6,10 @@ with a column for each head, which distinguishes the heads without colours. The 
 weight of the thickest line.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
@@ -23,9 +24,6 @@ from keras_transformer.plotting.style import (
     new_figure,
     token_label,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # Across, in inches; down, a token is one unit.
 _SPAN = 2.6  # of the lines
@@ -58,11 +56,7 @@ def plot_attention_lines(
     words shows sentence structure (figure 5).
 
     Args:
-        scores: attention weights: the second result of
-          ``model(..., return_attention_scores=True)``, a `Translation` with attention, a
-          `SentenceAttention`, or an array; see `scores.select_attention`.
-        query_tokens: tokens of the queries, `(query,)`; needed where `scores` holds no tokens.
-        key_tokens: tokens of the keys, `(key,)`; the same unless given.
+        scores, query_tokens, key_tokens: as for `plot_attention_grid`.
         word: the word to draw lines from, which may have several pieces, or its position, from 0;
           all unless given.
         layer: number of the layer, from 1; the last one unless given.
@@ -110,7 +104,7 @@ def plot_attention_lines(
     return figure
 
 
-def _new_axes(selected: SelectedAttention) -> "tuple[Figure, Axes]":
+def _new_axes(selected: SelectedAttention) -> tuple[Figure, Axes]:
     rows = max(len(selected.query_tokens), len(selected.key_tokens))
     squares = _SQUARE * len(selected.heads)
     labels = label_inches(selected.query_tokens) + label_inches(selected.key_tokens)
@@ -123,7 +117,7 @@ def _new_axes(selected: SelectedAttention) -> "tuple[Figure, Axes]":
     return figure, axes
 
 
-def _draw_lines(axes: "Axes", weights: np.ndarray, looking: list[int]) -> None:
+def _draw_lines(axes: Axes, weights: np.ndarray, looking: list[int]) -> None:
     """Draws `weights`, `(heads, looking, key)`, of the queries `looking`, the lowest first."""
     shares = weights / (weights.max() or 1.0)
     lines = [
@@ -152,7 +146,7 @@ def _draw_lines(axes: "Axes", weights: np.ndarray, looking: list[int]) -> None:
     )
 
 
-def _draw_squares(axes: "Axes", weights: np.ndarray) -> None:
+def _draw_squares(axes: Axes, weights: np.ndarray) -> None:
     """Draws `weights`, `(heads, key)`, as a row for each key and a column for each head."""
     shares = weights / (weights.max() or 1.0)
     squares, colours = [], []
@@ -171,7 +165,7 @@ def _left(head: int) -> float:
     return _SPAN + _GAP + _SQUARE * head
 
 
-def _draw_tokens(axes: "Axes", selected: SelectedAttention, looking: list[int]) -> None:
+def _draw_tokens(axes: Axes, selected: SelectedAttention, looking: list[int]) -> None:
     style = label_style(
         [*selected.query_tokens, *selected.key_tokens], fontsize="small", va="center"
     )
@@ -188,7 +182,7 @@ def _draw_tokens(axes: "Axes", selected: SelectedAttention, looking: list[int]) 
         axes.text(right, position, token_label(token), ha="left", **style)
 
 
-def _draw_header(axes: "Axes", selected: SelectedAttention) -> None:
+def _draw_header(axes: Axes, selected: SelectedAttention) -> None:
     style = {"fontsize": "x-small", "va": "center"}
     for column, head in enumerate(selected.heads):
         axes.text(_left(column) + 0.45 * _SQUARE, _NUMBERS_ABOVE, str(head), ha="center", **style)

@@ -131,9 +131,6 @@ def select_attention(
         hide: tokens to leave out, such as ``("[PAD]", "[START]", "[END]")``. The weights of the
           others do not change, so that a query's may sum to less than 1.
 
-    Returns:
-        the weights and their tokens.
-
     Raises:
         InputError: when something is missing or does not fit.
     """
@@ -245,15 +242,12 @@ def _numbers(numbers: Sequence[int] | None, count: int, what: str) -> list[int]:
 
 
 def token_positions(tokens: Sequence[str], word: str | int) -> list[int]:
-    """Finds the positions of a word among tokens.
+    """Finds the positions of the pieces of a word among tokens.
 
     Args:
         tokens: `(tokens,)`.
         word: a token; or a word of several pieces, of WordPiece (``##``), SentencePiece (``▁``) or
           GPT-2's byte-level BPE (``Ġ``); or a position, from 0.
-
-    Returns:
-        the positions of its pieces.
 
     Raises:
         InputError: when the word is missing, or occurs more than once.

@@ -4,17 +4,15 @@ import io
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib import font_manager
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from keras_transformer.errors import InputError
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 COLOUR_MAP = "viridis"  # perceptually uniform, in grey print too
 
@@ -60,7 +58,7 @@ def check_number_of_lines(lines: Any, what: str) -> None:
         raise InputError(f"{len(lines)} {what} to draw: give 1 to {len(COLOURS)}")
 
 
-def add_legend(figure: Figure, axes: "Axes") -> None:
+def add_legend(figure: Figure, axes: Axes) -> None:
     """Adds a legend at the right of the axes."""
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", frameon=False)
 
@@ -94,15 +92,7 @@ def label_inches(tokens: Iterable[str], points: float = SMALL) -> float:
 
 
 def label_style(tokens: Iterable[str], **style: Any) -> dict[str, Any]:
-    """Properties of matplotlib's texts for tokens of any script as labels.
-
-    Args:
-        tokens: the texts of all labels.
-        style: further properties.
-
-    Returns:
-        the properties.
-    """
+    """Properties of matplotlib's texts for labels of tokens in any script, and those in `style`."""
     # With `parse_math` a pair of dollar signs would be read as a formula.
     characters = frozenset(ord(character) for token in tokens for character in token)
     families = tuple(matplotlib.rcParams["font.family"])

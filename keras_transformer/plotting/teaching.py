@@ -1,9 +1,10 @@
 """Pictures for teaching: positional encodings and attention masks."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from keras_transformer.errors import InputError
@@ -17,9 +18,6 @@ from keras_transformer.plotting.style import (
     token_label,
 )
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 _INCHES_PER_TOKEN = 0.19
 
 
@@ -29,9 +27,6 @@ def plot_positional_encoding(encoding: Any, position: int | None = None) -> Figu
     Args:
         encoding: `(length, depth)`, or `(1, length, depth)` as in the 2019 edition.
         position: also draw the cosine of every position's encoding with that of this position.
-
-    Returns:
-        The figure.
 
     Raises:
         InputError: when the encoding has another rank, or no such position.
@@ -60,7 +55,7 @@ def plot_positional_encoding(encoding: Any, position: int | None = None) -> Figu
     return figure
 
 
-def _draw_similarity(axes: "Axes", values: np.ndarray, position: int) -> None:
+def _draw_similarity(axes: Axes, values: np.ndarray, position: int) -> None:
     norms = np.linalg.norm(values, axis=1)
     cosines = values @ values[position] / np.maximum(norms * norms[position], 1e-12)
     axes.axvline(position, color=ORANGE, linestyle="--")
@@ -79,9 +74,6 @@ def plot_masks(mask: Any, query_tokens: Any = None, key_tokens: Any = None) -> F
           queries, such as a padding mask, `(1, key)`, is repeated for each.
         query_tokens: tokens of the queries, `(query,)`.
         key_tokens: tokens of the keys, `(key,)`; the same unless given.
-
-    Returns:
-        The figure.
 
     Raises:
         InputError: when a mask is not two-dimensional, there is none, or tokens do not fit.
@@ -132,7 +124,7 @@ def _visible(mask: Any) -> np.ndarray:
 
 
 def _draw_mask(
-    axes: "Axes",
+    axes: Axes,
     name: str,
     visible: np.ndarray,
     query_tokens: Sequence[str] | None,

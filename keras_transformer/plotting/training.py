@@ -32,9 +32,6 @@ def plot_learning_rate(
           by name.
         steps: number of training steps shown.
 
-    Returns:
-        The figure.
-
     Raises:
         InputError: when `steps` is less than 1, for no schedule, and for more than eight.
     """

@@ -3,7 +3,7 @@
 import math
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 
 import grpc
 import numpy as np
@@ -11,8 +11,6 @@ import tensorflow as tf
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    get_model_status_pb2,
     model_pb2,
     model_service_pb2_grpc,
     predict_pb2,
@@ -48,12 +46,11 @@ class GrpcServer:
             ],
             maximum_concurrent_rpcs=_MOST_CALLS,
         )
-        observed = _Observed(service)
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            _PredictionService(service, observed), self._server
+            _PredictionService(service), self._server
         )
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-            _ModelService(service, observed), self._server
+            _ModelService(service), self._server
         )
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -80,60 +77,55 @@ class GrpcServer:
         await self._server.stop(seconds)
 
 
-class _Observed:
-    """Counts and logs calls, and turns failures into gRPC's codes."""
+@asynccontextmanager
+async def _observed(service: Service, path: str, context):
+    """Counts and logs a call, and aborts it with gRPC's code where it fails.
 
-    def __init__(self, service: Service):
-        self._service = service
-
-    @contextmanager
-    def call(self, path: str, context):
-        """A call; what is put into the dictionary that this yields is logged."""
-        service = self._service
-        started = time.perf_counter()
-        event: dict = {}
-        code = "OK"
-        try:
-            yield event
-        except Failure as failure:
-            code = failure.kind.grpc_code
-            event["error"] = failure.message
-            if failure.kind is not Kind.NOT_FOUND:
-                service.metrics.rejected.labels(failure.kind.name.lower()).inc()
-            raise
-        except Exception as error:
-            code = "INTERNAL"
-            event["error"] = f"{type(error).__name__}: {error}"
-            service.log.error("request failed", exc_info=error)
-            raise Failure(Kind.INTERNAL, "the server failed; its log says why.") from error
-        except BaseException:  # the client has gone
-            code = "CANCELLED"
-            raise
-        finally:
-            seconds = time.perf_counter() - started
-            service.metrics.observe_request("grpc", path, code, seconds)
-            service.log.info(
-                "request",
-                id=_request_id(context),
-                method="gRPC",
-                url=path,
-                status=code,
-                milliseconds=round(seconds * 1000, 1),
-                **event,
-            )
+    Yields:
+        a dictionary; what is put into it is logged.
+    """
+    started = time.perf_counter()
+    event: dict = {}
+    code, failure = "OK", None
+    try:
+        yield event
+    except Failure as error:
+        failure = error
+        code = failure.kind.grpc_code
+        event["error"] = failure.message
+        if failure.kind is not Kind.NOT_FOUND:
+            service.metrics.rejected.labels(failure.kind.name.lower()).inc()
+    except Exception as error:
+        failure = Failure(Kind.INTERNAL, "the server failed; its log says why.")
+        code = failure.kind.grpc_code
+        event["error"] = f"{type(error).__name__}: {error}"
+        service.log.error("request failed", exc_info=error)
+    except BaseException:  # the client has gone
+        code = "CANCELLED"
+        raise
+    finally:
+        seconds = time.perf_counter() - started
+        service.metrics.observe_request("grpc", path, code, seconds)
+        service.log.info(
+            "request",
+            id=_request_id(context),
+            method="gRPC",
+            url=path,
+            status=code,
+            milliseconds=round(seconds * 1000, 1),
+            **event,
+        )
+    if failure is not None:
+        await _abort(context, failure)
 
 
 class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    def __init__(self, service: Service, observed: _Observed):
+    def __init__(self, service: Service):
         self._service = service
-        self._observed = observed
 
     async def Predict(self, request, context):
-        try:
-            with self._observed.call("predict", context) as event:
-                return await self._predict(request, context, event)
-        except Failure as failure:
-            await _abort(context, failure)
+        async with _observed(self._service, "predict", context) as event:
+            return await self._predict(request, context, event)
 
     async def _predict(self, request, context, event: dict) -> predict_pb2.PredictResponse:
         service = self._service
@@ -162,17 +154,11 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             return response
 
     async def GetModelMetadata(self, request, context):
-        try:
-            with self._observed.call("metadata", context):
-                return self._metadata(request)
-        except Failure as failure:
-            await _abort(context, failure)
-
-    def _metadata(self, request) -> get_model_metadata_pb2.GetModelMetadataResponse:
-        if list(request.metadata_field) != ["signature_def"]:
-            raise invalid('metadata_field must be just "signature_def".')
-        with self._service.using(*_wanted(request.model_spec)) as model:
-            return metadata_message(self._service.settings.name, model)
+        async with _observed(self._service, "metadata", context):
+            if list(request.metadata_field) != ["signature_def"]:
+                raise invalid('metadata_field must be just "signature_def".')
+            with self._service.using(*_wanted(request.model_spec)) as model:
+                return metadata_message(self._service.settings.name, model)
 
     async def Classify(self, request, context):
         await self._not_offered(context)
@@ -188,19 +174,12 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    def __init__(self, service: Service, observed: _Observed):
+    def __init__(self, service: Service):
         self._service = service
-        self._observed = observed
 
     async def GetModelStatus(self, request, context):
-        try:
-            with self._observed.call("status", context):
-                return self._status(request)
-        except Failure as failure:
-            await _abort(context, failure)
-
-    def _status(self, request) -> get_model_status_pb2.GetModelStatusResponse:
-        return status_message(self._service.statuses(*_wanted(request.model_spec)))
+        async with _observed(self._service, "status", context):
+            return status_message(self._service.statuses(*_wanted(request.model_spec)))
 
     async def HandleReloadConfigRequest(self, request, context):
         await _abort(

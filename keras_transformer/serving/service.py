@@ -1,10 +1,9 @@
 """One request, from its inputs to its outputs, whatever interface it came by."""
 
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -73,13 +72,20 @@ class Service:
         self.versions.close()
         self._batcher.close()
 
-    def accepted(self) -> "_Accepted":
+    @contextmanager
+    def accepted(self) -> Iterator[None]:
         """A context for each request to the model: while one is open the server does not stop.
 
         Raises:
             Failure: when the server is stopping.
         """
-        return _Accepted(self)
+        if self.draining:
+            raise Failure(Kind.UNAVAILABLE, "the server is stopping.", retry_after=1)
+        self.active += 1
+        try:
+            yield
+        finally:
+            self.active -= 1
 
     def check_name(self, name: str) -> None:
         """Raises `Failure` unless `name` is the served model's."""
@@ -129,7 +135,7 @@ class Service:
             group = (id(model), signature.name, *sorted(inputs.scalars.items()))
         work = Work(
             group=group,
-            run=partial(_run, model, signature, inputs.scalars),
+            run=lambda texts: model.run(signature, texts, inputs.scalars),
             texts=inputs.texts,
             deadline=deadline,
             rows_factor=int(inputs.scalars.get("beam_size", 1)),
@@ -181,20 +187,3 @@ class Service:
         log = self.log.error if status.error else self.log.info
         error = {"error": status.error} if status.error else {}
         log("version", version=version, state=status.state.name, **error)
-
-
-class _Accepted:
-    def __init__(self, service: Service):
-        self._service = service
-
-    def __enter__(self):
-        if self._service.draining:
-            raise Failure(Kind.UNAVAILABLE, "the server is stopping.", retry_after=1)
-        self._service.active += 1
-
-    def __exit__(self, *error):
-        self._service.active -= 1
-
-
-def _run(model: LoadedModel, signature: Signature, scalars, texts: Sequence[bytes]) -> Outputs:
-    return model.run(signature, texts, scalars)

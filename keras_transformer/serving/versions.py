@@ -55,6 +55,10 @@ class Versions:
         compile: run signatures compiled by XLA where there are any.
         max_batch_size: of the batches to warm up with.
         changed: called in the event loop with a version and its `Status`.
+
+    Attributes:
+        current: the version that answers, if any.
+        statuses: by version, of all known ones.
     """
 
     def __init__(
@@ -72,16 +76,11 @@ class Versions:
         self._max_batch_size = max_batch_size
         self._changed = changed
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
-        self._current: LoadedModel | None = None
+        self.current: LoadedModel | None = None
         self._leaving: dict[int, LoadedModel] = {}
         self._failed: dict[int, object] = {}  # version -> its files when it failed
         self._closed = False
         self.statuses: dict[int, Status] = {}
-
-    @property
-    def current(self) -> LoadedModel | None:
-        """The version that answers, if any."""
-        return self._current
 
     async def update(self) -> None:
         """Looks for versions once, and loads the highest one that can be if it is not served.
@@ -95,7 +94,7 @@ class Versions:
         for version in [version for version in self._failed if version not in found]:
             del self._failed[version]
         for version in sorted(found, reverse=True):
-            if self._current is not None and self._current.version == version:
+            if self.current is not None and self.current.version == version:
                 return
             folder = found[version]
             files = await loop.run_in_executor(self._loader, _files_of, folder)
@@ -112,7 +111,7 @@ class Versions:
             self._failed.pop(version, None)
             self._take_over(model)
             return
-        if self._current is None:
+        if self.current is None:
             raise problem or InputError(_no_version(self._folder))
 
     async def watch(self, poll_seconds: float) -> None:
@@ -132,7 +131,7 @@ class Versions:
         Raises:
             Failure: when it is not available.
         """
-        model = self._current
+        model = self.current
         if version is not None and (model is None or model.version != version):
             model = self._leaving.get(version)
             if model is None:
@@ -177,7 +176,7 @@ class Versions:
         return model
 
     def _take_over(self, model: LoadedModel) -> None:
-        old, self._current = self._current, model
+        old, self.current = self.current, model
         self._set(model.version, State.AVAILABLE)
         if old is not None:
             self._leaving[old.version] = old

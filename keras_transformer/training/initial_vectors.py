@@ -6,11 +6,7 @@ import numpy as np
 
 from keras_transformer.config import Config
 from keras_transformer.data.tokenizers.pair import Tokenizers
-from keras_transformer.data.word_vectors import (
-    WordVectorRows,
-    read_word_vectors,
-    word_vector_rows,
-)
+from keras_transformer.data.word_vectors import WordVectorRows, read_word_vectors, word_vector_rows
 from keras_transformer.errors import InputError
 from keras_transformer.files import write_atomically
 from keras_transformer.layers.embeddings import set_word_vectors

@@ -15,12 +15,9 @@ from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.decoding.search import Search
 from keras_transformer.errors import InputError
 from keras_transformer.interop.checkpoints import Checkpoint
-from keras_transformer.interop.huggingface import (
-    load_huggingface,
-    load_huggingface_tokenizer,
-    save_huggingface,
-)
+from keras_transformer.interop.huggingface import load_huggingface, save_huggingface
 from keras_transformer.interop.marian import our_ids, their_ids
+from keras_transformer.interop.tokenizer_files import load_huggingface_tokenizer
 from keras_transformer.models.transformer import Transformer
 from keras_transformer.special_tokens import END, PAD, RESERVED_TOKENS, START, UNK
 from keras_transformer.translating.segmentation import tokenize_in_pieces

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from keras_transformer.errors import InputError
-from keras_transformer.interop.huggingface import (
+from keras_transformer.interop.tokenizer_files import (
     load_huggingface_tokenizer,
     save_huggingface_tokenizer,
 )

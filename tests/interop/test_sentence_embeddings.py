@@ -7,12 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_transformer.interop.huggingface import (
-    load_huggingface,
-    load_huggingface_tokenizer,
-    save_huggingface,
-)
+from keras_transformer.interop.huggingface import load_huggingface, save_huggingface
 from keras_transformer.interop.sentences import sentence_embeddings
+from keras_transformer.interop.tokenizer_files import load_huggingface_tokenizer
 from keras_transformer.models.bert import Bert
 
 

@@ -30,14 +30,7 @@ def pad_rows(ids, starts, ends, shape) -> np.ndarray:
 
 
 def starts_of(lengths) -> np.ndarray:
-    """Where each of several stretches begins that follow one another, and where the last ends.
-
-    Args:
-        lengths: of the stretches, ``(n,)``.
-
-    Returns:
-        int64 ``(n + 1,)``.
-    """
+    """Offsets of stretches of these lengths, and the end of the last: int64 ``(n + 1,)``."""
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 

@@ -202,8 +202,7 @@ def make_batches(
     """Batches for `fit` from pairs of strings.
 
     Args:
-        dataset: `tf.data.Dataset` of ``(source, target)`` scalar strings.
-        tokenizers: an object with ``.source`` and ``.target``.
+        dataset, tokenizers: as for `tokenize_pairs`.
         batch_tokens, shuffle, seed, static_shapes: as for `Batches`.
         max_tokens: pairs with a longer side are left out.
         first_epoch: number of the epoch to begin with, for a training that goes on.

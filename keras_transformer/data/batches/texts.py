@@ -154,12 +154,7 @@ def block_batches(
         batch_size, shuffle, seed: as for `LanguageBatches`; both the texts, before they are joined,
             and the blocks are shuffled.
 
-    Returns:
-        the batches; their `dataset` is for ``fit``.
-
-    Raises:
-        ValueError: for a length or batch size below 1.
-        InputError: when no text is left.
+    Returns and raises the same as `line_batches`.
     """
     ids, lengths, empty = _tokenized(documents, tokenizer, length, batch_size)
     if not len(lengths):

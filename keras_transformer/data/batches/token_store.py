@@ -70,9 +70,6 @@ def tokenize_pairs(dataset, tokenizers, max_tokens=None) -> TokenizedPairs:
         max_tokens: pairs with a side of more tokens, start and end included, are left out and
             counted.
 
-    Returns:
-        the ids.
-
     Raises:
         InputError: when nothing is left.
     """
@@ -121,15 +118,11 @@ def tokenized_chunks(texts: Iterable, tokenizer) -> Iterator[tf.RaggedTensor]:
 
 
 def corpus_key(dataset, tokenizer_folder, max_tokens) -> str:
-    """A hash of all that the token ids of a corpus depend on.
+    """A hexadecimal hash of all that the token ids of a corpus depend on.
 
     Args:
-        dataset: `tf.data.Dataset` of ``(source, target)`` scalar strings.
+        dataset, max_tokens: as for `tokenize_pairs`.
         tokenizer_folder: where the tokenizers are saved.
-        max_tokens: as for `tokenize_pairs`.
-
-    Returns:
-        a hexadecimal hash of the strings, the tokenizers' files and the limit.
     """
     digest = hashlib.sha256(f"{max_tokens}\n".encode())
     for path in sorted(Path(tokenizer_folder).rglob("*")):
@@ -149,9 +142,6 @@ def cached_pairs(path, key, dataset, tokenizers, max_tokens, write=True) -> Toke
         key: from `corpus_key`; a file with another one is written anew, as is a damaged one.
         dataset, tokenizers, max_tokens: as for `tokenize_pairs`.
         write: whether to write the file.
-
-    Returns:
-        the token ids.
     """
     path = Path(path)
     pairs = _read(path, key)

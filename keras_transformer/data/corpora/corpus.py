@@ -32,13 +32,7 @@ class Corpus:
     remedy: str = "choose another part or corpus"  # what to do about a part that is missing
 
     def require(self, split: str) -> tf.data.Dataset:
-        """The pairs of one part.
-
-        Args:
-            split: `"train"`, `"validation"` or `"test"`.
-
-        Returns:
-            The dataset of `(source, target)` strings.
+        """The pairs of one part: `"train"`, `"validation"` or `"test"`.
 
         Raises:
             InputError: when there is no such part; the message says what to do.
@@ -75,14 +69,7 @@ def dataset_of(pairs: Sequence[Pair]) -> tf.data.Dataset | None:
 
 
 def list_pairs(pairs: tf.data.Dataset | Iterable[Pair]) -> list[Pair]:
-    """Lists the pairs of a dataset (or of any iterable of pairs of str) in order.
-
-    Args:
-        pairs: a dataset of `(source, target)` scalar strings, or pairs of str.
-
-    Returns:
-        A list of `(source, target)` str tuples.
-    """
+    """Lists `(source, target)` pairs of str, in order, of a dataset or of any iterable."""
     if isinstance(pairs, tf.data.Dataset):
         return [(source.decode(), target.decode()) for source, target in pairs.as_numpy_iterator()]
     return [(source, target) for source, target in pairs]

@@ -100,11 +100,8 @@ def next_sentence_pairs(documents: Sequence[Document], seed: int = 1) -> list[Se
     together; in the others the second is replaced by a random sentence of a random other document.
 
     Args:
-        documents: at least two.
+        documents: at least two, whose order the pairs keep.
         seed: of the draws.
-
-    Returns:
-        the pairs in the order of the documents.
 
     Raises:
         InputError: when no two sentences are neighbours, or there is no other document.
@@ -136,11 +133,8 @@ def sentence_order_pairs(documents: Sequence[Document], seed: int = 1) -> list[S
     """Makes the pairs of ALBERT's sentence order prediction: consecutive sentences, half swapped.
 
     Args:
-        documents: at least one with two sentences.
-        seed: of the draws.
-
-    Returns:
-        the pairs in the order of the documents; swapped ones are labelled `APART`.
+        documents: at least one with two sentences. The pairs keep their order.
+        seed: of the draws of what is swapped, and labelled `APART`.
 
     Raises:
         InputError: when no two sentences are neighbours.

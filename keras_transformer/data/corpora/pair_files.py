@@ -36,14 +36,10 @@ def load_pair_files(name: str, *, hold_out_validation: bool) -> Corpus:
 
 
 def pair_paths(spec: str) -> tuple[Path, ...]:
-    """Splits `SRC,TGT` or `FILE.tsv` into its one or two paths.
+    """Splits `SRC,TGT` into two paths, or returns the one of `FILE.tsv` or `FILE.tsv.gz`.
 
     Args:
-        spec: two comma-separated paths or one path of a `.tsv` or `.tsv.gz` file, optionally with
-          `pairs:` in front.
-
-    Returns:
-        One path (tab-separated) or two (source, target).
+        spec: one of these forms, optionally with `pairs:` in front.
 
     Raises:
         InputError: when `spec` has neither form.
@@ -59,16 +55,13 @@ def pair_paths(spec: str) -> tuple[Path, ...]:
 
 
 def read_pairs(spec: str) -> list[Pair]:
-    """Reads sentence pairs from line-aligned files or a two-column table.
+    """Reads sentence pairs from line-aligned files or a two-column table, as they stand there.
 
     Files are UTF-8, plain or `.gz`. Only the newline character ends a line (a carriage return
     before it is dropped), so Unicode line separators inside a sentence cannot shift the alignment.
 
     Args:
-        spec: `SRC,TGT` or `FILE.tsv`, optionally with `pairs:` in front.
-
-    Returns:
-        The pairs `(source, target)` in file order, text as it stands in the files.
+        spec: as for `pair_paths`.
 
     Raises:
         InputError: for a missing, unreadable or empty file, undecodable bytes, files of different
@@ -115,11 +108,7 @@ def _read_table(path: Path) -> list[Pair]:
 def guess_languages(paths: Sequence[Path]) -> tuple[str, str]:
     """Guesses the languages from file endings such as `train.pt.gz` or `news.pt-en.tsv`.
 
-    Args:
-        paths: one path of a table or two of line-aligned files.
-
-    Returns:
-        Source and target language codes; `("pt", "en")` where the names do not tell.
+    Where the names of `pair_paths` do not tell, they are `("pt", "en")`.
     """
     stems = [re.sub(r"(\.(gz|tsv|txt))+$", "", path.name) for path in paths]
     if len(stems) == 1:

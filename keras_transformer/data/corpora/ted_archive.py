@@ -13,14 +13,7 @@ _SUFFIXES = {"train": "train", "validation": "dev", "test": "test"}
 
 
 def find_archive(data_dir: str | Path | None) -> Path | None:
-    """The archive that `data_dir` is or holds, or None.
-
-    Args:
-        data_dir: a `.tar.gz` file, a folder that may hold `qi18naacl-dataset.tar.gz`, or None.
-
-    Returns:
-        The archive's path, or None when there is none.
-    """
+    """The `.tar.gz` file that `data_dir` is or holds as `ARCHIVE_NAME`; None without one."""
     if data_dir is None:
         return None
     path = Path(data_dir).expanduser()

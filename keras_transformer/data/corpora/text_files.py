@@ -42,11 +42,7 @@ def load_text_files(name: str) -> Corpus:
 def read_lines(path: str | Path) -> list[str]:
     """Reads the lines of a UTF-8 file, plain or `.gz`, without byte order mark and line ends.
 
-    Args:
-        path: the file.
-
-    Returns:
-        Its lines, split at newline characters alone.
+    Only newline characters end a line; a carriage return before one is dropped.
 
     Raises:
         InputError: when the file is missing, unreadable, empty or not UTF-8.

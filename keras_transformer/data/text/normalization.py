@@ -194,10 +194,6 @@ def humanize(text: tf.Tensor | str | list[str], style: str = "ptb-lower") -> tf.
 def humanize_bert(text: tf.Tensor | str | list[str]) -> tf.Tensor:
     """`humanize` for text that BERT's splitting took apart (`don ' t`, `14 - year`).
 
-    Args:
-        text: strings of any shape, as the tutorial's converter detokenizes them.
-
-    Returns:
-        Strings of the same shape.
+    The tutorial's converter detokenizes to such text.
     """
     return humanize(_replace(tf.convert_to_tensor(text, tf.string), _BERT))
