@@ -77,16 +77,6 @@ def positional_encoding(position, d_model) -> tf.Tensor:
     return interleaved_positional_encoding(position, d_model)[tf.newaxis]
 
 
-def _options(rate) -> dict:
-    """Arguments of `TransformerLayer` that the edition fixes."""
-    return {
-        "dropout_rate": rate,
-        "residual_dropout_rate": rate,
-        "attention_dropout_rate": 0.0,
-        "layer_norm_epsilon": 1e-6,
-    }
-
-
 def _explicit(mask):
     """A mask that hides nothing, for ``None``, for which layers would take the Keras mask."""
     return tf.zeros((1, 1, 1, 1)) if mask is None else mask
@@ -101,6 +91,18 @@ def _over_heads(mask):
 
 class _Edition2019(TransformerLayer):
     """Base of layers and stacks: calls with positional arguments, and names of the arguments."""
+
+    def __init__(self, d_model, num_heads, dff, rate=0.1, **kwargs):
+        super().__init__(
+            d_model=d_model,
+            num_heads=num_heads,
+            dff=dff,
+            dropout_rate=rate,
+            residual_dropout_rate=rate,
+            attention_dropout_rate=0.0,
+            layer_norm_epsilon=1e-6,
+            **kwargs,
+        )
 
     def __call__(self, *args, **kwargs):
         given = inspect.signature(self.call).bind(*args, **kwargs).arguments
@@ -146,9 +148,6 @@ class EncoderLayer(_Edition2019, layers.EncoderLayer):
         TensorShape([64, 43, 512])
     """
 
-    def __init__(self, d_model, num_heads, dff, rate=0.1, **kwargs):
-        super().__init__(d_model=d_model, num_heads=num_heads, dff=dff, **_options(rate), **kwargs)
-
     def call(self, x, training, mask):
         return super().call(x, x_mask=_over_heads(mask), training=training)
 
@@ -174,9 +173,6 @@ class DecoderLayer(_Edition2019, layers.DecoderLayer):
         the weights of self- and cross-attention, ``(batch, heads, target, target)`` and
         ``(batch, heads, target, source)``.
     """
-
-    def __init__(self, d_model, num_heads, dff, rate=0.1, **kwargs):
-        super().__init__(d_model=d_model, num_heads=num_heads, dff=dff, **_options(rate), **kwargs)
 
     def build(self, x_shape, enc_output_shape=None):
         super().build(x_shape, enc_output_shape)
@@ -228,14 +224,14 @@ class Encoder(_Edition2019, layers.Encoder):
         **kwargs,
     ):
         super().__init__(
+            d_model,
+            num_heads,
+            dff,
+            rate,
             num_layers=num_layers,
-            d_model=d_model,
-            num_heads=num_heads,
-            dff=dff,
             vocab_size=input_vocab_size,
             positions="interleaved",
             max_length=maximum_position_encoding,
-            **_options(rate),
             **kwargs,
         )
 
@@ -286,14 +282,14 @@ class Decoder(_Edition2019, layers.Decoder):
         **kwargs,
     ):
         super().__init__(
+            d_model,
+            num_heads,
+            dff,
+            rate,
             num_layers=num_layers,
-            d_model=d_model,
-            num_heads=num_heads,
-            dff=dff,
             vocab_size=target_vocab_size,
             positions="interleaved",
             max_length=maximum_position_encoding,
-            **_options(rate),
             **kwargs,
         )
 

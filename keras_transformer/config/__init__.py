@@ -23,25 +23,3 @@ from keras_transformer.config.run import (
     preset,
     preset_of_run,
 )
-
-__all__ = [
-    "ATTENTIONS",
-    "FAMILIES",
-    "LANGUAGE_MODELS",
-    "PRESETS",
-    "RECURRENT",
-    "BertConfig",
-    "Config",
-    "DecodingConfig",
-    "GPTConfig",
-    "ModelConfig",
-    "RecurrentConfig",
-    "TokenizerConfig",
-    "TrainingConfig",
-    "WordVectorsConfig",
-    "config_from_json",
-    "family_of",
-    "load_changes",
-    "preset",
-    "preset_of_run",
-]

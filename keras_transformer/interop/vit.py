@@ -70,9 +70,7 @@ class ViTFamily(Family):
         table = [
             Entry("vit.embeddings.cls_token", ("positions.class_vector",), Same((1, 1, width))),
             Entry(
-                "vit.embeddings.position_embeddings",
-                ("positions.positions",),
-                Same((1, -1, width)),
+                "vit.embeddings.position_embeddings", ("positions.positions",), Same((1, -1, width))
             ),
             *linear({f"vit.{patches}": "patch_embedding"}, kernel=Convolution((size, size))),
             *norms({"vit.layernorm": "encoder.final_norm"}),

@@ -54,15 +54,7 @@ def positional_encoding(length, depth) -> tf.Tensor:
 
 
 def interleaved_positional_encoding(length, depth) -> tf.Tensor:
-    """Sinusoidal positional encoding, sine and cosine in turn (the paper).
-
-    Args:
-        length: number of positions.
-        depth: width of the model.
-
-    Returns:
-        float32 ``(length, depth)``.
-    """
+    """`positional_encoding` with sine and cosine in turn, as in the paper."""
     encoding = np.empty((length, depth))
     encoding[:, 0::2], encoding[:, 1::2] = _sines_and_cosines(length, depth)
     return tf.cast(encoding, tf.float32)

@@ -22,11 +22,7 @@ def predicted_tokens(logits):
 
 
 def token_matches(label, pred):
-    """Which real tokens were predicted.
-
-    Args:
-        label: token ids, ``(batch, seq)``, padded with 0.
-        pred: logits, ``(batch, seq, vocab)``.
+    """Which real tokens were predicted; arguments are those of `masked_accuracy`.
 
     Returns:
         ``(matches, weights)``, both float32 ``(batch, seq)``: matches are 1 where the label is the

@@ -147,14 +147,7 @@ class TokenClassifier(BertHead):
     `masked_loss` and `masked_accuracy` ignore the label 0: it is for padding and for tokens without
     a class, such as the later pieces of a word. `num_classes` includes it.
 
-    Args:
-        bert: a `Bert`, or any model with the same output.
-        num_classes: number of classes.
-        dropout_rate: dropout before the dense layer.
-
-    Call arguments:
-        inputs: as for `Bert`.
-        training: whether dropout is active.
+    Arguments are those of `SequenceClassifier`.
 
     Returns:
         logits, ``(batch, seq, num_classes)``.
@@ -180,15 +173,8 @@ class TokenClassifier(BertHead):
 class SpanPredictor(BertHead):
     """Predicts where the answer to a question begins and ends in a text (BERT, section 4.2).
 
-    The question is the first segment, the text the second. Logits of padding are -1e9.
-
-    Args:
-        bert: a `Bert`, or any model with the same output.
-        dropout_rate: dropout before the dense layer.
-
-    Call arguments:
-        inputs: as for `Bert`.
-        training: whether dropout is active.
+    The question is the first segment, the text the second. Logits of padding are -1e9. Arguments
+    are those of `SequenceClassifier`, without `num_classes`.
 
     Returns:
         a dictionary of logits of the first and of the last token, ``start`` and ``end``, each

@@ -252,14 +252,7 @@ class ElmoClassifier(TrainedModel):
     """
 
     def __init__(
-        self,
-        *,
-        elmo,
-        num_classes,
-        train_elmo=False,
-        layer_norm=False,
-        dropout_rate=0.1,
-        **kwargs,
+        self, *, elmo, num_classes, train_elmo=False, layer_norm=False, dropout_rate=0.1, **kwargs
     ):
         super().__init__(**kwargs)
         self.elmo = elmo

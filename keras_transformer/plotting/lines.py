@@ -80,11 +80,7 @@ def plot_attention_lines(
         ... )
     """
     selected = select_attention(
-        scores,
-        query_tokens,
-        key_tokens,
-        layers=None if layer is None else [layer],
-        **selection,
+        scores, query_tokens, key_tokens, layers=None if layer is None else [layer], **selection
     )
     if len(selected.heads) > len(COLOURS):
         raise InputError(

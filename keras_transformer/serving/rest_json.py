@@ -186,9 +186,7 @@ def error_body(failure: Failure) -> bytes:
     return _encode({"error": failure.message})
 
 
-def status_message(
-    statuses: dict[int, Status],
-) -> get_model_status_pb2.GetModelStatusResponse:
+def status_message(statuses: dict[int, Status]) -> get_model_status_pb2.GetModelStatusResponse:
     """Versions and their states as both interfaces give them."""
     response = get_model_status_pb2.GetModelStatusResponse()
     for version, status in statuses.items():

@@ -163,10 +163,7 @@ class Versions:
         try:
             model = LoadedModel(folder, compile=self._compile)
             warm_up(
-                model,
-                folder,
-                max_batch_size=self._max_batch_size,
-                given_up=lambda: self._closed,
+                model, folder, max_batch_size=self._max_batch_size, given_up=lambda: self._closed
             )
         except InputError:
             raise

@@ -23,14 +23,7 @@ SPECIAL_TOKENS = tuple(range(len(RESERVED_TOKENS)))
 
 
 def mask_tokens(
-    ids,
-    *,
-    vocab_size,
-    seed,
-    mask_token=None,
-    special_tokens=SPECIAL_TOKENS,
-    rate=RATE,
-    exact=True,
+    ids, *, vocab_size, seed, mask_token=None, special_tokens=SPECIAL_TOKENS, rate=RATE, exact=True
 ) -> tuple:
     """Chooses tokens to predict and masks most of them (BERT, section 3.1, task 1).
 

@@ -144,14 +144,7 @@ class Batches(EpochBatches):
     element_spec: tuple = ((IDS, IDS), IDS)
 
     def __init__(
-        self,
-        pairs,
-        batch_tokens,
-        *,
-        shuffle=True,
-        seed=None,
-        static_shapes=False,
-        rows_multiple=1,
+        self, pairs, batch_tokens, *, shuffle=True, seed=None, static_shapes=False, rows_multiple=1
     ):
         super().__init__(shuffle, seed)
         self.pairs = pairs
