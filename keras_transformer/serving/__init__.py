@@ -3,18 +3,19 @@
 It serves a folder of versions (``saved_models/NAME/1``, ``2``, ...) and knows nothing of the
 models' classes: what answers is what was exported.
 
-    settings.py       what can be set, with limits
-    failures.py       what can go wrong with a request, in HTTP's and in gRPC's terms
-    signatures.py     what goes in and out of a model; answers that do not show their batch mates
+    settings.py       the options of the server, with their limits
+    failures.py       kinds of failed requests, with the codes of HTTP and gRPC
+    signatures.py     inputs and outputs of a model; the rows of a batch for each request
     loaded_model.py   one version in memory
-    warmup.py         requests before the first request
-    versions.py       which versions there are; a new one takes over without a failed request
-    batching.py       texts of several requests are translated together
-    service.py        one request from its inputs to its outputs, whatever it came by
+    warmup.py         requests run before a version serves
+    versions.py       loading and unloading; a new version takes over without a failed request
+    batching.py       batches of the texts of several requests
+    service.py        a request from its inputs to its outputs, for both interfaces
     rest_json.py      TensorFlow Serving's JSON
-    app.py            the HTTP side
-    grpc_service.py   the gRPC side
-    metrics.py, logs.py
+    app.py            the HTTP interface, health, metrics and the page in static/
+    grpc_service.py   the gRPC interface
+    metrics.py        metrics for Prometheus
+    logs.py           one line for each event
     server.py         start, signals, graceful stop
 """
 
@@ -22,8 +23,6 @@ import importlib
 
 from keras_transformer.errors import InputError
 from keras_transformer.serving.settings import Settings
-
-__all__ = ["Settings", "serve"]
 
 _EXTRA = (
     "starlette",

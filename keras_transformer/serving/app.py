@@ -1,9 +1,9 @@
-"""The HTTP side: TensorFlow Serving's REST paths, health, metrics and the page.
+"""The HTTP interface: TensorFlow Serving's REST paths, health, metrics and the page.
 
 GET  /v1/models/NAME[/versions/N]            state of the versions
 GET  /v1/models/NAME[/versions/N]/metadata   signatures
 POST /v1/models/NAME[/versions/N]:predict    answers
-GET  /healthz /readyz /metrics               for whoever runs the server
+GET  /healthz /readyz /metrics               for those who operate the server
 GET  /                                       translate in the browser
 """
 
@@ -63,7 +63,7 @@ def make_app(service: Service):
 
 
 def _always(answer):
-    """An endpoint that does not look at the request, and is too quick to need a thread."""
+    """An endpoint for an answer that needs no request, too quick to need a thread."""
 
     async def endpoint(request: Request) -> Response:
         return answer()
@@ -112,7 +112,7 @@ def _failed(failure: Failure, headers=None) -> Response:
 
 
 class _Models:
-    """What stands under /v1/models."""
+    """Answers requests for paths under /v1/models."""
 
     def __init__(self, service: Service):
         self._service = service
@@ -189,7 +189,7 @@ class _Models:
         return Response(answer, media_type="application/json")
 
     async def _body(self, request: Request, deadline: float) -> bytes:
-        """The whole body, if it is no larger than allowed; whatever its Content-Length says."""
+        """Reads the whole body, unless it is larger than allowed, whatever its Content-Length."""
         most = self._service.settings.max_body_bytes
         if request.headers.get("content-encoding", "identity") != "identity":
             raise Failure(Kind.WRONG_ENCODING, "send the body without a Content-Encoding.")
@@ -235,7 +235,7 @@ async def _unless_gone(request: Request, prediction):
 
 
 class _Observed:
-    """Numbers, times, counts and logs requests; errors nobody expected become answers."""
+    """Gives requests an id, times, counts and logs them; answers after unexpected errors."""
 
     def __init__(self, models: "_Models", others, service: Service):
         self._models = models
@@ -290,7 +290,7 @@ class _Observed:
 
 
 def _label(path: str) -> str:
-    """What a path is counted as, until more is known of it."""
+    """The label that a path is counted under, until more is known of it."""
     if path in ("/healthz", "/readyz", "/metrics"):
         return "probe"
     return "page" if path == "/" or path.startswith(("/static/", "/page/")) else "other"

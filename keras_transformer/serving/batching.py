@@ -1,12 +1,12 @@
-"""Texts of several requests, translated together.
+"""Batches of the texts of several requests.
 
 Texts wait in groups: those of one group run the same function with the same parameters. When a
 worker is free it takes a batch of the group whose first text has waited longest: that text, and
-others of like length, for a batch takes as long as its longest text. Which of them is a weighing
-of two losses, small batches and padding; see `best_window`. Since the longest waiting text always
-goes along, nobody starves.
+others of similar length, since a batch takes as long as its longest text. `best_window` chooses
+them, weighing small batches against padding. The text that has waited longest is always among
+them, so that no text waits for ever.
 
-All bookkeeping happens in the event loop; only models run in threads. So there are no locks.
+All bookkeeping happens in the event loop, and only models run in threads, so there are no locks.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ from keras_transformer.serving.failures import Failure, Kind
 from keras_transformer.serving.signatures import Outputs, Part, join_parts
 
 _OVERHEAD_ROWS = 6
-"""A batch costs as much time as if it had so many rows more, for there is work that rows share."""
+"""Time that a batch takes besides that of its rows, in rows: the work that rows share."""
 
 _OVERHEAD_BYTES = 16
-"""A text costs as much as if it were so much longer: its start and end, and what is encoded."""
+"""Time that a text takes besides that of its bytes, in bytes: its start, its end, its encoding."""
 
 Run = Callable[[Sequence[bytes]], Outputs]
 """Translates a batch; called in a thread."""
@@ -34,10 +34,10 @@ class Work:
     """The texts of one request.
 
     Attributes:
-        group: texts of equal groups may share a batch; ``None`` for no other's.
+        group: texts of equal groups may share a batch; ``None`` shares with no other request.
         run: translates a batch of texts of this group.
         texts: UTF-8.
-        deadline: on the clock of `time.monotonic`, when nobody waits for the answer any more.
+        deadline: time at which the request is given up, on the clock of `time.monotonic`.
         rows_factor: rows that one text stands for inside the model, such as the size of a beam.
         row_buckets: numbers of rows, ascending, to the next of which the model pads a batch; none
             where it runs batches as they are.
@@ -57,7 +57,7 @@ class Work:
 
 @dataclass(eq=False, slots=True)
 class _Item:
-    """What cannot be divided further: one text, or a whole request that shares no batch."""
+    """The smallest unit of a batch: one text, or a whole request that shares no batch."""
 
     work: Work
     positions: Sequence[int]
@@ -135,7 +135,7 @@ class Batcher:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _seconds_of_queue(self) -> int:
-        """How long the texts that wait now will take, for clients to come back after."""
+        """Seconds that the waiting texts will take, after which clients may try again."""
         if not self._texts_per_second:
             return 1
         return min(max(math.ceil(self.queued / self._texts_per_second), 1), 60)
@@ -154,7 +154,7 @@ class Batcher:
         self.queued += len(work.texts)
 
     def _withdraw(self, work: Work) -> None:
-        """Takes what still waits out of the queue: nobody wants the answer."""
+        """Takes the texts of a request that still wait out of the queue."""
         for item in list(work.waiting):
             self._remove(item)
 
@@ -263,7 +263,7 @@ def best_window(
     most_bytes: int,
     row_buckets: Sequence[int] = (),
 ) -> tuple[int, int]:
-    """Which of the waiting texts to translate together.
+    """Chooses the waiting texts to translate together.
 
     A batch of `n` texts takes about ``(n + overhead) * longest``, where `n` is what the model pads
     it to. Of all windows with the text that must be in it the one with most texts for its time is

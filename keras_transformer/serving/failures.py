@@ -1,10 +1,10 @@
-"""What can go wrong with a request, said once for HTTP and gRPC."""
+"""Kinds of failed requests, with their codes in HTTP and in gRPC."""
 
 from enum import Enum
 
 
 class Kind(Enum):
-    """Kinds of failures: the status of HTTP and the name of gRPC's code."""
+    """Kinds of failures: the status in HTTP and the name of the code in gRPC."""
 
     INVALID = (400, "INVALID_ARGUMENT")
     NOT_FOUND = (404, "NOT_FOUND")
@@ -24,7 +24,7 @@ class Kind(Enum):
 
 
 class Failure(Exception):
-    """A request that gets an error for an answer.
+    """The error that answers a request.
 
     Args:
         kind: one of `Kind`.

@@ -1,4 +1,4 @@
-"""The gRPC side: TensorFlow Serving's PredictionService and ModelService, and health."""
+"""The gRPC interface: TensorFlow Serving's PredictionService and ModelService, and health."""
 
 import math
 import time
@@ -62,18 +62,18 @@ class GrpcServer:
             ) from error
 
     async def start(self) -> None:
-        """Begins to answer; health says not yet."""
+        """Begins to answer; health says that it is not serving yet."""
         await self.set_serving(False)
         await self._server.start()
 
     async def set_serving(self, serving: bool) -> None:
-        """What health says from now on."""
+        """Sets what health answers."""
         status = health_pb2.HealthCheckResponse.ServingStatus
         for name in ("", "tensorflow.serving.PredictionService"):
             await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
 
     async def stop(self, seconds: float) -> None:
-        """Takes no more calls, and lets running ones end for so long."""
+        """Takes no more calls, and gives running ones this many seconds to end."""
         await self._server.stop(seconds)
 
 

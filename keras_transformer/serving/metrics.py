@@ -1,4 +1,4 @@
-"""What Prometheus can ask for."""
+"""Metrics of the server for Prometheus."""
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,7 +17,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
-    """The counts of one server. Labels have few values: paths are named by what they do."""
+    """Metrics of one server. Labels have few values: paths are named by what they do."""
 
     def __init__(self):
         self.registry = registry = CollectorRegistry()
@@ -82,13 +82,13 @@ class Metrics:
 
         Args:
             interface: ``rest`` or ``grpc``.
-            path: what it asked for, such as ``predict``.
-            status: of HTTP, or the name of gRPC's.
-            seconds: from its beginning to its answer.
+            path: label of its path, such as ``predict``.
+            status: the status of HTTP, or the name of gRPC's code.
+            seconds: time from its beginning to its answer.
         """
         self.requests.labels(interface, path, status).inc()
         self.latency.labels(interface, path).observe(seconds)
 
     def page(self) -> bytes:
-        """All of them in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)

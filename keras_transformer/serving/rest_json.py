@@ -25,11 +25,7 @@ _BINARY_SUFFIX = "_bytes"  # outputs of such names are encoded
 
 
 def parse_body(body: bytes) -> dict[str, Any]:
-    """The object of a request's body.
-
-    Raises:
-        Failure: when it is none.
-    """
+    """Parses the body of a request, or raises `Failure` where it is no JSON object."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -48,7 +44,7 @@ def signature_name(content: dict[str, Any]) -> str:
 
 
 def read_inputs(content: dict[str, Any], signature: Signature) -> tuple[Inputs, bool]:
-    """What a request gives a signature.
+    """Reads the inputs of a signature from the content of a request.
 
     Returns:
         the inputs, and whether they came in row format.
@@ -187,7 +183,7 @@ def error_body(failure: Failure) -> bytes:
 
 
 def status_message(statuses: dict[int, Status]) -> get_model_status_pb2.GetModelStatusResponse:
-    """Versions and their states as both interfaces give them."""
+    """The message of both interfaces for the states of versions."""
     response = get_model_status_pb2.GetModelStatusResponse()
     for version, status in statuses.items():
         entry = response.model_version_status.add(version=version, state=status.state.value)
@@ -200,7 +196,7 @@ def status_message(statuses: dict[int, Status]) -> get_model_status_pb2.GetModel
 def metadata_message(
     name: str, model: LoadedModel
 ) -> get_model_metadata_pb2.GetModelMetadataResponse:
-    """What a version takes and gives as both interfaces give it."""
+    """The message of both interfaces for the signatures of a version."""
     signatures = get_model_metadata_pb2.SignatureDefMap()
     for key, definition in model.declared.signature_def.items():
         signatures.signature_def[key].CopyFrom(definition)

@@ -1,4 +1,4 @@
-"""Starts the server, and stops it without losing a request."""
+"""Starting the server, and stopping it without losing a request."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from keras_transformer.serving.settings import Settings
 from keras_transformer.serving.versions import check_folder
 
 _TURNING_AWAY = 0.5
-"""Seconds for which a stopping server still says so to new requests, even when it has none."""
+"""Seconds for which a stopping server turns new requests away, even when it has no others."""
 
 _SENDING = 5  # seconds for the last answers to reach their clients
 
@@ -133,7 +133,7 @@ class _Server:
         self._stop.set()
 
     async def _load(self) -> bool:
-        """Loads the first version, and says whether that came about before a signal."""
+        """Loads the first version; returns False where a signal came before it was loaded."""
         loading = asyncio.create_task(self._service.versions.update())
         stopped = asyncio.create_task(self._stop.wait())
         await asyncio.wait({loading, stopped}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""One request, from its inputs to its outputs, whatever interface it came by."""
+"""Requests from their inputs to their outputs, for both interfaces."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,10 +18,10 @@ from keras_transformer.serving.versions import State, Status, Versions
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a request gives a signature.
+    """The inputs that a request gives a signature.
 
     Attributes:
-        texts: UTF-8.
+        texts: the texts in UTF-8.
         scalars: the other inputs by name.
     """
 
@@ -33,9 +33,9 @@ class Service:
     """The model behind both interfaces.
 
     Args:
-        settings: of the server.
-        metrics: to count in.
-        log: where versions are reported.
+        settings: the settings of the server.
+        metrics: its metrics.
+        log: its log, which reports versions.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics, log):
@@ -68,7 +68,7 @@ class Service:
         return self.versions.current is not None and not self.draining
 
     def close(self) -> None:
-        """Ends the threads, once nothing is asked any more."""
+        """Ends the threads, after the last request."""
         self.versions.close()
         self._batcher.close()
 
@@ -102,7 +102,7 @@ class Service:
         return self.versions.using(version)
 
     def statuses(self, name: str, version: int | None) -> dict[int, Status]:
-        """Of all known versions or of one, highest first.
+        """The statuses of all known versions or of one, highest first.
 
         Raises:
             Failure: when there is no such model or version.

@@ -1,8 +1,8 @@
-"""What goes in and out of an exported model, and how batches are taken apart.
+"""Inputs and outputs of an exported model, and dividing the outputs of a batch among requests.
 
-The server translates texts of several requests together. What makes that invisible is here: of
-each output it is known which axes are padded to the longest row of the batch, so that the rows of
-a request can be cut, or padded, to what the request alone would have given.
+The server translates texts of several requests together, which no answer shows: for each output
+this module knows which axes are padded to the longest row of the batch, and cuts or pads the rows
+of a request to what the request alone would have given.
 """
 
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ class Tensor:
     shape: tuple[int | None, ...] | None
 
     def scalar(self, value) -> np.generic:
-        """A number as this input takes it.
+        """Converts a number to the type of this input.
 
         Raises:
             ValueError: when it takes no numbers, or none like this one.

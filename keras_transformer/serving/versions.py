@@ -1,4 +1,4 @@
-"""Which versions of the model there are, and which one answers.
+"""Loading, offering and unloading the versions of a model.
 
 The highest complete version serves. When a higher one appears it is loaded and warmed up beside
 the old one, takes over, and the old one goes once its last request is answered. A version that
@@ -35,11 +35,11 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Status:
-    """How a version is.
+    """State of a version.
 
     Attributes:
         state: one of `State`.
-        error: why it is not available; empty where nothing went wrong.
+        error: reason why it is not available; empty without an error.
     """
 
     state: State
@@ -115,7 +115,7 @@ class Versions:
             raise problem or InputError(_no_version(self._folder))
 
     async def watch(self, poll_seconds: float) -> None:
-        """Looks for versions again and again, until cancelled."""
+        """Looks for versions every `poll_seconds`, until cancelled."""
         while True:
             await asyncio.sleep(poll_seconds)
             with contextlib.suppress(InputError, OSError):  # reported in the status already
@@ -155,7 +155,7 @@ class Versions:
         )
 
     def close(self) -> None:
-        """Loads nothing any more; a version being loaded is given up."""
+        """Stops loading; a version being loaded is given up."""
         self._closed = True
         self._loader.shutdown(wait=False, cancel_futures=True)
 
@@ -199,10 +199,10 @@ class Versions:
 
 
 def _collect_garbage() -> None:
-    """Frees what is not used any more, loaded models too, which are full of circles.
+    """Frees unused objects, among them loaded models, which hold references to each other.
 
-    What is left now stays for long. Python need not look at it again, which would take a large
-    part of a second each time, with all requests waiting.
+    The objects left are frozen: looking at them again would take Python a large part of a second
+    each time, with all requests waiting.
     """
     gc.unfreeze()
     gc.collect()
@@ -236,7 +236,7 @@ def _complete_versions(folder: Path) -> dict[int, Path]:
 
 
 def _files_of(folder: Path) -> object:
-    """Changes whenever a file in the folder does."""
+    """A value that changes whenever a file in the folder does."""
     files = []
     for path in sorted(folder.rglob("*")):
         with contextlib.suppress(OSError):
