@@ -13,7 +13,13 @@ import tensorflow as tf
 
 import keras_transformer
 from keras_transformer.errors import InputError
-from keras_transformer.exporting.format import LIMITS_FILE, NORMALIZED, write_version
+from keras_transformer.exporting.format import (
+    LIMITS_FILE,
+    NORMALIZED,
+    TEMPLATE_KINDS,
+    read_template,
+    write_version,
+)
 from keras_transformer.files import write_json, write_text
 from keras_transformer.models.transformer import Transformer
 from keras_transformer.special_tokens import UNK
@@ -202,93 +208,21 @@ def _array(weight) -> np.ndarray:
     return keras.ops.convert_to_numpy(weight).astype(np.float32)
 
 
-_README = """# {source} to {target}, for CTranslate2
-
-A Transformer written by keras_transformer {version}. `model.bin`, `config.json` and the
-vocabularies are CTranslate2's; `tokenizers/` holds what makes text into tokens and back.
-
-With that package (`pip install "keras_transformer[ctranslate2]"`), from any text to text, in this
-folder:
-
-```python
-from keras_transformer.exporting import CTranslate2Translator
-
-translator = CTranslate2Translator(".")
-print(translator.translate(["..."], beam_size=4)[0].text)
-```
-
-{stranger}The model sees `[START]`, the tokens of the text and `[END]`, at most {max_source_length}
-in all;
-CTranslate2 adds none of these. {length_ratio:g} target tokens for each of them and {length_offset}
-more are room enough for a translation. `[PAD]` is forbidden, since no training text has it, and an
-empty translation is not.
-"""
-
-_STRANGER = """Without it, for text {style}:
-
-```python
-{code}
-```
-
-"""
-
-_SEARCH = """translator = ctranslate2.Translator(".")
-source = ["[START]", *{encode}, "[END]"]
-result = translator.translate_batch(
-    [source],
-    beam_size=1,
-    max_decoding_length=min(int({length_ratio:g} * len(source)) + {length_offset}, {max_length}),
-    min_decoding_length=0,
-    suppress_sequences=[["[PAD]"]],
-)[0]
-print({decode})"""
-
-_WORDPIECE = """import ctranslate2
-from tokenizers import Tokenizer, models, pre_tokenizers
-
-with open("tokenizers/{source_file}", encoding="utf-8", newline="\\n") as file:
-    pieces = {{piece: i for i, piece in enumerate(file.read().removesuffix("\\n").split("\\n"))}}
-tokenizer = Tokenizer(
-    models.WordPiece(pieces, unk_token="[UNK]", max_input_chars_per_word=100_000)
-)
-tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-"""
-
-_SENTENCEPIECE = """import ctranslate2
-from sentencepiece import SentencePieceProcessor
-
-source_pieces = SentencePieceProcessor(model_file="tokenizers/{source_file}")
-target_pieces = SentencePieceProcessor(model_file="tokenizers/{target_file}")
-"""
-
-_CODE = {  # kind of both tokenizers -> preparation, encoding, decoding
-    "wordpiece": (
-        _WORDPIECE,
-        "tokenizer.encode(text).tokens",
-        '" ".join(result.hypotheses[0]).replace(" ##", "")',
-    ),
-    "sentencepiece": (
-        _SENTENCEPIECE,
-        "source_pieces.encode(text, out_type=str)",
-        "target_pieces.decode(result.hypotheses[0])",
-    ),
-}
-
-
 def _readme(tokenizers, limits: dict) -> str:
     source, target = tokenizers.source, tokenizers.target
-    stranger = ""
-    if source.kind == target.kind and source.kind in _CODE:
-        preparation, encode, decode = _CODE[source.kind]
-        stems = ("shared", "shared") if tokenizers.shared else ("source", "target")
-        files = [f"{stem}.{source.file_suffix}" for stem in stems]
-        code = preparation.format(source_file=files[0], target_file=files[1])
-        code += 'text = "..."\n' + _SEARCH.format(encode=encode, decode=decode, **limits)
-        stranger = _STRANGER.format(style=NORMALIZED[source.normalization], code=code)
-    return _README.format(
+    code = ""
+    if source.kind == target.kind and source.kind in TEMPLATE_KINDS:
+        source_stem, target_stem = ("shared",) * 2 if tokenizers.shared else ("source", "target")
+        code = read_template(f"ctranslate2_{source.kind}").format(
+            style=NORMALIZED[source.normalization],
+            source_file=f"{source_stem}.{source.file_suffix}",
+            target_file=f"{target_stem}.{source.file_suffix}",
+            **limits,
+        )
+    return read_template("ctranslate2").format(
         source=tokenizers.source_language,
         target=tokenizers.target_language,
         version=keras_transformer.__version__,
-        stranger=stranger,
+        code=f"{code}\n" if code else "",
         **limits,
     )

@@ -1,5 +1,6 @@
 """Names, sizes and folders of exports: what their writers and their readers agree on."""
 
+import importlib.resources
 import json
 import os
 import shutil
@@ -41,6 +42,15 @@ NORMALIZED = {
 """What a README says of the text that goes to a tokenizer, by the tokenizer's normalisation."""
 
 _ROWS = (1, 4, 16, 64, 256)  # of version 0.1, whose exports do not name them
+
+TEMPLATE_KINDS = ("wordpiece", "sentencepiece")
+"""Kinds of tokenizers whose use without this package READMEs show, by templates of their own."""
+
+
+def read_template(name: str) -> str:
+    """Reads a template of a README, ``readme/NAME.md``, for `str.format`."""
+    file = importlib.resources.files(__package__) / "readme" / f"{name}.md"
+    return file.read_text(encoding="utf-8")
 
 
 def xla_name(signature: str) -> str:

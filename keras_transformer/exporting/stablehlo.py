@@ -16,7 +16,12 @@ import tensorflow as tf
 
 import keras_transformer
 from keras_transformer.errors import InputError
-from keras_transformer.exporting.format import NORMALIZED, write_version
+from keras_transformer.exporting.format import (
+    NORMALIZED,
+    TEMPLATE_KINDS,
+    read_template,
+    write_version,
+)
 from keras_transformer.exporting.stablehlo_programs import (
     PROGRAMS_FOLDER,
     STABLEHLO_VERSION,
@@ -200,100 +205,10 @@ def _manifest(translator, weights: Weights, room: int) -> dict:
     }
 
 
-_README = """# {source} to {target}, as StableHLO
-
-A Transformer written by keras_transformer {version}: programs that need neither that package nor
-TensorFlow. `{manifest}` lists them with the shapes and types of what they take and give.
-
-- `programs/*.jax` is what `jax.export.deserialize` reads; nothing in it is of one platform.
-- `programs/*.stablehlo` is the same as a portable artifact of StableHLO {stablehlo_version} and
-  later, whose arguments and results are flat, in the order of the manifest.
-- The names end with batch size, source length, target length and beam size.
-- `encode` gives the context of a source and an empty cache, `decode_step` the logits of the next
-  token and the cache with one token more, and `select_beams`, where there are several beams, the
-  cache whose beam `i` continues beam `parents[:, i]`.
-- `weights.npz` holds the weights once for all of them.
-
-Token ids in, token ids out, greedily (`pip install jax flatbuffers`), in this folder:
-
-```python
-from pathlib import Path
-
-import jax
-import jax.export
-import numpy as np
-
-weights = jax.device_put(dict(np.load("weights.npz")))
-
-
-def load(name, **options):
-    exported = jax.export.deserialize(bytearray(Path("programs", name).read_bytes()))
-    return jax.jit(exported.call, **options)
-
-
-encode = load("encode-{shape}.jax")
-decode_step = load("decode_step-{shape}.jax", donate_argnums=4)
-
-source = np.zeros(({batch_size}, {source_length}), np.int32)  # {padding} is padding
-source[0, :3] = [{start}, 4, {end}]  # start, the tokens of a text, end
-limit = min(int({length_ratio:g} * np.count_nonzero(source[0])) + {length_offset}, {max_length})
-context, steps = encode(weights, source)
-tokens, found = np.full(({batch_size}, {beam_size}), {start}, np.int32), []
-for position in range(limit):
-    logits, steps = decode_step(weights, tokens, np.int32(position), context, steps)
-    logits = np.array(logits)
-    logits[..., {forbidden}] = -np.inf
-    tokens = logits.argmax(-1).astype(np.int32)
-    if tokens[0, 0] == {end}:
-        break
-    found.append(int(tokens[0, 0]))
-print(found)
-```
-
-A position must be below the target length. `tokenizers/` holds what makes text into ids and back,
-for text {style}.
-{code}"""
-
-_CODE = {  # kind of both tokenizers -> how to use their files elsewhere
-    "wordpiece": """
-```python
-from tokenizers import Tokenizer, models, pre_tokenizers
-
-
-def pieces(file):
-    return Path(file).read_bytes().decode().removesuffix("\\n").split("\\n")
-
-
-ids = {{piece: i for i, piece in enumerate(pieces("{source_file}"))}}
-wordpiece = models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100_000)
-tokenizer = Tokenizer(wordpiece)
-tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-source_ids = [{start}, *tokenizer.encode(text).ids, {end}]
-target_pieces = pieces("{target_file}")
-translation = " ".join(target_pieces[i] for i in found).replace(" ##", "")
-```
-""",
-    "sentencepiece": """
-```python
-from sentencepiece import SentencePieceProcessor
-
-encoder = SentencePieceProcessor(model_file="{source_file}")
-source_ids = [{start}, *encoder.encode(text), {end}]
-translation = SentencePieceProcessor(model_file="{target_file}").decode(found)
-```
-""",
-}
-
-
 def _readme(manifest: dict, shape: Shape) -> str:
     source, target = manifest["tokenizers"]["source"], manifest["tokenizers"]["target"]
     special = manifest["special_ids"]
-    code = ""
-    if source["kind"] == target["kind"]:
-        code = _CODE.get(source["kind"], "").format(
-            source_file=source["file"], target_file=target["file"], **special
-        )
-    return _README.format(
+    readme = read_template("stablehlo").format(
         source=source["language"],
         target=target["language"],
         version=manifest["producer"]["keras_transformer"],
@@ -302,8 +217,12 @@ def _readme(manifest: dict, shape: Shape) -> str:
         shape=shape,
         forbidden=manifest["forbidden_ids"],
         style=NORMALIZED[source["normalization"]],
-        code=code,
         **special,
         **shape._asdict(),
         **manifest["limits"],
     )
+    if source["kind"] == target["kind"] and source["kind"] in TEMPLATE_KINDS:
+        code = read_template(f"stablehlo_{source['kind']}")
+        files = {"source_file": source["file"], "target_file": target["file"]}
+        readme += "\n" + code.format(**files, **special)
+    return readme
