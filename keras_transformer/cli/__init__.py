@@ -1,5 +1,3 @@
 """The command ``keras-transformer``."""
 
 from keras_transformer.cli.command import main
-
-__all__ = ["main"]

@@ -7,9 +7,7 @@ from keras_transformer.cli.options import path_option, serving_options, verb
 
 @verb()
 @path_option(
-    "--saved-model",
-    required=True,
-    help="The folder above the versions, such as saved_models/NAME.",
+    "--saved-model", required=True, help="The folder above the versions, such as saved_models/NAME."
 )
 @serving_options
 @click.option("--no-grpc", is_flag=True, help="Serve REST and the page alone.")

@@ -30,8 +30,7 @@ class DecodingConfig:
     )
     n_best: Count = Field(1, description="translations of each text")
     length_penalty: float = Field(
-        1.0,
-        description="exponent of the length that divides scores; 0 ranks by probability alone",
+        1.0, description="exponent of the length that divides scores; 0 ranks by probability alone"
     )
     length_penalty_kind: Literal["plain", "gnmt"] = Field(
         "plain", description="scores are divided by a power of the length, or of (5 + length) / 6"

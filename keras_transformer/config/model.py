@@ -45,8 +45,7 @@ class ModelConfig:
     num_heads: Count = Field(8, description="attention heads of a layer")
     dff: Count = Field(512, description="width inside the feed-forward networks")
     dropout_rate: Rate = Field(
-        0.1,
-        description="dropout of embeddings, feed-forward outputs and attention weights",
+        0.1, description="dropout of embeddings, feed-forward outputs and attention weights"
     )
     attention_dropout_rate: Rate | None = Field(
         None, description="dropout of attention weights; null: dropout_rate"

@@ -53,8 +53,7 @@ class WordVectorsConfig:
     )
     limit: Count | None = Field(None, description="most words to read of a file")
     freeze: Literal["none", "found", "all"] = Field(
-        "none",
-        description="token vectors that stay as they are: none, those in the files, or all",
+        "none", description="token vectors that stay as they are: none, those in the files, or all"
     )
 
 
@@ -102,8 +101,7 @@ class TrainingConfig:
         200, description="validation sentences that are translated after each epoch"
     )
     checkpoint_minutes: Positive = Field(
-        5.0,
-        description="most minutes between checkpoints, whose work an interruption repeats",
+        5.0, description="most minutes between checkpoints, whose work an interruption repeats"
     )
     dtype: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = Field(
         "float32",

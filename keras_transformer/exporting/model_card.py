@@ -7,6 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from keras_transformer.config import config_from_json
+from keras_transformer.exporting.format import read_template
 from keras_transformer.models.recurrent_seq2seq import RecurrentSeq2Seq
 
 
@@ -19,48 +20,24 @@ def model_card(translator, folder: Path, scores: Sequence[dict]) -> str:
         scores: what `evaluate` gave, each with the name of its ``test_set``.
     """
     tokenizers, model = translator.tokenizers, translator.transformer
-    languages = f"{tokenizers.source_language} to {tokenizers.target_language}"
-    sections = [
-        f"# Translation from {languages}",
-        f"{_kind(model)} exported by keras_transformer as a TensorFlow SavedModel: strings in, "
-        "strings out.",
-        "## Use",
-        _USE,
-        "## Model",
-        _table(
-            {
-                "parameters": f"{model.count_params():,}",
-                "size of the weights": f"{_size(folder / 'variables') / 1e6:,.1f} MB",
-                "vocabulary": f"{int(tokenizers.source.get_vocab_size()):,} source tokens, "
-                f"{int(tokenizers.target.get_vocab_size()):,} target tokens",
-                "longest text": f"{translator.max_source_length} tokens; longer ones are "
-                "translated in pieces",
-                "search": _search(translator.decoding),
-                "TensorFlow": tf.__version__,
-            }
-        ),
-    ]
-    if translator.folder is not None:
-        sections += _training(translator.folder)
-    sections += ["## Scores", _scores(scores), "## Limits", _LIMITS]
-    return "\n\n".join(sections) + "\n"
-
-
-_USE = """```python
-import tensorflow as tf
-import tensorflow_text  # the version that belongs to this tensorflow
-
-model = tf.saved_model.load("path/of/this/folder")
-answer = model.signatures["serving_default"](text=tf.constant(["um texto."]))
-print(answer["translation"].numpy()[0].decode(), answer["score"].numpy()[0])
-```
-
-`saved_model_cli show --all` lists the other signatures."""
-
-_LIMITS = """- It translates text like that it was trained on; other subjects and styles go worse.
-- A translation can be fluent and wrong: names, numbers and negations deserve a second look.
-- What is unfair in the training texts can come back in the translations.
-- Several sentences are translated as one text, without regard to what stood before it."""
+    facts = {
+        "parameters": f"{model.count_params():,}",
+        "size of the weights": f"{_size(folder / 'variables') / 1e6:,.1f} MB",
+        "vocabulary": f"{int(tokenizers.source.get_vocab_size()):,} source tokens, "
+        f"{int(tokenizers.target.get_vocab_size()):,} target tokens",
+        "longest text": f"{translator.max_source_length} tokens; longer ones are "
+        "translated in pieces",
+        "search": _search(translator.decoding),
+        "TensorFlow": tf.__version__,
+    }
+    return read_template("saved_model").format(
+        source=tokenizers.source_language,
+        target=tokenizers.target_language,
+        kind=_kind(model),
+        model=_table(facts),
+        training="" if translator.folder is None else _training(translator.folder),
+        scores=_scores(scores),
+    )
 
 
 def _kind(model) -> str:
@@ -97,7 +74,7 @@ def _training(folder: Path) -> list[str]:
         "label smoothing": recipe.label_smoothing,
         "seed": recipe.seed,
     }
-    return ["## Training", _table(facts)]
+    return f"## Training\n\n{_table(facts)}\n\n"
 
 
 def _scores(scores: Sequence[dict]) -> str:

@@ -144,11 +144,7 @@ class Transformer(TranslationModel):
         context_mask = self._padding(context_ids)
         context = self.encoder(context_ids, x_mask=context_mask, training=training)
         return self.decoder(
-            x,
-            context,
-            x_mask=self._padding(x),
-            context_mask=context_mask,
-            training=training,
+            x, context, x_mask=self._padding(x), context_mask=context_mask, training=training
         )
 
     def _padding(self, ids):

@@ -18,12 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_transformer.errors import InputError
-from keras_transformer.files import (
-    delete_unfinished,
-    make_folder,
-    reason_of,
-    write_atomically,
-)
+from keras_transformer.files import delete_unfinished, make_folder, reason_of, write_atomically
 
 FORMAT = 1
 """Version of the checkpoint format. Raise it when older code would misread a new file."""

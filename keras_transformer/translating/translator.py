@@ -22,12 +22,7 @@ from keras_transformer.translating.graph import first_pieces, joined_texts, most
 from keras_transformer.translating.load import load_exported, load_translation_run
 from keras_transformer.translating.programs import Programs
 from keras_transformer.translating.segmentation import tokenize_in_pieces, warn_of_pieces
-from keras_transformer.translating.translation import (
-    BaseTranslator,
-    Translation,
-    join_pieces,
-    utf8,
-)
+from keras_transformer.translating.translation import BaseTranslator, Translation, join_pieces, utf8
 
 MAX_TOKENS = 128
 """Most target tokens that calling a `Translator` gives, as in the tutorial."""

@@ -44,17 +44,8 @@ def blockwise_attention(
     Computed in float32 (in float64 for float64), whatever the dtype of its arguments.
 
     Args:
-        query: ``(batch, heads, query, depth)``.
-        key: ``(batch, heads, key, depth)``.
-        value: ``(batch, heads, key, depth_v)``.
-        key_lengths: integers ``(batch,)``: how many keys of each row are visible, from the first.
-        mask: broadcasts to ``(batch, heads, query, key)``; bool means keep, float or integer 1
-            means hidden.
-        causal: hide from query ``i`` every key after ``i + query_offset``.
-        query_offset: integer, may be a scalar tensor.
-        scale: factor of the products of queries and keys.
-        dropout_rate: share of the weights that are dropped.
-        seed: seed of the dropout, integers ``(2,)``.
+        query, key, value, key_lengths, mask, causal, query_offset, scale, dropout_rate, seed: as
+            for `dot_product.attention_of_heads`.
         block_sizes: largest number of queries and of keys in a block.
 
     Returns:

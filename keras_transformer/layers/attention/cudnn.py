@@ -65,12 +65,7 @@ def cudnn_attention(
     Args:
         query: ``(batch, heads, query, depth)``, bfloat16 or float16.
         key, value: ``(batch, heads, key, depth)``.
-        key_lengths: integers ``(batch,)``: how many keys of each row are visible, from the first.
-        mask: broadcasts to ``(batch, heads, query, key)``; bool means keep, float or integer 1
-            means hidden.
-        causal: hide from query ``i`` every key after ``i``.
-        scale: factor of the products of queries and keys.
-        dropout_rate: share of the weights that are dropped.
+        key_lengths, mask, causal, scale, dropout_rate: as for `dot_product.attention_of_heads`.
         seed: two integers that are known when tracing. Each run of the compiled program continues
             cuDNN's sequence of random numbers.
 
