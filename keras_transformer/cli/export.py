@@ -7,6 +7,12 @@ from keras_transformer.cli.texts import read_scores
 from keras_transformer.errors import InputError
 
 
+def _sizes_option(flag, least, meaning):
+    """An option that may be given several times, each time a size from `least`."""
+    name = f"{flag.strip('-').replace('-', '_')}s"
+    return click.option(flag, name, multiple=True, type=click.IntRange(min=least), help=meaning)
+
+
 @verb()
 @model_option
 @path_option("--output", required=True, help="Such as saved_models/NAME.")
@@ -40,27 +46,11 @@ from keras_transformer.errors import InputError
 @click.option(
     "--quantization", help="How CTranslate2 stores weights, such as int8; float32 unless given."
 )
-@click.option(
-    "--batch-size",
-    "batch_sizes",
-    multiple=True,
-    type=click.IntRange(min=1),
-    help="Of StableHLO programs; may be given again; 1 and 16 unless given.",
+@_sizes_option(
+    "--batch-size", 1, "Of StableHLO programs; may be given again; 1 and 16 unless given."
 )
-@click.option(
-    "--source-length",
-    "source_lengths",
-    multiple=True,
-    type=click.IntRange(min=2),
-    help="Likewise; 128 unless given.",
-)
-@click.option(
-    "--beam-size",
-    "beam_sizes",
-    multiple=True,
-    type=click.IntRange(min=1),
-    help="Likewise; 1 unless given.",
-)
+@_sizes_option("--source-length", 2, "Likewise; 128 unless given.")
+@_sizes_option("--beam-size", 1, "Likewise; 1 unless given.")
 @click.option(
     "--target-length",
     type=click.IntRange(min=1),
