@@ -1,16 +1,16 @@
 """Laws of checkpoints: what was saved comes back or is refused; no failure costs an old file."""
 
 import errno
+import functools
 import os
 import random
 import stat
 import subprocess
-import sys
-import textwrap
 import time
 import zipfile
 from pathlib import Path
 
+import lone_module
 import ml_dtypes
 import numpy as np
 import pytest
@@ -20,25 +20,7 @@ from keras_transformer.files import write_atomically
 from keras_transformer.training import checkpoints as module
 from keras_transformer.training.checkpoints import Checkpoints
 
-# Child processes load the one file, not the package around it, which would start TensorFlow.
-PRELUDE = f"""
-import importlib.util, os, sys, time
-import numpy as np
-spec = importlib.util.spec_from_file_location("checkpoints", {module.__file__!r})
-checkpoints = sys.modules["checkpoints"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(checkpoints)
-folder = sys.argv[1]
-"""
-
-
-def start(script, *arguments) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-c", PRELUDE + textwrap.dedent(script), *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=Path(module.__file__).parents[2],
-    )
+start = functools.partial(lone_module.start, module)
 
 
 def small(step) -> dict:

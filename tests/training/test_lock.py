@@ -2,37 +2,19 @@
 
 import errno
 import fcntl
+import functools
 import os
 import signal
 import subprocess
-import sys
-import textwrap
-from pathlib import Path
 
+import lone_module
 import pytest
 
 from keras_transformer.errors import InputError
 from keras_transformer.training import lock as module
 from keras_transformer.training.lock import FolderLock
 
-# Child processes load the one file, not the package around it, which would start TensorFlow.
-PRELUDE = f"""
-import importlib.util, sys, time
-spec = importlib.util.spec_from_file_location("lock", {module.__file__!r})
-lock = sys.modules["lock"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(lock)
-folder = sys.argv[1]
-"""
-
-
-def start(script, *arguments) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-c", PRELUDE + textwrap.dedent(script), *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=Path(module.__file__).parents[2],
-    )
+start = functools.partial(lone_module.start, module)
 
 
 HOLD_LOCK = """
