@@ -17,6 +17,7 @@ from keras_transformer.config.run import (
     TokenizerConfig,
     TrainingConfig,
     WordVectorsConfig,
+    change_decoding,
     config_from_json,
     family_of,
     load_changes,

@@ -255,6 +255,16 @@ def family_of(changes: dict[str, Any]) -> str | None:
     return family if family in FAMILIES else None  # `Config.replace` refuses others
 
 
+def change_decoding(decoding: DecodingConfig, options: dict[str, Any]) -> DecodingConfig:
+    """A configuration of decoding with the options of one call.
+
+    Raises:
+        InputError: for an unknown option or a wrong value.
+    """
+    changed = Config(decoding=decoding).replace({"decoding": options}, "The options of the search")
+    return changed.decoding
+
+
 def load_changes(path) -> dict[str, Any]:
     """Reads a YAML or JSON file of values to change, for `Config.replace`."""
     try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from keras_transformer.config import Config, DecodingConfig
+from keras_transformer.config import DecodingConfig, change_decoding
 from keras_transformer.data.tokenizers.adapter import as_tokenizer
 from keras_transformer.decoding.compiling import Searches
 from keras_transformer.decoding.search import Search
@@ -134,8 +134,7 @@ class Generator:
         """
         if isinstance(prompts, str | bytes):
             raise InputError("prompts are several texts; got one: put it in a list.")
-        config = Config(decoding=self.decoding)
-        config = config.replace({"decoding": options}, "The options of the search").decoding
+        config = change_decoding(self.decoding, options)
         most = max_new_tokens
         if most is None:
             most = config.max_length or MAX_NEW_TOKENS

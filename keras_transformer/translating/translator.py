@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_transformer.config import Config, DecodingConfig
+from keras_transformer.config import DecodingConfig, change_decoding
 from keras_transformer.data.tokenizers.pair import as_tokenizers
 from keras_transformer.decoding.compiling import Searches
 from keras_transformer.decoding.search import Search
@@ -152,7 +152,7 @@ class Translator(tf.Module, BaseTranslator):
         lines = list(lines)
         if not lines:
             return []
-        config = self._configured(options)
+        config = change_decoding(self.decoding, options)
         source, owners, limits = self._sources(lines, config)
         warn_of_pieces(owners, self.max_source_length)
         prefix = self._prefix_ids(target_prefix, owners, len(lines))
@@ -200,7 +200,7 @@ class Translator(tf.Module, BaseTranslator):
             InputError: for an unknown option or a wrong value.
         """
         start = time.perf_counter()
-        config = self._configured(options)
+        config = change_decoding(self.decoding, options)
         self.jit_compile = self.jit_compile is not False
         source, _, _ = self._sources([""], config)
         self._programs.texts(tf.cast(source.to_tensor(), tf.int64), "human")
@@ -239,10 +239,6 @@ class Translator(tf.Module, BaseTranslator):
         )
         translator.folder = run.folder
         return translator
-
-    def _configured(self, options) -> DecodingConfig:
-        whole = Config(decoding=self.decoding)
-        return whole.replace({"decoding": options}, "The options of the search").decoding
 
     def _sources(self, lines, config):
         """Pieces of texts as ids, the number of the text of each, and its most target tokens."""
