@@ -19,7 +19,9 @@ from keras_transformer.cli.texts import write_scores
 @click.option("--pairs", help="SRC,TGT or FILE.tsv to score on.")
 @dataset_option
 @click.option(
-    "--split", default="test", show_default=True, type=click.Choice(["train", "validation", "test"])
+    "--split",
+    type=click.Choice(["train", "validation", "test"]),
+    help="Of the --dataset; test unless given.",
 )
 @data_dir_option
 @path_option("--json", "json_file", help="Write the scores here too.")
@@ -29,10 +31,13 @@ def evaluate(model_path, pairs, dataset, split, data_dir, json_file, search, jit
     """Score a model with sacreBLEU and chrF, a language model with its perplexity."""
     if (pairs is None) == (dataset is None):
         raise click.UsageError("Give either --pairs or --dataset.")
+    if pairs is not None and (split is not None or data_dir is not None):
+        raise click.UsageError("--split and --data-dir are of a --dataset, not of --pairs.")
+    split = split or "test"
     from keras_transformer.models.runs import is_language_model
 
     if is_language_model(model_path):
-        if pairs is not None or search:
+        if pairs is not None or search or jit_compile is not None:
             raise click.UsageError("A language model is scored on a --dataset, without a search.")
         _evaluate_language_model(model_path, dataset, split, data_dir, json_file)
         return

@@ -38,6 +38,14 @@ SERVING = tuple(
 class Verb(click.Command):
     """A verb that starts TensorFlow before it runs, and not for ``--help`` or a wrong option."""
 
+    def parse_args(self, context, arguments):
+        try:
+            return super().parse_args(context, arguments)
+        except click.NoSuchOption as error:
+            if any(parameter.nargs == -1 for parameter in self.get_params(context)):
+                error.message += " Texts that begin with a dash come after a -- of its own."
+            raise
+
     def invoke(self, context):
         # TensorFlow would take all of a GPU's memory at once.
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")

@@ -1,5 +1,6 @@
 """``keras-transformer train``: from a corpus to a run folder."""
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -86,6 +87,12 @@ def train(
     family = family_of(changes) or config.model.family
     if given["attention"] is not None and family not in RECURRENT:
         raise click.UsageError("--attention is of recurrent models: give --model rnn, lstm or gru.")
+    if init_from is not None and (other := init_from / "config.json").exists():
+        # A run has the tokenizers of the one it starts from; training refuses to change them.
+        tokenizer = dataclasses.asdict(config_from_json(other).tokenizer)
+        wanted = changes.get("tokenizer") or {}
+        if isinstance(wanted, dict):  # whoever applies the changes says what is wrong with others
+            changes = {**changes, "tokenizer": {**tokenizer, **wanted}}
     config = config.replace(changes, given["config_file"] or "The options of the model")
     config = _with_options(config, given)
 

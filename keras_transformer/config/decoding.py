@@ -52,9 +52,14 @@ class DecodingConfig:
         None,
         description="draw from the most probable tokens that have this much probability in sum",
     )
-    seed: int = Field(1, description="seed of sampling")
+    seed: Annotated[int, Field(ge=-(2**31), lt=2**31)] = Field(1, description="seed of sampling")
 
     def __post_init__(self):
+        if self.max_length is not None and self.min_length >= self.max_length:
+            raise InputError(
+                f"decoding.min_length ({self.min_length}) leaves no room for an end below "
+                f"decoding.max_length ({self.max_length}): lower it."
+            )
         if self.sampling and self.beam_size > 1:
             raise InputError("decoding.sampling has no beams: leave decoding.beam_size at 1.")
         if not self.sampling and self.n_best > self.beam_size:

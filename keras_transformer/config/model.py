@@ -14,7 +14,8 @@ from keras_transformer.errors import InputError
 Count = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
-STRICT = pydantic.ConfigDict(extra="forbid")
+STRICT = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
+"""No unknown names, and no number that is infinite or not a number."""
 
 RECURRENT = ("rnn", "lstm", "gru")
 LANGUAGE_MODELS = ("gpt", "bert")

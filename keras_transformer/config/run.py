@@ -110,7 +110,9 @@ class TrainingConfig:
     jit_compile: bool | None = Field(
         None, description="compile the step with XLA; null: for a Transformer on a GPU only"
     )
-    seed: int = Field(1, description="seed of initial weights, dropout and the order of batches")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
+        1, description="seed of initial weights, dropout and the order of batches"
+    )
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_transformer.decoding.buckets import ROWS
+from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import (
     DEFAULT_SIGNATURE,
     EXTRA_FOLDER,
@@ -75,7 +76,7 @@ def export(
         InputError: when that version exists, or cannot be written.
     """
     if weights not in WEIGHTS:
-        raise ValueError(f"Weights are stored as one of {', '.join(WEIGHTS)}; got {weights!r}.")
+        raise InputError(f"Weights are stored as one of {', '.join(WEIGHTS)}; got {weights!r}.")
     module = _ServingModule(translator, weights)
 
     def write(unfinished):

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_transformer.errors import InputError
 from keras_transformer.layers.activations import get_activation
 from keras_transformer.layers.dropout import Dropout
 from keras_transformer.layers.feed_forward import FeedForward
@@ -57,7 +58,7 @@ class TransformerLayer(LazyAttentionScores, keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         if key_dim is None and d_model % num_heads:
-            raise ValueError(
+            raise InputError(
                 f"d_model ({d_model}) is not a multiple of num_heads ({num_heads}). "
                 "Change one of them or give key_dim."
             )

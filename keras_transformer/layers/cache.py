@@ -18,6 +18,7 @@ row of ``past``; keys and values are not copied.
 
 import tensorflow as tf
 
+from keras_transformer.errors import InputError
 from keras_transformer.internals import compiled_by_xla, xla_update_slice
 
 
@@ -74,7 +75,7 @@ def select_beams(cache, parents) -> dict:
     """
     steps = cache["steps"]
     if "keys_values" in steps and "past" not in steps:
-        raise ValueError("keys_values of several beams need past: see cache.initial_steps.")
+        raise InputError("keys_values of several beams need past: see cache.initial_steps.")
     selected = {
         key: part
         if key == "keys_values"

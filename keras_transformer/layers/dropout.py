@@ -12,6 +12,8 @@ import itertools
 import keras
 import tensorflow as tf
 
+from keras_transformer.errors import InputError
+
 _BITS = 16  # random bits for each element: rates are exact to 2^-16
 
 _scope = contextvars.ContextVar("dropout_seed", default=None)
@@ -89,7 +91,7 @@ class Dropout(keras.layers.Dropout):
     def __init__(self, rate, **kwargs):
         super().__init__(rate, **kwargs)
         if not 0 <= rate < 1 or self.noise_shape is not None:
-            raise ValueError(f"Dropout takes a rate of at least 0 and below 1 alone; got {rate}.")
+            raise InputError(f"Dropout takes a rate of at least 0 and below 1 alone; got {rate}.")
 
     def call(self, inputs, training=False):
         if not training or not self.rate:

@@ -82,7 +82,7 @@ def token_embedding(model, side) -> keras.layers.Layer:
         ValueError: for another side.
     """
     if side not in SIDES:
-        raise ValueError(f"A side is one of {', '.join(SIDES)}; got {side!r}.")
+        raise InputError(f"A side is one of {', '.join(SIDES)}; got {side!r}.")
     stack = getattr(model, SIDES[side])
     return getattr(stack, "pos_embedding", stack).embedding
 
@@ -105,7 +105,7 @@ def set_word_vectors(model, side, matrix, *, trainable=True) -> None:
     """
     embedding = token_embedding(model, side)
     if not hasattr(embedding, "embeddings"):
-        raise ValueError(
+        raise InputError(
             f"The {side} embedding of {model.name} is {type(embedding).__name__}, which has no "
             "vectors to set. Make the model with a learned embedding."
         )
@@ -115,7 +115,7 @@ def set_word_vectors(model, side, matrix, *, trainable=True) -> None:
     if not isinstance(trainable, bool):
         rows = np.asarray(trainable)
         if rows.dtype != bool or rows.shape != (len(matrix),):
-            raise ValueError(
+            raise InputError(
                 "trainable is True, False or a bool for each of the "
                 f"{len(matrix)} tokens; got {rows.dtype} of shape {rows.shape}."
             )
@@ -126,12 +126,12 @@ def set_word_vectors(model, side, matrix, *, trainable=True) -> None:
 
 def _check_size(expected, got, side):
     if len(got) != 2 or got[0] != expected[0]:
-        raise ValueError(
+        raise InputError(
             f"The {side} side has {expected[0]} tokens; got word vectors of shape {got}. Make them "
             "for the vocabulary of the model's tokenizer."
         )
     if got[1] != expected[1]:
-        raise ValueError(
+        raise InputError(
             f"The {side} embedding is {expected[1]} wide; got word vectors of width {got[1]}. Make "
             f"the model with embedding_size={got[1]} (a recurrent one) or d_model={got[1]} (a "
             "Transformer), or use other vectors."

@@ -7,6 +7,8 @@ size.
 import keras
 import tensorflow as tf
 
+from keras_transformer.errors import InputError
+
 METHODS = ("convolution", "dense")
 """``convolution``: a convolution whose stride is its kernel's size; ``dense``: a matrix product of
 the pixels of each patch. The same function of the same weights."""
@@ -24,7 +26,7 @@ def size_pair(size, name) -> tuple[int, int]:
     """
     pair = (size, size) if not isinstance(size, tuple | list) else tuple(size)
     if len(pair) != 2 or any(int(side) != side or side < 1 for side in pair):
-        raise ValueError(f"{name} is a whole number from 1 on, or (height, width); got {size!r}.")
+        raise InputError(f"{name} is a whole number from 1 on, or (height, width); got {size!r}.")
     return int(pair[0]), int(pair[1])
 
 
@@ -39,7 +41,7 @@ def patch_grid(image_size, patch_size) -> tuple[int, int]:
         ValueError: for an image size that is not a multiple of the patch size.
     """
     if any(side % patch_size for side in image_size):
-        raise ValueError(
+        raise InputError(
             f"An image of {image_size[0]} x {image_size[1]} is not a whole number of patches of "
             f"{patch_size} x {patch_size}. Resize or crop it to a multiple of the patch size."
         )
@@ -66,7 +68,7 @@ def interpolate_positions(positions, old_grid, new_grid) -> tf.Tensor:
     rows, columns = old_grid
     before = number - rows * columns
     if before not in (0, 1):
-        raise ValueError(
+        raise InputError(
             f"{number} positions do not fit a grid of {rows} x {columns} patches, with or without "
             "a class token. Give the grid that they were learned on."
         )
@@ -126,7 +128,7 @@ class PatchEmbedding(keras.layers.Layer):
     def __init__(self, *, patch_size, d_model, method="convolution", **kwargs):
         super().__init__(**kwargs)
         if method not in METHODS:
-            raise ValueError(f"method is one of {', '.join(METHODS)}; got {method!r}.")
+            raise InputError(f"method is one of {', '.join(METHODS)}; got {method!r}.")
         self.patch_size, _ = size_pair(int(patch_size), "patch_size")
         self.d_model = int(d_model)
         self.method = method
@@ -159,12 +161,12 @@ class PatchEmbedding(keras.layers.Layer):
 
     def _checked(self, images):
         if images.shape.rank != 4 or images.shape[-1] != self.channels:
-            raise ValueError(
+            raise InputError(
                 f"Images are (batch, height, width, {self.channels}); got {images.shape}. Put the "
                 "channels last, an axis of 1 for shades of grey."
             )
         if not images.dtype.is_floating:
-            raise ValueError(
+            raise InputError(
                 f"The pixels of images are floats; got {images.dtype.name}. Divide them by the "
                 "largest value, or by what the model was trained with."
             )
@@ -237,7 +239,7 @@ class PatchPositions(keras.layers.Layer):
         grid = self.grid if grid is None else tuple(grid)
         known = all(isinstance(side, int) for side in grid)
         if known and x.shape[1] not in (None, grid[0] * grid[1]):
-            raise ValueError(
+            raise InputError(
                 f"{x.shape[1]} patches are not a grid of {grid[0]} x {grid[1]}. Give the rows and "
                 "columns of these patches as grid."
             )

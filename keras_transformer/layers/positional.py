@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.errors import InputError
 from keras_transformer.layers.attention.masks import padding_keep_mask
 from keras_transformer.layers.embeddings import make_embedding
 
@@ -133,7 +134,7 @@ class PositionalEmbedding(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         if positions not in POSITION_KINDS:
-            raise ValueError(f"positions is one of {', '.join(POSITION_KINDS)}; got {positions!r}.")
+            raise InputError(f"positions is one of {', '.join(POSITION_KINDS)}; got {positions!r}.")
         self.vocab_size = int(vocab_size)  # from NumPy or TensorFlow, too
         self.d_model = int(d_model)
         self.positions = positions
@@ -166,9 +167,10 @@ class PositionalEmbedding(keras.layers.Layer):
 
     def call(self, x, position=None):
         length = x.shape[1]
-        limited = self.positions not in ("rotary", "none")
+        # With positions of their own, tokens side by side, such as those of beams, are no sequence.
+        limited = position is None and self.positions not in ("rotary", "none")
         if limited and length is not None and length > self.max_length:
-            raise ValueError(
+            raise InputError(
                 f"A sequence of {length} tokens is longer than the {self.max_length} positions "
                 "this layer was made for. Shorten the sequence or give a larger max_length."
             )

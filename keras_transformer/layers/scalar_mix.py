@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from keras_transformer.errors import InputError
 from keras_transformer.layers.layer_normalization import LayerNormalization
 
 
@@ -43,9 +44,9 @@ class ScalarMix(keras.layers.Layer):
 
     def build(self, layer_shapes):
         if not layer_shapes or not isinstance(layer_shapes[0], tuple | list):
-            raise ValueError(f"A mix takes a list of layers; got the shape {layer_shapes}.")
+            raise InputError(f"A mix takes a list of layers; got the shape {layer_shapes}.")
         if len({shape[-1] for shape in layer_shapes}) > 1:
-            raise ValueError(
+            raise InputError(
                 "A mix takes layers of one width; got "
                 f"{', '.join(str(shape[-1]) for shape in layer_shapes)}. Project them to one."
             )
@@ -64,7 +65,7 @@ class ScalarMix(keras.layers.Layer):
 
     def call(self, layers):
         if len(layers) != self.number:
-            raise ValueError(
+            raise InputError(
                 f"This mix was built for {self.number} layers; got {len(layers)}. Give those of "
                 "the same model."
             )

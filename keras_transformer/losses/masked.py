@@ -8,6 +8,7 @@ batches, is the metric `MaskedCrossentropy`.
 import keras
 import tensorflow as tf
 
+from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import PAD
 
 
@@ -98,7 +99,7 @@ class MaskedLoss(keras.losses.Loss):
     def __init__(self, label_smoothing=0.0, name="masked_loss", **kwargs):
         super().__init__(name=name, **kwargs)
         if not 0 <= label_smoothing < 1:
-            raise ValueError(f"label_smoothing is at least 0 and below 1; got {label_smoothing}.")
+            raise InputError(f"label_smoothing is at least 0 and below 1; got {label_smoothing}.")
         self.label_smoothing = label_smoothing
 
     def call(self, y_true, y_pred):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.errors import InputError
 from keras_transformer.internals import build_for_fit, drop_keras_mask
 from keras_transformer.layers.attention.masks import padding_keep_mask
 from keras_transformer.layers.dropout import dropout_seed
@@ -80,6 +81,21 @@ class TrainedModel(keras.Model):
         return loss * tf.math.divide_no_nan(tokens, of_all)
 
 
+def source_and_target(inputs) -> tuple:
+    """The two inputs of a model that translates.
+
+    Raises:
+        InputError: for other than two of them.
+    """
+    if not isinstance(inputs, tuple | list) or len(inputs) != 2:
+        got = f"{len(inputs)}" if isinstance(inputs, tuple | list) else type(inputs).__name__
+        raise InputError(
+            f"A model that translates is called with a pair (source, target) of ids; got {got}."
+        )
+    source, target = inputs
+    return source, target
+
+
 def _symbolic_batch(x, y):
     """Batches of a data set or of arrays as `keras.KerasTensor`; ``None`` for other data."""
     arrays = (x,) if y is None else (x, y)
@@ -115,14 +131,14 @@ class TokenModel(TrainedModel):
         self.output_bias = output_bias
         self.tied_bias = None
         if output_bias and not tie_output:
-            raise ValueError("output_bias is for a tied output; an own layer has one anyway.")
+            raise InputError("output_bias is for a tied output; an own layer has one anyway.")
 
     def make_final_layer(self, vocab_size):
         """Makes the layer that gives logits; ``None`` with a tied output."""
         if not self.tie_output:
             return keras.layers.Dense(vocab_size, dtype=self.dtype_policy)
         if isinstance(self.target_embedding, OneHot):
-            raise ValueError("tie_output needs learned token vectors; got one-hot ones.")
+            raise InputError("tie_output needs learned token vectors; got one-hot ones.")
         if self.output_bias:
             self.tied_bias = self.add_weight(
                 shape=(vocab_size,), initializer="zeros", name="output_bias", autocast=False
@@ -206,7 +222,7 @@ class TranslationModel(TokenModel):
         self.target_vocab_size = int(target_vocab_size)
         self.share_embeddings = share_embeddings
         if share_embeddings and self.input_vocab_size != self.target_vocab_size:
-            raise ValueError(
+            raise InputError(
                 "share_embeddings needs one vocabulary for both sides; got "
                 f"input_vocab_size={self.input_vocab_size} and "
                 f"target_vocab_size={self.target_vocab_size}."

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from keras_transformer.errors import InputError
 from keras_transformer.layers.attention.masks import padding_keep_mask, padding_lengths
 from keras_transformer.layers.encoder import EncoderStack
 from keras_transformer.layers.layer_normalization import LayerNormalization
@@ -282,7 +283,7 @@ class Bert(TrainedModel):
             ValueError: for another name.
         """
         if name not in PRESETS:
-            raise ValueError(f"A size is one of {', '.join(PRESETS)}; got {name!r}.")
+            raise InputError(f"A size is one of {', '.join(PRESETS)}; got {name!r}.")
         return cls(**{**PRESETS[name], **changes})
 
     def build(self, input_shape):

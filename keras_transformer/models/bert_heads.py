@@ -7,6 +7,7 @@ output, and is trained together with it (BERT, section 3.2 and figure 4).
 import keras
 import tensorflow as tf
 
+from keras_transformer.errors import InputError
 from keras_transformer.layers.attention.masks import padding_keep_mask, padding_lengths
 from keras_transformer.layers.dropout import Dropout
 from keras_transformer.models.base import TrainedModel
@@ -126,7 +127,7 @@ class SequenceClassifier(BertHead):
 
     def __init__(self, bert, *, num_classes, **kwargs):
         if getattr(bert, "pooler", True) is None:
-            raise ValueError(
+            raise InputError(
                 "SequenceClassifier needs the vectors of whole texts: make the Bert with "
                 "pooler=True."
             )

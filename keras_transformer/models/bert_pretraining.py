@@ -8,6 +8,7 @@ the logits of all positions, several times the work for the masked ones alone. S
 import keras
 import tensorflow as tf
 
+from keras_transformer.errors import InputError
 from keras_transformer.layers.attention.masks import padding_keep_mask
 from keras_transformer.layers.dropout import dropout_seed
 from keras_transformer.layers.layer_normalization import LayerNormalization
@@ -54,7 +55,7 @@ class BertPretraining(WithBert, TokenModel):
         kwargs.setdefault("dtype", bert.dtype_policy)
         super().__init__(tie_output=True, output_bias=True, **kwargs)
         if next_sentence and bert.pooler is None:
-            raise ValueError(
+            raise InputError(
                 "next_sentence needs the vectors of whole texts: make the Bert with pooler=True, "
                 "or give next_sentence=False."
             )
@@ -107,7 +108,7 @@ class BertPretraining(WithBert, TokenModel):
         """Compiles as `TrainedModel` does; losses and metrics are the model's own."""
         for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
             if kwargs.get(name) is not None:
-                raise ValueError(f"{type(self).__name__} has its own losses: leave out {name}.")
+                raise InputError(f"{type(self).__name__} has its own losses: leave out {name}.")
         super().compile(optimizer, **kwargs)
 
     def train_step(self, data):
@@ -130,7 +131,7 @@ class BertPretraining(WithBert, TokenModel):
     def _loss_of(self, data, training):
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if sample_weight is not None:
-            raise ValueError("Batches are (inputs, labels); a third part has no meaning here.")
+            raise InputError("Batches are (inputs, labels); a third part has no meaning here.")
         loss, sums = self.pretraining_loss(inputs, labels, training=training)
         for mean, (total, number) in zip(self.means, sums, strict=True):
             mean.update_state(tf.math.divide_no_nan(total, number), sample_weight=number)
@@ -151,7 +152,7 @@ class BertPretraining(WithBert, TokenModel):
         labels = labels if isinstance(labels, dict) else {"tokens": labels}
         wanted = {"tokens", "next"} if self.next_sentence else {"tokens"}
         if missing := ", ".join(sorted(wanted - labels.keys())):
-            raise ValueError(f"The labels of a batch lack {missing}; got {', '.join(labels)}.")
+            raise InputError(f"The labels of a batch lack {missing}; got {', '.join(labels)}.")
         output = self.bert(inputs, training=training)
         token_loss, hits, tokens = self._token_sums(output.sequence, labels["tokens"])
         loss = tf.math.divide_no_nan(token_loss, _of_all_replicas(tokens))

@@ -9,6 +9,7 @@ layer; one `fit` on ids trains both. Source: Deep contextualized word representa
 import keras
 import tensorflow as tf
 
+from keras_transformer.errors import InputError
 from keras_transformer.internals import drop_keras_mask
 from keras_transformer.layers.attention.masks import padding_keep_mask
 from keras_transformer.layers.dropout import Dropout
@@ -69,7 +70,7 @@ class ELMo(TokenModel):
     ):
         super().__init__(**kwargs)
         if num_layers < 1:
-            raise ValueError(f"A language model has at least one layer; got {num_layers=}.")
+            raise InputError(f"A language model has at least one layer; got {num_layers=}.")
         self.vocab_size = int(vocab_size)
         self.units = int(units)
         self.num_layers = num_layers

@@ -14,11 +14,12 @@ does not grow.
 import keras
 import tensorflow as tf
 
+from keras_transformer.errors import InputError
 from keras_transformer.layers.attention.masks import padding_keep_mask
 from keras_transformer.layers.dropout import Dropout
 from keras_transformer.layers.recurrent.decoder import RecurrentDecoder
 from keras_transformer.layers.recurrent.encoder import RecurrentEncoder
-from keras_transformer.models.base import TranslationModel
+from keras_transformer.models.base import TranslationModel, source_and_target
 from keras_transformer.special_tokens import PAD
 
 
@@ -103,7 +104,7 @@ class RecurrentSeq2Seq(TranslationModel):
         self.scheduled_sampling = scheduled_sampling
         self.max_length = int(max_length)
         if tie_output and embedding_size not in (None, units):
-            raise ValueError(
+            raise InputError(
                 "tie_output needs token vectors as wide as the states; got "
                 f"embedding_size={embedding_size} and units={units}."
             )
@@ -145,7 +146,7 @@ class RecurrentSeq2Seq(TranslationModel):
         self.built = True
 
     def decoder_output(self, inputs, training=None):
-        source, target = inputs
+        source, target = source_and_target(inputs)
         memory, states = self.encoder(source, training=training)
         mask = padding_keep_mask(source)
         if training and self.scheduled_sampling:

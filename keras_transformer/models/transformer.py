@@ -9,7 +9,7 @@ import keras
 
 from keras_transformer.layers import Decoder, Encoder
 from keras_transformer.layers.attention.masks import padding_keep_mask, padding_lengths
-from keras_transformer.models.base import TranslationModel
+from keras_transformer.models.base import TranslationModel, source_and_target
 
 
 @keras.saving.register_keras_serializable("keras_transformer")
@@ -140,7 +140,7 @@ class Transformer(TranslationModel):
         self.built = True
 
     def decoder_output(self, inputs, training=None):
-        context_ids, x = inputs
+        context_ids, x = source_and_target(inputs)
         context_mask = self._padding(context_ids)
         context = self.encoder(context_ids, x_mask=context_mask, training=training)
         return self.decoder(

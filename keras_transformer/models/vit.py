@@ -8,6 +8,7 @@ Worth 16x16 Words (arXiv 2010.11929).
 import keras
 import tensorflow as tf
 
+from keras_transformer.errors import InputError
 from keras_transformer.layers.encoder import EncoderStack
 from keras_transformer.layers.patches import PatchEmbedding, PatchPositions, patch_grid, size_pair
 from keras_transformer.models.base import TrainedModel
@@ -86,7 +87,7 @@ class ViT(TrainedModel):
     ):
         super().__init__(**kwargs)
         if pooling not in POOLINGS:
-            raise ValueError(f"pooling is one of {', '.join(POOLINGS)}; got {pooling!r}.")
+            raise InputError(f"pooling is one of {', '.join(POOLINGS)}; got {pooling!r}.")
         self.image_size = size_pair(image_size, "image_size")
         self.patch_size = int(patch_size)
         self.num_classes = None if num_classes is None else int(num_classes)

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from keras_transformer.errors import InputError
 from keras_transformer.internals import adam_moments
 
 
@@ -27,7 +28,7 @@ class Adam(keras.optimizers.Adam):
     def __init__(self, learning_rate=0.001, **kwargs):
         super().__init__(learning_rate, **kwargs)
         if self.amsgrad:
-            raise ValueError("amsgrad is not supported: use keras.optimizers.Adam for it.")
+            raise InputError("amsgrad is not supported: use keras.optimizers.Adam for it.")
 
     def update_step(self, gradient, variable, learning_rate):
         momentum, velocity = adam_moments(self, variable)

@@ -75,7 +75,7 @@ def gradient_norms_through_time(cell, x, loss, mask=None, states=None) -> list:
     """
     x = tf.convert_to_tensor(x)
     if x.shape[1] is None:
-        raise ValueError(f"Every time step is one of its own here: got a shape of {x.shape}.")
+        raise InputError(f"Every time step is one of its own here: got a shape of {x.shape}.")
     keep = None if mask is None else masks.as_keep_mask(mask)
     carried = states or cell.get_initial_state(batch_size=tf.shape(x)[0])
     with tf.GradientTape() as tape:

@@ -79,7 +79,7 @@ def train(
         tokenizers: tokenizers to use; learned from the corpus unless given.
         resume: go on with the run in the folder, or begin if there is none.
         init_from: another run folder, of the same model shape, whose tokenizers and weights to
-            start from.
+            start from; `config` asks for tokenizers as that has them.
         strategy: a `tf.distribute.Strategy` to train under; one device unless given.
         callbacks: more Keras callbacks.
 
@@ -88,6 +88,7 @@ def train(
 
     Raises:
         InputError: when `output` holds a run or cannot be written, another process trains there,
+            an argument is not what the run began with or what `init_from` has,
             the corpus lacks a split or changed since the run began, or the loss stops being a
             number.
     """
@@ -97,7 +98,7 @@ def train(
     folder = RunFolder(output, chief=_is_chief(strategy))
     init_from = Path(init_from) if init_from else None
     with folder.locked():
-        config = folder.begin(corpus, config, resume)
+        config = folder.begin(corpus, config, resume, init_from)
         _check(config)
         keras.utils.set_random_seed(config.training.seed)
         task = task_of(corpus, config)
@@ -105,6 +106,7 @@ def train(
         pairs, validation_pairs = (
             folder.token_ids(task, split, tokenizers) for split in ("train", "validation")
         )
+        _refuse_long(config, pairs, validation_pairs)
         step = _make_step(folder, config, tokenizers, init_from, strategy)
         progress = folder.restore(step)
         # Compiling would take longer than translating so few sentences.
@@ -168,6 +170,21 @@ def _check(config: Config):
         raise InputError(
             "model.attention_implementation: cudnn needs a step that XLA compiles for a GPU: "
             "set training.jit_compile to true there, or take auto."
+        )
+
+
+def _refuse_long(config: Config, *splits: TokenizedPairs):
+    """Refuses pairs that a model has no positions for."""
+    model = config.model
+    if model.family != "transformer" or model.positions in ("rotary", "none"):
+        return  # recurrent models have no limit; those of one language are checked beforehand
+    positions = model.max_length
+    longest = max(int(pairs.lengths().max(initial=0)) for pairs in splits)
+    if longest > positions:
+        raise InputError(
+            f"training.max_tokens ({config.training.max_tokens}) lets in a side of {longest} "
+            f"tokens, more than the positions of the model: lower it to {positions}, or raise "
+            f"model.max_length ({positions})."
         )
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import sys
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,7 +19,7 @@ from keras_transformer.data.tokenizers.pair import FILE as TOKENIZERS_FILE
 from keras_transformer.data.tokenizers.pair import Tokenizers, train_tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.files import delete_unfinished, write_atomically, write_json, write_text
-from keras_transformer.models.runs import load_weights
+from keras_transformer.models.runs import is_run, load_weights
 from keras_transformer.training.checkpoints import Checkpoints, arrays_of, assign_arrays
 from keras_transformer.training.lock import FolderLock
 from keras_transformer.training.loop import Progress
@@ -27,6 +30,9 @@ LIMITS = ("epochs", "max_steps", "max_minutes")
 """What a resumed run may change."""
 
 WEIGHTS_FILE = "model.weights.h5"
+
+START = "init_from"
+"""What ``config.json`` calls the run that this one started from."""
 
 
 class RunFolder:
@@ -58,22 +64,27 @@ class RunFolder:
 
     # What a run begins with
 
-    def begin(self, corpus: Corpus, config: Config | None, resume: bool) -> Config:
+    def begin(
+        self, corpus: Corpus, config: Config | None, resume: bool, init_from: Path | None = None
+    ) -> Config:
         """Begins a run, or takes up the one that is there.
 
         Args:
             corpus: what it trains on.
             config: the configuration that was asked for; of a resumed run, its limits count.
             resume: whether to go on with a run that exists.
+            init_from: the run whose tokenizers and weights to start from.
 
         Returns:
             the configuration of the run, without anything left to the machine.
 
         Raises:
             InputError: when there is a run already and `resume` is not set, it began with another
-                configuration, or the model cannot learn from the corpus.
+                configuration or from another run, what is asked for is not what `init_from` has,
+                or the model cannot learn from the corpus.
         """
         path = self.path / "config.json"
+        start = str(init_from.absolute()) if init_from else None
         if path.exists() and not resume and self.chief:
             raise InputError(
                 f"{self.path}: holds a run already: go on with it by --resume (resume=True), or "
@@ -81,6 +92,7 @@ class RunFolder:
             )
         if path.exists() and resume:
             begun = config_from_json(path)
+            start = self._start(path, start)
             if config is None:
                 return begun
             limits = {name: getattr(config.training, name) for name in LIMITS}
@@ -89,17 +101,41 @@ class RunFolder:
             config = wanted
         else:
             config = config or Config()
+            if init_from is not None:
+                _refuse_what_a_start_decides(init_from, config)
             config = config.replace({"training": _settled(config)})
         task_of(corpus, config)  # refuses a corpus that the model cannot learn from
         if self.chief:
-            write_json(path, _description(corpus, config))
+            write_json(path, _description(corpus, config, start))
         return config
+
+    def _start(self, path: Path, wanted: str | None) -> str | None:
+        """The run that this one started from, which must be the `wanted` one, if any.
+
+        Args:
+            path: of ``config.json``, which did not name it in version 0.1.
+            wanted: the absolute path of the run folder.
+        """
+        description = json.loads(path.read_text(encoding="utf-8"))
+        begun = description.get(START, wanted)
+        if wanted not in (None, begun):
+            raise InputError(
+                f"{self.path}: began {f'from {begun}' if begun else 'with weights of its own'}, "
+                f"not from {wanted}: resume it without --init-from (init_from=...), or begin "
+                "another run."
+            )
+        return begun
 
     def tokenizers(self, corpus, config, given=None, init_from=None) -> Tokenizers:
         """The run's tokenizers, or the first time the given, those of `init_from`, or new ones."""
         folder = self.path / "tokenizers"
         if (folder / TOKENIZERS_FILE).exists():
-            return Tokenizers.load(folder)
+            kept = Tokenizers.load(folder)
+            if given is not None and not _are_equal(given, kept):
+                raise InputError(
+                    f"{self.path}: began with other tokenizers: resume it without giving any."
+                )
+            return kept
         if given is None and init_from is not None:
             given = Tokenizers.load(init_from / "tokenizers")
         tokenizers = given or _learn_tokenizers(corpus, config)
@@ -223,9 +259,43 @@ def _refuse_changes(folder: Path, begun: Config, given: Config):
                 )
 
 
-def _description(corpus: Corpus, config: Config) -> dict:
+def _refuse_what_a_start_decides(init_from: Path, config: Config):
+    """A run that starts from another has the tokenizers and the vectors of that one."""
+    if not is_run(init_from):
+        raise InputError(
+            f"{init_from}: is no run folder (it has no config.json): name one to start from."
+        )
+    has = dataclasses.asdict(config_from_json(init_from / "config.json").tokenizer)
+    for name, wanted in dataclasses.asdict(config.tokenizer).items():
+        if wanted != has[name]:
+            raise InputError(
+                f"tokenizer.{name} = {wanted}: a run keeps the tokenizers of the one it starts "
+                f"from, and {init_from} has {has[name]}: ask for that, or begin without "
+                "--init-from (init_from=...)."
+            )
+    vectors = config.word_vectors
+    if vectors.freeze == "none" and (vectors.source or vectors.target):
+        raise InputError(
+            f"word_vectors: a run keeps the vectors of the one it starts from, {init_from}: leave "
+            "out the files, or begin without --init-from (init_from=...)."
+        )
+
+
+def _are_equal(some: Tokenizers, others: Tokenizers) -> bool:
+    """Whether tokenizers would be saved as the same files."""
+
+    def files(tokenizers):
+        with tempfile.TemporaryDirectory() as folder:
+            tokenizers.save(folder)
+            return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+    return files(some) == files(others)
+
+
+def _description(corpus: Corpus, config: Config, start: str | None) -> dict:
     return {
         "config": config.to_dict(),
+        START: start,
         "dataset": corpus.name,
         "licence": corpus.licence,
         "versions": {name: version(name) for name in ("keras_transformer", "tensorflow", "keras")},

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.config import DecodingConfig, change_decoding
 from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import CTRANSLATE2_FILE, LIMITS_FILE, find_version
@@ -102,6 +103,7 @@ class CTranslate2Translator(BaseTranslator):
         source, owners = tokenize_in_pieces(self.tokenizers.source, texts, self._max_source_length)
         warn_of_pieces(owners.numpy(), self._max_source_length)
         options |= {"beam_size": beam_size, "length_penalty": length_penalty}
+        change_decoding(DecodingConfig(), {"length_penalty": length_penalty})
         try:
             found = self._search(source, n_best, options)
         except (TypeError, ValueError) as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from keras_transformer.config import DecodingConfig, change_decoding
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import DEFAULT_SIGNATURE, NOT_FOUND, xla_name
 from keras_transformer.translating.batches import batches_by_length
@@ -72,6 +73,8 @@ class ExportedTranslator(BaseTranslator):
             )
         beam = {"beam_size": beam_size, "length_penalty": length_penalty, "max_length": max_length}
         with_beam = n_best > 1 or any(value is not None for value in beam.values())
+        given = {name: value for name, value in beam.items() if value is not None}
+        change_decoding(DecodingConfig(), {"beam_size": n_best, "n_best": n_best} | given)
         if with_beam and (
             style != "human" or attention or "translate_beam" not in self._signatures
         ):
@@ -113,8 +116,6 @@ class ExportedTranslator(BaseTranslator):
 
     def _beams(self, text, n_best, beam_size, length_penalty, max_length) -> list[Translation]:
         beam_size = n_best if beam_size is None else beam_size
-        if n_best > beam_size:
-            raise InputError(f"n_best ({n_best}) is more than beam_size ({beam_size}).")
         try:
             answer = self._call(
                 "translate_beam",

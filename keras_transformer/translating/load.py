@@ -33,6 +33,8 @@ def load_exported(path, *, jit_compile=None) -> ExportedTranslator | CTranslate2
         )
     if (folder / SAVED_MODEL_FILE).is_file():
         return ExportedTranslator(folder, jit_compile=bool(jit_compile))
+    if jit_compile:
+        raise InputError(f"{folder}: CTranslate2 has no programs for XLA: leave out --compile.")
     return CTranslate2Translator(folder)
 
 

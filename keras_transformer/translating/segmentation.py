@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import END, START
 
 _SENTENCE_ENDS = ".!?…。！？؟।"
@@ -85,7 +86,7 @@ def pieces_of(
         ValueError: when `longest` leaves no room.
     """
     if longest < 1:
-        raise ValueError(f"A piece has room for one token or more; got {longest}.")
+        raise InputError(f"A piece has room for one token or more; got {longest}.")
     lengths = tf.cast(ids.row_lengths(), tf.int32)
     cuts = _cuts(_pauses(names).to_tensor(), lengths, longest)
     owners = tf.cast(ids.value_rowids(), tf.int32)

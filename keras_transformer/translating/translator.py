@@ -99,7 +99,7 @@ class Translator(tf.Module, BaseTranslator):
         """
         sentence = tf.convert_to_tensor(sentence, tf.string)
         if sentence.shape.rank not in (0, 1):
-            raise ValueError(f"Expected a string or a vector of strings; got {sentence.shape}.")
+            raise InputError(f"Expected a string or a vector of strings; got {sentence.shape}.")
         texts, tokenizers = tf.reshape(sentence, [-1]), self.tokenizers
         source, owners = tokenize_in_pieces(tokenizers.source, texts, self.max_source_length)
         if tf.executing_eagerly():

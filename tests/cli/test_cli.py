@@ -1,5 +1,6 @@
 """The command line as a user meets it: results, exit codes, one line for each mistake."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -215,6 +216,8 @@ def test_info_describes_a_run(run, tiny_run):
         ["train", "--dataset", "sample", "--output", "x", "--epochs", "many"],
         ["evaluate", "--model", "x"],
         ["evaluate", "--model", "x", "--pairs", "a,b", "--dataset", "sample"],
+        ["evaluate", "--model", "x", "--pairs", "a,b", "--split", "train"],
+        ["evaluate", "--model", "x", "--pairs", "a,b", "--data-dir", "data"],
         ["export", "--model", "x", "--output", "y", "--version", "0"],
         ["export", "--model", "x", "--output", "y", "--batch-size", "1"],
         ["export", "--model", "x", "--output", "y", "--format", "stablehlo", "--scores", "z"],
@@ -237,6 +240,9 @@ def test_wrong_usage_exits_with_2(run, arguments):
         (["train", "--dataset", "sample", "--output", "x", "--epochs", "0"], "epochs"),
         (["evaluate", "--model", "/nowhere", "--pairs", "/no.tsv"], "/no.tsv"),
         (["export", "--model", "/nowhere", "--output", "x", "--scores", "/no.json"], "/no.json"),
+        (["train", "--dataset", "sample", "--output", "x", "--max-minutes", "nan"], "max_minutes"),
+        (["train", "--dataset", "sample", "--output", "x", "--seed", "-1"], "seed"),
+        (["train", "--dataset", "sample", "--output", "x", "--init-from", "/nowhere"], "/nowhere"),
         (["serve", "--saved-model", "/nowhere"], "/nowhere"),
         (["serve", "--saved-model", "/nowhere", "--max-queue", "0"], "--max-queue"),
     ],
@@ -248,6 +254,72 @@ def test_a_wrong_input_exits_with_1_and_one_line(run, arguments, named, tmp_path
     assert named in answer.stderr
     assert len(answer.stderr.splitlines()) == 1
     assert answer.stdout == ""
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    "option", ["--length-penalty", "--temperature", "--top-p", "--seed", "--min-length"]
+)
+def test_a_number_that_is_none_is_refused(run, tiny_run, option, value):
+    sampling = ["--sampling"] if option in ("--temperature", "--top-p") else []
+    answer = run("translate", "--model", tiny_run.folder, *sampling, option, value, "o gato .")
+    assert answer.exit_code in (1, 2)
+    assert answer.stdout == ""
+    assert option.strip("-").replace("-", "_") in answer.stderr.replace("-", "_")
+
+
+def test_a_seed_beyond_what_there_is_is_refused(run, tiny_run):
+    options = ["--sampling", "--seed", 2**31]
+    answer = run("translate", "--model", tiny_run.folder, *options, "o gato .")
+    assert answer.exit_code == 1
+    assert "decoding.seed" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+
+
+def test_a_translation_as_short_and_as_long_as_asked_for_exists(run, tiny_run):
+    options = ["--min-length", 5, "--max-length", 5]
+    answer = run("translate", "--model", tiny_run.folder, *options, "o gato .")
+    assert answer.exit_code == 1
+    assert "decoding.min_length" in answer.stderr
+
+
+@pytest.mark.parametrize("text", ["-5 graus", "- olá", "--olá mundo"])
+@pytest.mark.parametrize("verb", ["translate", "generate"])
+def test_a_text_that_begins_with_a_dash_comes_after_two(run, tiny_run, verb, text):
+    answer = run(verb, "--model", tiny_run.folder, text)
+    assert answer.exit_code == 2
+    assert "come after a --" in answer.stderr
+    assert "come after a --" not in run("info", "--modell", "x").stderr
+    if verb == "translate":
+        answer = run(verb, "--model", tiny_run.folder, "--", text)
+        assert answer.exit_code == 0
+        assert len(answer.stdout.splitlines()) == 1
+
+
+def test_a_run_that_starts_from_another_has_its_tokenizers(
+    run, tiny_run, tiny_config, pair_files, tmp_path
+):
+    begun = ["train", "--dataset", f"pairs:{pair_files}", "--max-steps", 1]
+    begun += ["--init-from", tiny_run.folder]
+    changes = tmp_path / "changes.yaml"
+    model = dataclasses.asdict(tiny_config.model)
+    changes.write_text(json.dumps({"model": model, "tokenizer": {"vocab_size": 77}}))
+    answer = run(*begun, "--output", tmp_path / "other", "--config", changes)
+    assert answer.exit_code == 1
+    assert "tokenizer.vocab_size = 77" in answer.stderr
+    assert not (tmp_path / "other" / "config.json").exists()
+
+    changes.write_text(json.dumps({"model": model, "training": {"bleu_sentences": 0}}))
+    answer = run(*begun, "--output", tmp_path / "run", "--config", changes)
+    assert answer.exit_code == 0, answer.stderr
+    written = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert written["config"]["tokenizer"] == dataclasses.asdict(tiny_config.tokenizer)
+    assert written["init_from"] == str(tiny_run.folder.absolute())
+
+    again = [*begun[:-1], tmp_path / "other", "--output", tmp_path / "run", "--resume"]
+    answer = run(*again, "--config", changes)
+    assert answer.exit_code == 1
+    assert "began from" in answer.stderr
 
 
 def test_wrong_pictures_and_targets_are_named(run, tiny_run, tmp_path):

@@ -6,10 +6,12 @@ import functools
 import itertools
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_transformer as kt
 from keras_transformer.config import DecodingConfig
 from keras_transformer.decoding.search import Search
 from keras_transformer.decoding.tokens import best_candidates, length_penalty, most_probable
@@ -154,6 +156,21 @@ def test_greedy_equals_the_whole_model_again_for_every_token(model, source):
         assert not found.tokens[row, 0, len(tokens) :].any()
     lengths = np.count_nonzero(found.tokens, axis=-1)
     assert len(set(lengths[:, 0])) > 1, "rows end at different steps, or this test means little"
+
+
+def test_a_beam_may_be_wider_than_the_model_has_positions():
+    """The tokens of the beams stand side by side, not one after the other."""
+    keras.utils.set_random_seed(1)
+    sizes = {"num_layers": 1, "d_model": 8, "num_heads": 2, "dff": 8}
+    vocabulary = {"input_vocab_size": 40, "target_vocab_size": 40}
+    small = kt.Transformer(**sizes, **vocabulary, max_length=8)
+    large = kt.Transformer(**sizes, **vocabulary)
+    ids = tf.constant([[START, 5, 6, END], [START, 7, END, PAD]])
+    small((ids, ids)), large((ids, ids))
+    large.set_weights(small.get_weights())
+    found, expected = (found_by(it, ids, limit=5, beam_size=12) for it in (small, large))
+    np.testing.assert_array_equal(found.tokens, expected.tokens)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,10 @@ import pytest
 import tensorflow as tf
 
 from keras_transformer.data.corpora.corpus import Corpus
+from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.training.run import make_model, train
+from keras_transformer.training.run_folder import RunFolder
 from keras_transformer.translating.evaluation import evaluate
 from keras_transformer.translating.translator import Translator
 
@@ -147,6 +149,32 @@ def test_weights_of_another_shape_are_refused(tiny_corpus, tiny_config, tiny_run
     config = tiny_config.replace({"model": {"dff": 48}})
     with pytest.raises(InputError, match="does not fit"):
         train(tiny_corpus, tmp_path / "run", config, init_from=tiny_run.folder)
+
+
+def test_a_run_has_the_vectors_of_the_one_it_starts_from(
+    tiny_corpus, tiny_config, tiny_run, tmp_path
+):
+    config = tiny_config.replace({"word_vectors": {"source": "pt.vec"}})
+    with pytest.raises(InputError, match="word_vectors: a run keeps"):
+        train(tiny_corpus, tmp_path / "run", config, init_from=tiny_run.folder)
+
+
+def test_a_run_goes_on_with_its_own_tokenizers(tiny_corpus, tiny_config, tiny_run, tmp_path):
+    config = tiny_config.replace({"training": {"max_steps": 1, "bleu_sentences": 0}})
+    tokenizers = tiny_run.translator.tokenizers
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(tiny_corpus, config, resume=False)
+    folder.tokenizers(tiny_corpus, config, tokenizers)
+    assert folder.tokenizers(tiny_corpus, config, tokenizers).target.vocab_size
+    others = Tokenizers(tokenizers.target, tokenizers.source)
+    with pytest.raises(InputError, match="began with other tokenizers"):
+        folder.tokenizers(tiny_corpus, config, others)
+
+
+def test_sides_that_the_model_has_no_positions_for_are_refused(tiny_corpus, tiny_config, tmp_path):
+    config = tiny_config.replace({"model": {"max_length": 8}})
+    with pytest.raises(InputError, match=r"lets in a side of .* lower it to 8"):
+        train(tiny_corpus, tmp_path / "run", config)
 
 
 def test_cudnn_is_refused_where_xla_compiles_nothing(tiny_corpus, tiny_config, tmp_path):

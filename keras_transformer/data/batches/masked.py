@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transformer.data.batches.pairs import IDS, Batches
+from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import PAD, RESERVED_TOKENS
 
 RATE = 0.15
@@ -48,13 +49,13 @@ def mask_tokens(
         ValueError: for a rate outside of 0 and 1, and a vocabulary of nothing but special tokens.
     """
     if not 0 < rate <= 1:
-        raise ValueError(f"rate is above 0 and at most 1; got {rate}.")
+        raise InputError(f"rate is above 0 and at most 1; got {rate}.")
     ids = tf.convert_to_tensor(ids)
     mask_token = int(vocab_size if mask_token is None else mask_token)
     special = sorted({PAD, mask_token, *special_tokens})
     ordinary = np.setdiff1d(np.arange(vocab_size), special)
     if not len(ordinary):
-        raise ValueError(f"A vocabulary of {vocab_size} tokens has none that is not special.")
+        raise InputError(f"A vocabulary of {vocab_size} tokens has none that is not special.")
     seeds = [
         tf.random.fold_in(tf.cast(seed, tf.int64), number, alg="philox") for number in (0, 1, 2)
     ]

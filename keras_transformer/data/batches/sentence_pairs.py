@@ -35,7 +35,7 @@ def pack_pairs(first, second=None, *, length, start=START, end=END) -> tuple:
     texts = 1 if second is None else 2
     room = length - 1 - texts
     if room < texts:
-        raise ValueError(f"length must be at least {2 * texts + 1}; got {length}.")
+        raise InputError(f"length must be at least {2 * texts + 1}; got {length}.")
     column = tf.ones((first.nrows(), 1), first.dtype)
     if second is None:
         kept = tf.minimum(first.row_lengths(), room)

@@ -175,7 +175,7 @@ def _tokenized(texts, tokenizer, length, batch_size):
     """Ids of the texts with something in them, the length of each, and how many have nothing."""
     for name, value in (("length", length), ("batch_size", batch_size)):
         if value < 1:
-            raise ValueError(f"{name} is at least 1; got {value}.")
+            raise InputError(f"{name} is at least 1; got {value}.")
     nothing = int(tokenizer.tokenize(tf.constant([""])).row_lengths()[0])
     all_ids, all_lengths, empty = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)], 0
     for ids in tokenized_chunks(texts, tokenizer):

@@ -8,6 +8,7 @@ import json
 
 import tensorflow as tf
 
+from keras_transformer.errors import InputError
 from keras_transformer.internals import compiled_by_xla, xla_custom_call
 from keras_transformer.layers.attention.masks import as_keep_mask, causal_keep_mask
 
@@ -76,7 +77,7 @@ def cudnn_attention(
         ValueError: when called eagerly.
     """
     if tf.executing_eagerly():
-        raise ValueError(
+        raise InputError(
             "cuDNN's attention exists in programs compiled by XLA only: call it from a "
             "tf.function(jit_compile=True)."
         )

@@ -18,6 +18,7 @@ import logging
 
 import tensorflow as tf
 
+from keras_transformer.errors import InputError
 from keras_transformer.layers.attention import cudnn, masks
 from keras_transformer.layers.attention.blockwise import blockwise_attention, compute_dtype
 from keras_transformer.layers.dropout import drop
@@ -236,7 +237,7 @@ def _keep_mask(q, k, *, key_lengths=None, mask=None, causal=False, query_offset=
 def check_implementation(name):
     """Raises a `ValueError` for a name that is not in `IMPLEMENTATIONS`."""
     if name not in IMPLEMENTATIONS:
-        raise ValueError(
+        raise InputError(
             f"implementation must be one of {', '.join(IMPLEMENTATIONS)}; got {name!r}."
         )
 
@@ -244,7 +245,7 @@ def check_implementation(name):
 def _check(query, key, value, dropout_rate, seed):
     shapes = query.shape, key.shape, value.shape
     if any(shape.rank != 4 or shape[3] is None for shape in shapes):
-        raise ValueError(
+        raise InputError(
             "Queries, keys and values have the shape (batch, length, heads, depth), the last of "
             f"them a number; got {', '.join(map(str, shapes))}."
         )
@@ -254,19 +255,19 @@ def _check(query, key, value, dropout_rate, seed):
         shapes[1][:3].is_compatible_with(shapes[2][:3]),  # batch, length and heads
     ]
     if not all(fits):
-        raise ValueError(
+        raise InputError(
             "Queries and keys must agree in batch, heads and depth, keys and values in all but "
             f"the depth; got {', '.join(map(str, shapes))}."
         )
     if not query.dtype == key.dtype == value.dtype or not query.dtype.is_floating:
-        raise ValueError(
+        raise InputError(
             "Queries, keys and values must have one dtype, of floating-point numbers; got "
             f"{query.dtype.name}, {key.dtype.name} and {value.dtype.name}."
         )
     if not 0 <= dropout_rate < 1:
-        raise ValueError(f"dropout_rate must be at least 0 and below 1; got {dropout_rate}.")
+        raise InputError(f"dropout_rate must be at least 0 and below 1; got {dropout_rate}.")
     if dropout_rate and seed is None:
-        raise ValueError("Dropout needs a seed, two integers.")
+        raise InputError("Dropout needs a seed, two integers.")
 
 
 def _choose(implementation, return_weights, q, k, v, arguments) -> tuple[str, str]:
@@ -279,7 +280,7 @@ def _choose(implementation, return_weights, q, k, v, arguments) -> tuple[str, st
     obstacle = cudnn.obstacle(q, k, v, **{name: arguments[name] for name in names})
     if implementation == "cudnn":
         if obstacle:
-            raise ValueError(
+            raise InputError(
                 f"cuDNN's attention does not work here: {obstacle}: take the implementation "
                 "'auto', which uses it where it works."
             )

@@ -15,6 +15,7 @@ Where all padding is at the end, layers also take **lengths** in place of a mask
 import keras
 import tensorflow as tf
 
+from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import PAD
 
 
@@ -117,7 +118,7 @@ def over_heads_and_queries(mask) -> tf.Tensor | None:
         return keep[:, tf.newaxis, :, :]
     if keep.shape.rank == 4:
         return keep
-    raise ValueError(
+    raise InputError(
         "A mask of a sequence has the shape (batch, key), (batch, query, key) or "
         f"(batch, heads, query, key); got {keep.shape}."
     )

@@ -6,6 +6,7 @@ Attention Is All You Need, section 3.2.2.
 import keras
 import tensorflow as tf
 
+from keras_transformer.errors import InputError
 from keras_transformer.layers.attention import dot_product
 from keras_transformer.layers.cache import write_slots
 from keras_transformer.layers.dropout import Dropout
@@ -64,7 +65,7 @@ class MultiHeadAttention(keras.layers.Layer):
         super().__init__(**kwargs)
         dot_product.check_implementation(implementation)
         if key_dim is None and d_model is not None and d_model % num_heads:
-            raise ValueError(
+            raise InputError(
                 f"d_model ({d_model}) is not a multiple of num_heads ({num_heads}). "
                 "Change one of them or give key_dim."
             )
@@ -81,7 +82,7 @@ class MultiHeadAttention(keras.layers.Layer):
         d_model = self.d_model or q_shape[-1]
         key_dim = self.key_dim or d_model // self.num_heads
         if self.rotary and key_dim % 2:
-            raise ValueError(f"Rotary positions need heads of an even size; got {key_dim}.")
+            raise InputError(f"Rotary positions need heads of an even size; got {key_dim}.")
         self.query_dense = self._heads_projection(q_shape, key_dim, "query")
         self.key_dense = self._heads_projection(k_shape, key_dim, "key")
         self.value_dense = self._heads_projection(v_shape, key_dim, "value")

@@ -9,6 +9,7 @@ The part of a score that depends on the encoder alone is computed once for all s
 import keras
 import tensorflow as tf
 
+from keras_transformer.errors import InputError
 from keras_transformer.layers.attention.dot_product import masked_softmax
 from keras_transformer.layers.recurrent.cells import affine
 
@@ -137,7 +138,7 @@ class DotAttention(RecurrentAttention):
 
     def build(self, query_shape, memory_shape):
         if query_shape[-1] != memory_shape[-1]:
-            raise ValueError(
+            raise InputError(
                 "Dot attention compares states of one width; got queries of width "
                 f"{query_shape[-1]} and a memory of width {memory_shape[-1]}. Change one of them "
                 "or use general attention."
@@ -236,7 +237,7 @@ def make_attention(score, units, **kwargs) -> RecurrentAttention:
         return GeneralAttention(**kwargs)
     if score in ("dot", "scaled_dot"):
         return DotAttention(scaled=score == "scaled_dot", **kwargs)
-    raise ValueError(f"A score of attention is one of {', '.join(SCORES)}; got {score!r}.")
+    raise InputError(f"A score of attention is one of {', '.join(SCORES)}; got {score!r}.")
 
 
 @keras.saving.register_keras_serializable("keras_transformer")

@@ -8,6 +8,8 @@ state and is computed for a whole sequence at once (`project`); the rest runs st
 import keras
 import tensorflow as tf
 
+from keras_transformer.errors import InputError
+
 
 def affine(x, kernel, bias=None) -> tf.Tensor:
     """``x kernel + bias`` along the last axis of `x`, ``(..., width)``, in the dtype of `x`."""
@@ -45,7 +47,7 @@ class RecurrentCell(keras.layers.Layer):
     def __init__(self, units, **kwargs):
         super().__init__(**kwargs)
         if units <= 0:
-            raise ValueError(f"A recurrent cell has at least one unit; got units={units}.")
+            raise InputError(f"A recurrent cell has at least one unit; got units={units}.")
         self.units = int(units)
 
     @property
@@ -284,5 +286,5 @@ def make_cell(kind, units, **kwargs) -> RecurrentCell:
         ValueError: for another name.
     """
     if kind not in CELLS:
-        raise ValueError(f"A kind of cell is one of {', '.join(CELLS)}; got {kind!r}.")
+        raise InputError(f"A kind of cell is one of {', '.join(CELLS)}; got {kind!r}.")
     return CELLS[kind](units, **kwargs)

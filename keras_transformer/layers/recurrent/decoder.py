@@ -7,6 +7,7 @@ once. Only the rest runs in a loop.
 import keras
 import tensorflow as tf
 
+from keras_transformer.errors import InputError
 from keras_transformer.layers.recurrent.attention import SCORES, AttentionalVector, make_attention
 from keras_transformer.layers.recurrent.cells import affine
 from keras_transformer.layers.recurrent.encoder import EmbeddedStack
@@ -292,14 +293,14 @@ class RecurrentDecoder(EmbeddedStack):
 
 def _check(attention, context, input_feeding):
     if context not in CONTEXTS:
-        raise ValueError(f"context is one of {', '.join(CONTEXTS)}; got {context!r}.")
+        raise InputError(f"context is one of {', '.join(CONTEXTS)}; got {context!r}.")
     if attention is not None and context == "every_step":
-        raise ValueError(
+        raise InputError(
             "context='every_step' is for a model without attention, which has a context for "
             f"each step; got attention={attention!r}."
         )
     if input_feeding and attention in (None, "additive"):
-        raise ValueError(
+        raise InputError(
             "input_feeding feeds the attentional vector of an attention after the recurrence "
             f"({', '.join(SCORES[1:])}); got attention={attention!r}."
         )

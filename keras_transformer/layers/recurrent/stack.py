@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from keras_transformer.errors import InputError
 from keras_transformer.internals import keras_mask
 from keras_transformer.layers.attention import masks
 from keras_transformer.layers.dropout import Dropout
@@ -38,7 +39,7 @@ class RecurrentStack(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         if num_layers < 1:
-            raise ValueError(f"A stack has at least one layer; got num_layers={num_layers}.")
+            raise InputError(f"A stack has at least one layer; got num_layers={num_layers}.")
         self.kind = kind
         self.units = int(units)
         self.num_layers = num_layers
@@ -150,7 +151,7 @@ class RecurrentStack(keras.layers.Layer):
             ValueError: with two directions.
         """
         if self.bidirectional:
-            raise ValueError("A bidirectional stack cannot go on step by step: it reads the end.")
+            raise InputError("A bidirectional stack cannot go on step by step: it reads the end.")
 
         def one_layer(layer, x, states):
             (cell,) = layer.cells
