@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.data.text.strings import string_tensor
 from keras_transformer.layers.attention.masks import padding_keep_mask
 
 
@@ -37,7 +38,7 @@ def sentence_embeddings(
     if not texts:
         return found
     longest = min(max_length or model.max_length, model.max_length)
-    ids = _shortened(tokenizer.tokenize(tf.constant(texts, tf.string)), longest)
+    ids = _shortened(tokenizer.tokenize(string_tensor(texts)), longest)
     # Sentences of like lengths side by side: padding is not work.
     order = np.argsort(-ids.row_lengths().numpy(), kind="stable")
     for start in range(0, len(order), batch_size):

@@ -20,6 +20,7 @@ from keras_transformer.serving.loaded_model import LoadedModel
 from keras_transformer.serving.service import Inputs
 from keras_transformer.serving.signatures import Outputs, Signature, Tensor
 from keras_transformer.serving.versions import Status
+from keras_transformer.unicode import utf8
 
 _BINARY_SUFFIX = "_bytes"  # outputs of such names are encoded
 
@@ -111,7 +112,7 @@ def _scalar(name: str, tensor: Tensor, value: Any) -> np.generic:
 
 def _text(value: Any, where: str) -> bytes:
     if isinstance(value, str):
-        return value.encode("utf-8", errors="replace")  # half of a surrogate pair has no UTF-8
+        return utf8(value)
     if _is_encoded(value):
         try:
             return base64.b64decode(value["b64"], validate=True)

@@ -16,7 +16,8 @@ from keras_transformer.special_tokens import PAD, UNK
 from keras_transformer.translating.batches import BATCH_ROWS
 from keras_transformer.translating.graph import most_tokens
 from keras_transformer.translating.segmentation import tokenize_in_pieces, warn_of_pieces
-from keras_transformer.translating.translation import BaseTranslator, Translation, join_pieces, utf8
+from keras_transformer.translating.translation import BaseTranslator, Translation, join_pieces
+from keras_transformer.unicode import utf8
 
 
 class CTranslate2Translator(BaseTranslator):

@@ -14,9 +14,9 @@ from keras_transformer.translating.batches import batches_by_length
 from keras_transformer.translating.translation import (
     BaseTranslator,
     Translation,
-    utf8,
     with_alternatives,
 )
+from keras_transformer.unicode import utf8
 
 
 class ExportedTranslator(BaseTranslator):

@@ -16,7 +16,8 @@ from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import PAD
 from keras_transformer.translating.batches import batches_by_length
 from keras_transformer.translating.load import load_generation_run
-from keras_transformer.translating.translation import utf8, with_alternatives
+from keras_transformer.translating.translation import with_alternatives
+from keras_transformer.unicode import utf8
 
 MAX_NEW_TOKENS = 64
 """Most tokens of a continuation, unless something else is said."""

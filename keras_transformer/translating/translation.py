@@ -85,11 +85,6 @@ def with_alternatives(found: list, n_best: int):
     return replace(found[0], alternatives=found) if n_best > 1 else found[0]
 
 
-def utf8(text: str | bytes) -> bytes:
-    """A text in UTF-8, as TensorFlow takes it; lone surrogates become question marks."""
-    return text if isinstance(text, bytes) else text.encode("utf-8", errors="replace")
-
-
 class BaseTranslator:
     """Base class of the translators, which have `translate`: adds `translate_stream`.
 

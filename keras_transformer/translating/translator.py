@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig, change_decoding
+from keras_transformer.data.text.strings import string_tensor
 from keras_transformer.data.tokenizers.pair import as_tokenizers
 from keras_transformer.decoding.compiling import Searches
 from keras_transformer.decoding.search import Search
@@ -22,7 +23,8 @@ from keras_transformer.translating.graph import first_pieces, joined_texts, most
 from keras_transformer.translating.load import load_exported, load_translation_run
 from keras_transformer.translating.programs import Programs
 from keras_transformer.translating.segmentation import tokenize_in_pieces, warn_of_pieces
-from keras_transformer.translating.translation import BaseTranslator, Translation, join_pieces, utf8
+from keras_transformer.translating.translation import BaseTranslator, Translation, join_pieces
+from keras_transformer.unicode import utf8
 
 MAX_TOKENS = 128
 """Most target tokens that calling a `Translator` gives, as in the tutorial."""
@@ -97,7 +99,7 @@ class Translator(tf.Module, BaseTranslator):
         Raises:
             ValueError: for strings of another rank.
         """
-        sentence = tf.convert_to_tensor(sentence, tf.string)
+        sentence = string_tensor(sentence)
         if sentence.shape.rank not in (0, 1):
             raise InputError(f"Expected a string or a vector of strings; got {sentence.shape}.")
         texts, tokenizers = tf.reshape(sentence, [-1]), self.tokenizers

@@ -56,6 +56,15 @@ def test_a_text_is_translated_alike_alone_and_in_company(translator, lines):
         assert alone.score == pytest.approx(together[i].score, abs=1e-3)
 
 
+@pytest.mark.parametrize("half", [chr(0xD83D), chr(0xDE00), chr(0xDCFF)], ids=ascii)
+def test_half_of_a_surrogate_pair_is_the_replacement_character(translator, half):
+    texts = [f"o gato {half} dorme .", "o gato \ufffd dorme ."]
+    found = translator.translate(texts)
+    assert found[0] == found[1]
+    called = translator(texts[0])[1].numpy().tolist(), translator(texts[1])[1].numpy().tolist()
+    assert called[0] == called[1]
+
+
 def texts_of(translations):
     return [translation.text for translation in translations]
 

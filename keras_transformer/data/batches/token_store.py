@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transformer.data.batches.base import starts_of
+from keras_transformer.data.text.strings import string_tensor
 from keras_transformer.errors import InputError
 from keras_transformer.files import write_atomically
 
@@ -114,7 +115,7 @@ def tokenized_chunks(texts: Iterable, tokenizer) -> Iterator[tf.RaggedTensor]:
         raise InputError("A corpus is several texts; got one: put it in a list.")
     texts = texts.as_numpy_iterator() if isinstance(texts, tf.data.Dataset) else iter(texts)
     while chunk := list(itertools.islice(texts, TEXTS_AT_ONCE)):
-        yield tokenizer.tokenize(tf.constant(chunk, tf.string))
+        yield tokenizer.tokenize(string_tensor(chunk))
 
 
 def corpus_key(dataset, tokenizer_folder, max_tokens) -> str:

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_transformer.data.text.normalization import normalize
 from keras_transformer.errors import InputError
+from keras_transformer.unicode import utf8
 
 Pair = tuple[str, str]
 
@@ -62,7 +63,7 @@ def dataset_of(pairs: Sequence[Pair]) -> tf.data.Dataset | None:
         return None
     # Through arrays of bytes: several times faster than handing lists of str to TensorFlow.
     columns = tuple(
-        tf.constant(np.array([text.encode() for text in column], dtype=object))
+        tf.constant(np.array([utf8(text) for text in column], dtype=object))
         for column in zip(*pairs, strict=True)
     )
     return tf.data.Dataset.from_tensor_slices(columns)
@@ -71,7 +72,10 @@ def dataset_of(pairs: Sequence[Pair]) -> tf.data.Dataset | None:
 def list_pairs(pairs: tf.data.Dataset | Iterable[Pair]) -> list[Pair]:
     """Lists `(source, target)` pairs of str, in order, of a dataset or of any iterable."""
     if isinstance(pairs, tf.data.Dataset):
-        return [(source.decode(), target.decode()) for source, target in pairs.as_numpy_iterator()]
+        return [
+            (source.decode("utf-8", "replace"), target.decode("utf-8", "replace"))
+            for source, target in pairs.as_numpy_iterator()
+        ]
     return [(source, target) for source, target in pairs]
 
 
@@ -85,5 +89,5 @@ def guess_normalization(pairs: Sequence[Sequence[str]]) -> str:
         `"ptb-lower"` when that normalisation changes at most one line in twenty, else `"none"`.
     """
     lines = [line for pair in pairs[:: max(1, len(pairs) // 1000)] for line in pair]
-    unchanged = normalize(lines, "ptb-lower").numpy() == [line.encode() for line in lines]
+    unchanged = normalize(lines, "ptb-lower").numpy() == [utf8(line) for line in lines]
     return "ptb-lower" if np.mean(unchanged) >= 0.95 else "none"

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import TypeVar
 
+from keras_transformer.unicode import utf8
+
 T = TypeVar("T")
 
 HELD_OUT_SHARE = 0.02
@@ -14,7 +16,7 @@ HELD_OUT_LIMIT = 1000
 
 def stable_hash(text: str) -> int:
     """A 64-bit hash that is the same in every process and on every machine."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+    return int.from_bytes(hashlib.blake2b(utf8(text), digest_size=8).digest(), "big")
 
 
 def hold_out(

@@ -59,6 +59,7 @@ def read_pairs(spec: str) -> list[Pair]:
 
     Files are UTF-8, plain or `.gz`. Only the newline character ends a line (a carriage return
     before it is dropped), so Unicode line separators inside a sentence cannot shift the alignment.
+    Blank lines at the end of both sides are no pairs.
 
     Args:
         spec: as for `pair_paths`.
@@ -73,6 +74,7 @@ def read_pairs(spec: str) -> list[Pair]:
         return _read_table(paths[0])
     source_path, target_path = paths
     sources, targets = read_lines(source_path), read_lines(target_path)
+    _drop_last_blanks(sources, targets)
     if len(sources) != len(targets):
         raise InputError(
             f"{source_path} has {len(sources):,} lines but {target_path} has {len(targets):,}: "
@@ -88,9 +90,24 @@ def read_pairs(spec: str) -> list[Pair]:
     return list(zip(sources, targets, strict=True))
 
 
+def _drop_last_blanks(sources: list[str], targets: list[str]) -> None:
+    """Drops blank lines at the end, unless one of the other file would lose its translation."""
+    sides = sources, targets
+    while any(sides):
+        longest = max(map(len, sides))
+        last = [side for side in sides if len(side) == longest]
+        if any(side[-1].strip() for side in last):
+            return
+        for side in last:
+            side.pop()
+
+
 def _read_table(path: Path) -> list[Pair]:
     pairs = []
-    for number, line in enumerate(read_lines(path), start=1):
+    lines = read_lines(path)
+    while not lines[-1].strip():  # a file that is all blank is refused as empty
+        lines.pop()
+    for number, line in enumerate(lines, start=1):
         columns = line.split("\t")
         if len(columns) != 2:
             raise InputError(

@@ -1,5 +1,6 @@
 """Corpora of plain text, a text a line, for models of one language; and reading lines."""
 
+import codecs
 import gzip
 import zlib
 from pathlib import Path
@@ -42,7 +43,8 @@ def load_text_files(name: str) -> Corpus:
 def read_lines(path: str | Path) -> list[str]:
     """Reads the lines of a UTF-8 file, plain or `.gz`, without byte order mark and line ends.
 
-    Only newline characters end a line; a carriage return before one is dropped.
+    Only newline characters end a line, and a carriage return before one is dropped; in a file
+    without any, carriage returns end the lines.
 
     Raises:
         InputError: when the file is missing, unreadable, empty or not UTF-8.
@@ -62,6 +64,11 @@ def read_lines(path: str | Path) -> list[str]:
         raise InputError(
             f"{path}: cannot be read ({error.strerror or error}): give a readable file"
         ) from None
+    if encoding := _wide_encoding(data):
+        raise InputError(
+            f"{path}: is {encoding.upper()}, not UTF-8: convert it with "
+            f"iconv -f {encoding} -t utf-8"
+        )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -73,5 +80,27 @@ def read_lines(path: str | Path) -> list[str]:
         ) from None
     if not text.strip():
         raise InputError(f"{path}: the file is empty: give a file with one sentence per line")
+    if "\n" not in text:
+        text = text.replace("\r", "\n")
     lines = text.removesuffix("\n").split("\n")
     return [line.removesuffix("\r") for line in lines] if "\r" in text else lines
+
+
+def _wide_encoding(data: bytes) -> str | None:
+    """The encoding of text in units of 2 or 4 bytes; ``None`` for others.
+
+    It begins with a byte order mark, or half of its bytes or more, the high ones, are 0.
+    """
+    marks = {
+        codecs.BOM_UTF32_LE: "utf-32",
+        codecs.BOM_UTF32_BE: "utf-32",
+        codecs.BOM_UTF16_LE: "utf-16",
+        codecs.BOM_UTF16_BE: "utf-16",
+    }
+    for mark, encoding in marks.items():
+        if data.startswith(mark):
+            return encoding
+    start = data[:4096]
+    if start.count(0) < 0.3 * len(start) or not start:
+        return None
+    return "utf-16le" if start[1::2].count(0) > start[::2].count(0) else "utf-16be"

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 import tensorflow as tf
 import tensorflow_text as tf_text
 
+from keras_transformer.data.text.strings import string_tensor
 from keras_transformer.errors import InputError
 
 STYLES = ("ptb-lower", "none")
@@ -24,6 +25,8 @@ Rules = Iterable[tuple[str, str]]
 # stay: emoji sequences and several scripts need them.
 _SPACES = r"[\s\p{Z}\x{0B}\x{1C}-\x{1F}\x{85}]+"
 _INVISIBLE = r"[\p{Cc}\x{AD}\x{200B}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2069}\x{FEFF}]+"
+
+_NUL = r"\x{00}"  # ends a string for libraries in C
 
 _EMOJI = r"\x{1F000}-\x{1FAFF}\x{2600}-\x{27BF}\x{2B05}-\x{2B55}"
 _EMOJI_MODIFIERS = r"\x{FE0F}\x{200D}\x{20E3}\x{E0020}-\x{E007F}"
@@ -147,7 +150,8 @@ def normalize(text: tf.Tensor | str | list[str], style: str = "ptb-lower") -> tf
     Args:
         text: strings of any shape, UTF-8.
         style: "ptb-lower" for lower-cased Penn Treebank tokens with composed accents (the TED
-            corpus), or "none", which only replaces invalid UTF-8 and squeezes white space.
+            corpus), or "none", which only replaces invalid UTF-8, squeezes white space and drops
+            NUL.
 
     Returns:
         Strings of the same shape.
@@ -156,9 +160,9 @@ def normalize(text: tf.Tensor | str | list[str], style: str = "ptb-lower") -> tf
         InputError: unknown style.
     """
     check_style(style)
-    text = _valid_utf8(tf.convert_to_tensor(text, tf.string))
+    text = _valid_utf8(string_tensor(text))
     if style == "none":
-        return _tidy_spaces(text)
+        return _tidy_spaces(tf.strings.regex_replace(text, _NUL, ""))
     text = tf.strings.regex_replace(text, _SPACES, " ")
     text = _tidy_spaces(tf.strings.regex_replace(text, _INVISIBLE, ""))
     lowered = tf_text.normalize_utf8(tf.strings.lower(text, encoding="utf-8"), "NFC")
@@ -185,7 +189,7 @@ def humanize(text: tf.Tensor | str | list[str], style: str = "ptb-lower") -> tf.
         InputError: unknown style.
     """
     check_style(style)
-    text = tf.convert_to_tensor(text, tf.string)
+    text = string_tensor(text)
     if style == "none":
         return text
     return tf.strings.strip(_replace(text, _HUMAN))
@@ -196,4 +200,4 @@ def humanize_bert(text: tf.Tensor | str | list[str]) -> tf.Tensor:
 
     The tutorial's converter detokenizes to such text.
     """
-    return humanize(_replace(tf.convert_to_tensor(text, tf.string), _BERT))
+    return humanize(_replace(string_tensor(text), _BERT))

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import tensorflow as tf
 
 from keras_transformer.data.text.normalization import check_style, humanize
+from keras_transformer.data.text.strings import string_tensor
 from keras_transformer.data.tokenizers.vocabulary import normalized_lines
 from keras_transformer.errors import InputError
 from keras_transformer.files import make_folder, write_bytes, write_json
@@ -51,7 +52,7 @@ class Tokenizer(tf.Module, abc.ABC):
         Raises:
             InputError: strings of a higher rank.
         """
-        strings = tf.convert_to_tensor(strings, tf.string)
+        strings = string_tensor(strings)
         if strings.shape.rank is not None and strings.shape.rank > 1:
             raise InputError(
                 f"tokenize takes a string or a vector of strings, not shape {strings.shape}: "

@@ -4,14 +4,13 @@ Both trainers are deterministic: the same lines and size give the same vocabular
 """
 
 import io
+import itertools
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 
 import sentencepiece
-import tensorflow as tf
 from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
@@ -22,12 +21,22 @@ from keras_transformer.special_tokens import END, PAD, RESERVED_TOKENS, START, U
 CONTINUATION = "##"  # what vocab.txt writes before a piece that continues a word
 WORD_START = "▁"  # what SentencePiece writes before a piece that starts a word
 
+LONGEST_PIECE = 255
+"""Most UTF-8 bytes of a piece: those that the matcher of tensorflow_text takes, less its mark."""
+
+LONGEST_WORD = 100
+"""Most characters of a word that pieces are learned from, as of BERT's words. What is longer is no
+word: rules of dashes, laughter, addresses, data."""
+
+LONGEST_LINE = 100_000
+"""Most UTF-8 bytes of a line that SentencePiece learns from."""
+
 
 def normalized_lines(lines: Iterable[str], style: str) -> Iterator[str]:
     """Yields the lines that are not empty once normalised to `style`, a batch of them at a time."""
     lines = iter(lines)
-    while batch := list(islice(lines, 8192)):
-        for line in normalize(tf.constant(batch), style).numpy():
+    while batch := list(itertools.islice(lines, 8192)):
+        for line in normalize(batch, style).numpy():
             if line:
                 yield line.decode()
 
@@ -37,6 +46,7 @@ def learn_wordpiece(lines: Iterable[str], vocab_size: int) -> list[str]:
 
     Every character seen is a piece, at the start of a word and within it, so that any text written
     in these characters can be split. If the size does not allow that, the rarest are left out.
+    Words of more than `LONGEST_WORD` characters teach no other pieces.
 
     Args:
         lines: normalised text.
@@ -74,7 +84,13 @@ def learn_wordpiece(lines: Iterable[str], vocab_size: int) -> list[str]:
         continuing_subword_prefix=" ",
         show_progress=False,
     )
-    tokenizer.train_from_iterator(lines, trainer)
+    words = (
+        line
+        if len(line) <= LONGEST_WORD
+        else " ".join(word for word in line.split() if len(word) <= LONGEST_WORD)
+        for line in lines
+    )
+    tokenizer.train_from_iterator(words, trainer)
     vocabulary = tokenizer.get_vocab()
     pieces = [
         CONTINUATION + piece[1:] if piece.startswith(" ") else piece
@@ -103,9 +119,14 @@ def learn_sentencepiece(lines: Iterable[str], vocab_size: int) -> bytes:
     if first is None:
         raise InputError("no text to learn a vocabulary from: give at least one line with words")
 
+    sizes = []  # of the shortest line and of those it took the place of, in bytes
+
     def sentences() -> Iterator[str]:
-        yield first
-        yield from lines
+        for line in itertools.chain([first], lines):
+            size = len(line.encode())
+            if not sizes or size < sizes[-1]:
+                sizes.append(size)
+            yield line
 
     with tempfile.TemporaryDirectory() as folder:
         # The model writes a space as WORD_START, U+2581: text that has one keeps it as "_".
@@ -121,7 +142,7 @@ def learn_sentencepiece(lines: Iterable[str], vocab_size: int) -> bytes:
                 byte_fallback=True,
                 character_coverage=0.9999,
                 normalization_rule_tsv=str(rules),
-                max_sentence_length=100_000,  # bytes; longer lines are not learned from
+                max_sentence_length=LONGEST_LINE,  # longer lines are not learned from
                 pad_id=PAD,
                 unk_id=UNK,
                 bos_id=START,
@@ -135,6 +156,11 @@ def learn_sentencepiece(lines: Iterable[str], vocab_size: int) -> bytes:
                 minloglevel=2,
             )
         except RuntimeError as error:
+            if sizes[-1] > LONGEST_LINE:
+                raise InputError(
+                    f"SentencePiece learns from lines of at most {LONGEST_LINE:,} bytes, and the "
+                    f"shortest of this text has {sizes[-1]:,}: give one sentence a line"
+                ) from error
             raise InputError(
                 f"SentencePiece cannot learn {vocab_size} pieces from this text: use a larger "
                 f"vocab_size or more text ({' '.join(str(error).split())})"

@@ -12,7 +12,11 @@ import tensorflow_text as tf_text
 
 from keras_transformer.data.text.normalization import humanize_bert, normalize
 from keras_transformer.data.tokenizers.base import SubwordTokenizer
-from keras_transformer.data.tokenizers.vocabulary import CONTINUATION, learn_wordpiece
+from keras_transformer.data.tokenizers.vocabulary import (
+    CONTINUATION,
+    LONGEST_PIECE,
+    learn_wordpiece,
+)
 from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import RESERVED_TOKENS, UNK
 
@@ -32,6 +36,12 @@ class _PieceTable(SubwordTokenizer):
         piece, count = Counter(vocabulary).most_common(1)[0]
         if count > 1:
             raise InputError(f"the vocabulary repeats {piece!r}: keep each piece once")
+        for number, piece in enumerate(vocabulary, start=1):
+            if not piece or "\0" in piece or len(piece.encode()) > LONGEST_PIECE:
+                raise InputError(
+                    f"line {number} of the vocabulary, {piece[:20]!r}, is no piece: a piece has 1 "
+                    f"to {LONGEST_PIECE} bytes of UTF-8, none of them NUL"
+                )
         self.vocabulary = tuple(vocabulary)
         self.vocab_size = len(self.vocabulary)
         self._table = tf.constant(self.vocabulary)

@@ -82,6 +82,11 @@ def test_only_newlines_end_lines(tmp_path):
         ("a\nb\n", "a\n", ["a.pt has 2 lines", "a.en has 1", "line N"]),
         ("a\n  \nc\n", "a\nb\nc\n", ["a.pt, line 2: empty side", "remove line 2"]),
         ("a\n", "\n\n", ["a.en: the file is empty"]),
+        ("a\nb\n", "a\n\n", ["a.en, line 2: empty side"]),
+        ("a\n", "é".encode("utf-16"), ["a.en: is UTF-16", "iconv -f utf-16 -t utf-8"]),
+        ("a\n", "e\n".encode("utf-32"), ["a.en: is UTF-32", "iconv -f utf-32"]),
+        ("olá\n".encode("utf-16-le"), "a\n", ["a.pt: is UTF-16LE", "iconv -f utf-16le"]),
+        ("olá\n".encode("utf-16-be"), "a\n", ["a.pt: is UTF-16BE", "iconv -f utf-16be"]),
         ("a\nb\n", b"a\nna\xe3o\n", ["a.en, line 2: byte 0xe3 is not UTF-8", "iconv"]),
         (b"\xef\xbb\xbfa\n\xff\n", "a\nb\n", ["a.pt, line 2: byte 0xff"]),
         (None, "a\n", ["a.pt: no such file"]),
@@ -94,6 +99,31 @@ def test_wrong_files_are_named_with_the_line(tmp_path, source, target, words):
     with pytest.raises(InputError) as error:
         read_pairs(f"{tmp_path}/a.pt,{tmp_path}/a.en")
     assert all(word in one_line(error) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("a\nb\n\n", "c\nd\n\n"), ("a\nb\n \n\n", "c\nd\n"), ("a\nb", "c\nd\n\t\n\n")],
+)
+def test_blank_lines_at_the_end_are_no_pairs(tmp_path, source, target):
+    write(tmp_path / "a.pt", source), write(tmp_path / "a.en", target)
+    assert read_pairs(f"{tmp_path}/a.pt,{tmp_path}/a.en") == [("a", "c"), ("b", "d")]
+    table = write(tmp_path / "p.tsv", "a\tc\nb\td\n\n \n")
+    assert read_pairs(str(table)) == [("a", "c"), ("b", "d")]
+
+
+def test_carriage_returns_end_the_lines_of_a_file_without_newlines(tmp_path):
+    write(tmp_path / "a.pt", "a\rb\r"), write(tmp_path / "a.en", "c\rd")
+    assert read_pairs(f"{tmp_path}/a.pt,{tmp_path}/a.en") == [("a", "c"), ("b", "d")]
+
+
+def test_pairs_that_are_no_unicode_become_a_corpus():
+    corpus = Corpus.from_pairs(
+        "pairs", {"train": [("um \ud83d", "a \udcff"), ("x", "\ud83d\ude00")]}
+    )
+    expected = [("um \ufffd", "a \ufffd"), ("x", "\U0001f600")]
+    assert list_pairs(corpus.train) == expected
+    assert hold_out([("\ud83d", "a"), ("b", "c")])
 
 
 @pytest.mark.parametrize(

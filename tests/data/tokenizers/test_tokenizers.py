@@ -107,6 +107,13 @@ def test_any_text_has_its_start_and_end_and_no_other_control_token(tokenizer):
     assert ids[0].numpy().tolist() == ids[1].numpy().tolist() == [2, 3]
 
 
+def test_text_that_is_no_unicode_has_the_replacement_character(tokenizer):
+    """Half of a surrogate pair and a stray byte are read alike, and not as a question mark."""
+    ids = tokenizer.tokenize(["um \ufffd gato", "um \ud83d gato", b"um \xff gato"]).to_list()
+    assert ids[0] == ids[1] == ids[2]
+    assert tokenizer.tokenize("um \ude00 gato").to_list()[0] == ids[0]
+
+
 def test_a_line_is_tokenized_alike_in_any_batch(tokenizer):
     together = tokenizer.tokenize(HOSTILE + PORTUGUESE).to_list()
     alone = [tokenizer.tokenize([line]).to_list()[0] for line in HOSTILE + PORTUGUESE]
@@ -376,6 +383,49 @@ def test_nothing_to_learn_from(kind):
             kind.train(lines)
     with pytest.raises(InputError, match="vocab_size"):
         kind.train(PORTUGUESE, vocab_size=5)
+
+
+DIRTY = [
+    "y" * 300,
+    "-" * 600,
+    "ha" * 200,
+    "a\0b \0",
+    "\1 \2",
+    "\ufeff",
+    "▁▁ x",
+    "\ud83d",
+    "é" * 250,
+]
+
+
+@pytest.mark.parametrize("normalization", ["ptb-lower", "none"])
+@pytest.mark.parametrize("cls", [WordPieceTokenizer, SentencePieceTokenizer])
+def test_dirty_text_is_learned_from(cls, normalization):
+    """What is no word, control characters and endless lines, as real corpora have them."""
+    lines = ["o gato preto .", "a menina viu o gato ."] * 50
+    dirty = [*lines, *(DIRTY * 20), "palavra " * 25_000, "z" * 200_000]
+    tokenizer = cls.train(dirty, vocab_size=400, normalization=normalization)
+    ids = tokenizer.tokenize([*lines[:2], *DIRTY])
+    assert ids.shape[0] == len(DIRTY) + 2
+    assert tokenizer.detokenize(ids[:2]).numpy().tolist() == [line.encode() for line in lines[:2]]
+
+
+def test_what_is_no_word_teaches_no_piece():
+    lines = ["o gato preto .", "a menina viu o gato ."] * 50
+    clean = WordPieceTokenizer.train(lines, vocab_size=60)
+    dirty = WordPieceTokenizer.train([*lines, "gatogato" * 40], vocab_size=60)
+    assert dirty.vocabulary == clean.vocabulary
+
+
+def test_lines_too_long_to_learn_from_are_named():
+    with pytest.raises(InputError, match="shortest of this text has 139,999: give one sentence"):
+        SentencePieceTokenizer.train(["o gato " * 20_000] * 2, vocab_size=400)
+
+
+def test_pieces_that_no_matcher_takes_are_named():
+    for piece in ("", "a\0", "é" * 128):
+        with pytest.raises(InputError, match="line 5 of the vocabulary"):
+            WordPieceTokenizer([*BERT_VOCABULARY[:4], piece])
 
 
 def test_wrong_vocabularies():

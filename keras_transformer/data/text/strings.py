@@ -1,0 +1,23 @@
+"""Texts as tensors of strings."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_transformer.unicode import utf8
+
+
+def string_tensor(texts: Any) -> tf.Tensor:
+    """Texts as a tensor of UTF-8 strings; see `utf8` for what has none.
+
+    Args:
+        texts: a str or bytes, nested lists or an array of them, or a tensor of strings.
+    """
+    if not isinstance(texts, str | bytes | list | tuple | np.ndarray):
+        return tf.convert_to_tensor(texts, tf.string)
+    array = np.array(texts, dtype=object)
+    encoded = np.empty(array.shape, dtype=object)
+    for place, text in np.ndenumerate(array):
+        encoded[place] = utf8(text) if isinstance(text, str) else text
+    return tf.convert_to_tensor(encoded, tf.string)
