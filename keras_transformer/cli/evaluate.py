@@ -4,6 +4,7 @@ import click
 
 from keras_transformer.cli.options import (
     compile_option,
+    config_option,
     data_dir_option,
     dataset_option,
     model_option,
@@ -12,6 +13,7 @@ from keras_transformer.cli.options import (
     verb,
 )
 from keras_transformer.cli.texts import write_scores
+from keras_transformer.config import TrainingConfig
 
 
 @verb()
@@ -25,9 +27,10 @@ from keras_transformer.cli.texts import write_scores
 )
 @data_dir_option
 @path_option("--json", "json_file", help="Write the scores here too.")
+@config_option(TrainingConfig, "bleu_tokenize", "tokenize")
 @search_options
 @compile_option
-def evaluate(model_path, pairs, dataset, split, data_dir, json_file, search, jit_compile):
+def evaluate(model_path, pairs, dataset, split, data_dir, json_file, tokenize, search, jit_compile):
     """Score a model with sacreBLEU and chrF, a language model with its perplexity."""
     if (pairs is None) == (dataset is None):
         raise click.UsageError("Give either --pairs or --dataset.")
@@ -37,7 +40,7 @@ def evaluate(model_path, pairs, dataset, split, data_dir, json_file, search, jit
     from keras_transformer.models.runs import is_language_model
 
     if is_language_model(model_path):
-        if pairs is not None or search or jit_compile is not None:
+        if any((pairs, search, tokenize, jit_compile is not None)):
             raise click.UsageError("A language model is scored on a --dataset, without a search.")
         _evaluate_language_model(model_path, dataset, split, data_dir, json_file)
         return
@@ -52,7 +55,8 @@ def evaluate(model_path, pairs, dataset, split, data_dir, json_file, search, jit
         else load_corpus(dataset, data_dir=data_dir).require(split)
     )
     translator = Translator.load(model_path, jit_compile=jit_compile)
-    scores = {"test_set": pairs or f"{dataset}, {split}", **score(translator, test_set, **search)}
+    found = score(translator, test_set, tokenize=tokenize, **search)
+    scores = {"test_set": pairs or f"{dataset}, {split}", **found}
     for name, label in (("bleu", "BLEU"), ("bleu_none", "BLEU (no tokens)"), ("chrf", "chrF2")):
         metric = scores[name]
         click.echo(f"{label:17}{metric['score']:6.2f}  {metric['signature']}")

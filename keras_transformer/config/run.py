@@ -29,6 +29,11 @@ from keras_transformer.config.model import (
 )
 from keras_transformer.errors import InputError
 
+BleuTokenizer = Literal[
+    "13a", "char", "flores101", "flores200", "intl", "ja-mecab", "ko-mecab", "none", "spm", "zh"
+]
+"""Tokenizers of BLEU by sacreBLEU's names of them."""
+
 
 @dataclass(frozen=True, config=STRICT)
 class TokenizerConfig:
@@ -99,6 +104,9 @@ class TrainingConfig:
     )
     bleu_sentences: Annotated[int, Field(ge=0)] = Field(
         200, description="validation sentences that are translated after each epoch"
+    )
+    bleu_tokenize: BleuTokenizer | None = Field(
+        None, description="sacreBLEU's tokenizer for that BLEU; null: that of the target language"
     )
     checkpoint_minutes: Positive = Field(
         5.0, description="most minutes between checkpoints, whose work an interruption repeats"

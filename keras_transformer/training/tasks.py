@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -78,6 +79,7 @@ class TranslationTask(Task):
     """Pairs of sentences, judged by the loss and by the BLEU of some translations."""
 
     unit = "pairs"
+    _signature = None  # of the BLEU that was told last
 
     def sides(self, tokenizers):
         return tokenizers
@@ -93,7 +95,12 @@ class TranslationTask(Task):
         if not wanted:
             return {}
         pairs = list_pairs(self.corpus.validation.take(wanted))
-        return {"val_bleu": evaluate(translator, pairs)["bleu"]["score"]}
+        tokenize = self.config.training.bleu_tokenize
+        bleu = evaluate(translator, pairs, tokenize=tokenize)["bleu"]
+        if bleu["signature"] != self._signature:
+            self._signature = bleu["signature"]
+            print(f"validation BLEU is {self._signature}", file=sys.stderr, flush=True)
+        return {"val_bleu": bleu["score"]}
 
     def callbacks(self, translator, samples, logs):
         return [SampleTranslations(translator, samples), TensorBoard(logs, translator, samples)]

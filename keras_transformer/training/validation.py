@@ -1,5 +1,7 @@
 """Validation: loss, accuracy and other scores of a model, without training it."""
 
+import sys
+
 import numpy as np
 import tensorflow as tf
 
@@ -64,8 +66,22 @@ class Validation:
         self._select_by = recipe.select_by
 
     def __call__(self) -> tuple[dict, float]:
-        """The validation's part of an epoch's log, and the score that chooses weights."""
+        """The validation's part of an epoch's log, and the score that chooses weights.
+
+        Where BLEU chooses, the loss chooses among epochs whose BLEU is 0: these have negative
+        scores, below any other.
+        """
         loss, accuracy = self._step(self._batches.epoch(0))
         scores = self._task.scores(self._translator, loss)
         logs = {"val_loss": loss, "val_masked_accuracy": accuracy, **scores}
-        return logs, logs["val_bleu"] if self._select_by == "bleu" else -loss
+        if self._select_by != "bleu":
+            return logs, -loss
+        if logs["val_bleu"] > 0:
+            return logs, logs["val_bleu"]
+        print(
+            "validation BLEU is 0: the loss chooses weights until it is more; see "
+            "training.bleu_tokenize and training.bleu_sentences",
+            file=sys.stderr,
+            flush=True,
+        )
+        return logs, -loss

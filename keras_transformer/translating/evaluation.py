@@ -1,6 +1,8 @@
 """Scores of translators on test sets, with their signatures; perplexity of language models."""
 
+import importlib.util
 import math
+import re
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -9,6 +11,7 @@ import tensorflow as tf
 
 from keras_transformer.data.corpora.corpus import Pair, list_pairs
 from keras_transformer.errors import InputError
+from keras_transformer.files import reason_of
 from keras_transformer.losses.masked import token_losses
 
 
@@ -20,21 +23,96 @@ class Translates(Protocol):
         ...
 
 
-def corpus_scores(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
+_LANGUAGES = {
+    **dict.fromkeys(("zh", "zho", "chi", "cmn", "yue"), "zh"),
+    **dict.fromkeys(("ja", "jpn"), "ja-mecab"),
+    **dict.fromkeys(("ko", "kor"), "ko-mecab"),
+    # Written without spaces, and sacreBLEU has no tokenizer of their words.
+    **dict.fromkeys(("th", "tha", "lo", "lao", "km", "khm", "my", "mya", "bur"), "char"),
+    **dict.fromkeys(("bo", "bod", "tib", "dz", "dzo"), "char"),
+}
+"""sacreBLEU's tokenizers of languages that 13a, which parts words at spaces, does not suit."""
+
+_MODULES = {"ja-mecab": ("MeCab", "japanese"), "ko-mecab": ("mecab_ko", "korean")}
+"""Modules that tokenizers of sacreBLEU need, and the extra that installs them."""
+
+_KANA = re.compile(r"[\u3040-\u30ff]")
+_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff]")
+_NO_SPACES = re.compile(r"[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff]")  # Thai to Burmese, Khmer
+
+
+def bleu_tokenizer(references: Sequence[str], language: str | None = None) -> str:
+    """The tokenizer of sacreBLEU for a target language.
+
+    Args:
+        references: which tell by their script where the language does not: Chinese, Japanese, or
+            another one without spaces.
+        language: its code, such as ``zh`` or ``zh-CN``.
+
+    Returns:
+        ``13a`` for languages that have spaces between words; ``char`` where sacreBLEU has no
+        tokenizer of the words, and where its tokenizer is not installed.
+    """
+    name = _LANGUAGES.get(re.split("[-_]", (language or "").lower())[0])
+    if name is None:
+        text = "".join(references[:1000])
+        letters = sum(map(str.isalpha, text)) / 2
+        kana, han = len(_KANA.findall(text)), len(_HAN.findall(text))
+        if kana + han > letters:
+            name = "ja-mecab" if kana > han / 20 else "zh"
+        else:
+            name = "char" if len(_NO_SPACES.findall(text)) > letters else "13a"
+    if name in _MODULES and importlib.util.find_spec(_MODULES[name][0]) is None:
+        return "char"
+    return name
+
+
+def _bleu(tokenize: str):
+    """sacreBLEU's metric with one of its tokenizers.
+
+    Raises:
+        InputError: when it lacks what the tokenizer needs.
+    """
+    from sacrebleu.metrics import BLEU
+
+    # `force` only silences the advice to detokenise first: these corpora come tokenised, and
+    # published scores on them are computed that way.
+    try:
+        return BLEU(tokenize=tokenize, force=True)
+    except Exception as error:  # of several kinds, for what is not installed or not downloaded
+        module, extra = _MODULES.get(tokenize, (None, None))
+        remedy = f'pip install "keras_transformer[{extra}]", or ' if module else ""
+        raise InputError(
+            f"sacreBLEU has no tokenizer {tokenize!r} here ({reason_of(error)}): {remedy}choose "
+            "another (--tokenize, training.bleu_tokenize)."
+        ) from error
+
+
+def corpus_scores(
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    *,
+    language: str | None = None,
+    tokenize: str | None = None,
+) -> dict[str, Any]:
     """Scores translations against the corpus' own references, as they are.
 
     Args:
         hypotheses: translations in the corpus' style, one for each reference.
         references: the corpus' target sentences.
+        language: the code of their language, which chooses the tokenizer of BLEU; see
+            `bleu_tokenizer`.
+        tokenize: another tokenizer, by sacreBLEU's name of it.
 
     Returns:
         `{"bleu", "bleu_none", "chrf", "sentences"}`; each metric is `{"score", "signature"}`, with
-        sacreBLEU's 13a tokenisation, no tokenisation, and chrF2.
+        the tokenizer of the language, which the signature names, without one, and chrF2.
 
     Raises:
-        InputError: when there is nothing to score or the numbers of sentences differ.
+        InputError: when there is nothing to score, the numbers of sentences differ, or sacreBLEU
+            lacks the tokenizer.
     """
-    from sacrebleu.metrics import BLEU, CHRF
+    from sacrebleu.metrics import CHRF
 
     if len(hypotheses) != len(references):
         raise InputError(
@@ -43,11 +121,9 @@ def corpus_scores(hypotheses: Sequence[str], references: Sequence[str]) -> dict[
         )
     if not references:
         raise InputError("there are no sentences to score: give at least one pair")
-    # `force` only silences the advice to detokenise first: these corpora come tokenised, and
-    # published scores on them are computed that way.
     metrics = {
-        "bleu": BLEU(tokenize="13a", force=True),
-        "bleu_none": BLEU(tokenize="none", force=True),
+        "bleu": _bleu(tokenize or bleu_tokenizer(references, language)),
+        "bleu_none": _bleu("none"),
         "chrf": CHRF(),
     }
     scores: dict[str, Any] = {}
@@ -62,6 +138,7 @@ def evaluate(
     pairs: tf.data.Dataset | Iterable[Pair],
     *,
     return_hypotheses: bool = False,
+    tokenize: str | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Translates the sources of a test set and scores the result.
@@ -70,6 +147,8 @@ def evaluate(
         translator: its `translate(lines, style="corpus", **options)` gives objects with `.text`.
         pairs: a dataset of `(source, target)` scalar strings, or pairs of str.
         return_hypotheses: whether to add the translations as `"hypotheses"`, in order.
+        tokenize: tokenizer of BLEU, by sacreBLEU's name of it; unless given, that of the language
+            of the translator's target, see `bleu_tokenizer`.
         **options: passed on to `translate`, for example `beam_size=4`.
 
     Returns:
@@ -86,7 +165,9 @@ def evaluate(
     results = translator.translate(list(sources), style="corpus", **options)
     seconds = time.perf_counter() - start
     hypotheses = [result.text for result in results]
-    scores = {**corpus_scores(hypotheses, references), "seconds": seconds}
+    language = getattr(getattr(translator, "tokenizers", None), "target_language", None)
+    scores = corpus_scores(hypotheses, references, language=language, tokenize=tokenize)
+    scores["seconds"] = seconds
     return {**scores, "hypotheses": hypotheses} if return_hypotheses else scores
 
 

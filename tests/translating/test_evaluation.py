@@ -1,5 +1,6 @@
 """Scores agree with sacreBLEU itself, carry their signatures, and refuse what cannot be scored."""
 
+import importlib.util
 import json
 import logging
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ import sacrebleu
 import tensorflow as tf
 
 from keras_transformer.errors import InputError
-from keras_transformer.translating.evaluation import corpus_scores, evaluate
+from keras_transformer.translating.evaluation import bleu_tokenizer, corpus_scores, evaluate
 
 REFERENCES = ["i do n't know .", "this is a problem we have to solve .", "`` so '' , he said ."]
 HYPOTHESES = ["i do n't know .", "this is one problem that we solve .", "`` so '' , she said ."]
@@ -25,6 +26,56 @@ class Lookup:
     def translate(self, lines, *, style, **options):
         self.calls.append((style, options))
         return [SimpleNamespace(text=self.answers[line]) for line in lines]
+
+
+CHINESE = ["我们必须解决这个问题。", "猫在花园里看见了那个女孩。", "这本旧书在我祖母的大房子里。"]
+JAPANESE = ["私たちはこの問題を解決しなければならない。", "猫は庭でその女の子を見た。"]
+THAI = ["เราต้องแก้ปัญหานี้", "แมวเห็นเด็กผู้หญิงในสวน"]
+
+
+@pytest.mark.parametrize(
+    ("references", "language", "tokenizer"),
+    [
+        (CHINESE, "zh", "zh"),
+        (CHINESE, "zh-TW", "zh"),
+        (CHINESE, "cmn", "zh"),
+        (CHINESE, "unknown", "zh"),
+        (CHINESE, None, "zh"),
+        (CHINESE, "en", "zh"),  # a wrong code does not make a script another
+        (JAPANESE, None, "char"),  # the extra is not installed
+        (THAI, "th", "char"),
+        (THAI, None, "char"),
+        (REFERENCES, "en", "13a"),
+        (REFERENCES, None, "13a"),
+        (["Это хорошая книга .", "„Ja“ , 50 % von 中国 ."], "ru", "13a"),
+    ],
+)
+def test_bleu_has_the_tokenizer_of_the_language(references, language, tokenizer, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert bleu_tokenizer(references, language) == tokenizer
+    monkeypatch.undo()
+    scores = corpus_scores(references, references, language=language, tokenize=tokenizer)
+    assert f"tok:{tokenizer}" in scores["bleu"]["signature"]
+
+
+def test_a_perfect_translation_has_a_perfect_score_in_any_script():
+    for lines in (CHINESE, JAPANESE, THAI):
+        assert corpus_scores(lines, lines)["bleu"]["score"] == pytest.approx(100)
+
+
+def test_the_installed_tokenizer_is_taken(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    assert bleu_tokenizer(JAPANESE) == bleu_tokenizer([], "ja-JP") == "ja-mecab"
+    assert bleu_tokenizer([], "kor") == "ko-mecab"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mecab_ko") is not None, reason="is installed")
+def test_a_tokenizer_that_is_missing_is_named_with_its_extra():
+    with pytest.raises(InputError, match=r"no tokenizer 'ko-mecab' here.*\[korean\]") as error:
+        corpus_scores(REFERENCES, REFERENCES, tokenize="ko-mecab")
+    assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="no tokenizer 'nonsense'"):
+        corpus_scores(REFERENCES, REFERENCES, tokenize="nonsense")
 
 
 def test_scores_are_sacrebleus():
