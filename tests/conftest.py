@@ -30,6 +30,8 @@ def tiny_corpus():
     sample = read_sample()
     return Corpus(
         name="tiny",
+        source_language="pt",
+        target_language="en",
         train=dataset_of(sample["train"][:1000]),
         validation=dataset_of(sample["validation"][:40]),
         test=dataset_of(sample["test"][:40]),

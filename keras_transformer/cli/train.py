@@ -62,6 +62,12 @@ VECTORS = ("source", "target", "freeze")
 @config_option(TrainingConfig, "max_steps")
 @config_option(TrainingConfig, "max_minutes")
 @click.option("--validation-pairs", help="SRC,TGT or FILE.tsv to validate with.")
+@click.option(
+    "--source-language", metavar="CODE", help="Such as pt; what names of files say unless given."
+)
+@click.option(
+    "--target-language", metavar="CODE", help="Such as en; what names of files say unless given."
+)
 @data_dir_option
 @config_option(TrainingConfig, "seed")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all unless given.")
@@ -75,7 +81,17 @@ VECTORS = ("source", "target", "freeze")
     help="One device; all GPUs of this host; or all hosts named in TF_CONFIG.",
 )
 def train(
-    dataset, output, data_dir, validation_pairs, threads, resume, init_from, strategy, **given
+    dataset,
+    output,
+    data_dir,
+    validation_pairs,
+    source_language,
+    target_language,
+    threads,
+    resume,
+    init_from,
+    strategy,
+    **given,
 ):
     """Train a model and write a run folder.
 
@@ -108,7 +124,16 @@ def train(
 
     # A strategy over several hosts must exist before TensorFlow does anything else.
     distribution = make_strategy(strategy)
-    corpus = load_corpus(dataset, data_dir=data_dir, validation_pairs=validation_pairs)
+    languages = {"source": source_language, "target": target_language}
+    for folder in (output if resume else None, init_from):
+        _refuse_other_languages(folder, languages)
+    corpus = load_corpus(
+        dataset,
+        data_dir=data_dir,
+        validation_pairs=validation_pairs,
+        source_language=source_language,
+        target_language=target_language,
+    )
     try:
         run(corpus, output, config, resume=resume, init_from=init_from, strategy=distribution)
     except KeyboardInterrupt:
@@ -118,6 +143,21 @@ def train(
             f"{output}: another host is gone: see what it says, and start all of them again with "
             "--resume."
         ) from error
+
+
+def _refuse_other_languages(folder: Path | None, languages):
+    """Tokenizers that a run takes from a folder keep their languages."""
+    from keras_transformer.data.tokenizers.pair import FILE, Tokenizers
+
+    if folder is None or not (folder / "tokenizers" / FILE).exists():
+        return
+    kept = Tokenizers.load(folder / "tokenizers")
+    for side, wanted in languages.items():
+        has = getattr(kept, f"{side}_language")
+        if wanted not in (None, has):
+            raise InputError(
+                f"--{side}-language {wanted}: {folder} has tokenizers of {has}: leave it out."
+            )
 
 
 def _changes_of_model(config_file, family, attention) -> dict:

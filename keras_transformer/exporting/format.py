@@ -23,6 +23,9 @@ EXTRA_FOLDER = "assets.extra"
 ABOUT_FILE = Path(EXTRA_FOLDER, "keras_transformer.json")
 """What a SavedModel says of itself: its languages, its longest source, its compiled sizes."""
 
+UNKNOWN_LANGUAGE = "unknown"
+"""What stands for the code of a language that nobody has named."""
+
 WARM_UP_FILE = Path(EXTRA_FOLDER, "tf_serving_warmup_requests")
 """Requests that TensorFlow Serving answers to itself before a model is ready."""
 
@@ -65,7 +68,7 @@ def write_about(
 
     Args:
         folder: of the SavedModel, with an `EXTRA_FOLDER`.
-        source_language, target_language: their codes.
+        source_language, target_language: their codes, or `UNKNOWN_LANGUAGE`.
         max_source_length: most tokens of a text that is translated as one piece.
         compiled_rows: numbers of rows, ascending, to which signatures compiled by XLA pad a batch.
     """

@@ -20,6 +20,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from keras_transformer.exporting.format import UNKNOWN_LANGUAGE
 from keras_transformer.serving import rest_json
 from keras_transformer.serving.failures import Failure, Kind
 from keras_transformer.serving.metrics import CONTENT_TYPE
@@ -92,6 +93,7 @@ def _page_config(service: Service) -> Response:
         failure = Failure(Kind.UNAVAILABLE, "no version is loaded yet.", retry_after=2)
         return _failed(failure)
     about = {key: model.about.get(key) for key in ("source_language", "target_language")}
+    about = {key: None if code == UNKNOWN_LANGUAGE else code for key, code in about.items()}
     return JSONResponse(
         {
             "model": service.settings.name,

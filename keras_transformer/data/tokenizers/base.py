@@ -33,7 +33,11 @@ class Tokenizer(tf.Module, abc.ABC):
             sources of Marian and in GPT-2, whose texts begin with what ends the one before.
         end_id: the id that `tokenize` puts after a text; ``None`` where it puts none.
         unknown_id: the id of what the vocabulary has no piece for; ``None`` where there is none.
+        language: the code of the language of its texts, which `Tokenizers` sets; ``None`` where
+            nobody said.
     """
+
+    language: str | None = None
 
     vocab_size: int
     start_id: int | None
@@ -205,7 +209,7 @@ class SubwordTokenizer(Tokenizer):
         return ids.with_flat_values(tf.where(known, values, tf.constant(UNK, tf.int64)))
 
     def _humanize(self, text: tf.Tensor) -> tf.Tensor:
-        return humanize(text, self.normalization)
+        return humanize(text, self.normalization, self.language)
 
     @classmethod
     @abc.abstractmethod

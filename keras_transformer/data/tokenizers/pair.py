@@ -11,6 +11,7 @@ from typing import Any, Self
 import tensorflow as tf
 
 import keras_transformer.data.tokenizers.marian  # noqa: F401  a kind that a folder may hold
+from keras_transformer.data.corpora.corpus import UNKNOWN_LANGUAGE
 from keras_transformer.data.tokenizers.adapter import as_tokenizer
 from keras_transformer.data.tokenizers.base import (
     SubwordTokenizer,
@@ -54,8 +55,12 @@ class Tokenizers(tf.Module):
         self.target = self.source if target is source else as_tokenizer(target)
         self.source_language = source_language
         self.target_language = target_language
+        self.source.language = source_language
+        self.target.language = target_language  # which counts where they share one
         sides = (target_language, self.target), (source_language, self.source)
         for language, tokenizer in sides:
+            if language == UNKNOWN_LANGUAGE:
+                continue
             attribute = language.replace("-", "_")
             if attribute in ("source", "target"):
                 continue

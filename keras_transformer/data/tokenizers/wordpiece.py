@@ -135,4 +135,4 @@ class BertTokenizer(_PieceTable):
         return self._matcher.tokenize(normalize(strings, "none")).merge_dims(1, 2)
 
     def _humanize(self, text: tf.Tensor) -> tf.Tensor:
-        return humanize_bert(text)
+        return humanize_bert(text, self.language)

@@ -23,7 +23,7 @@ LINES = [f"the {word} sees a {other}" for word in ("cat", "dog", "owl") for othe
 @pytest.fixture(scope="module")
 def corpus():
     pairs = dataset_of([("unseen", line) for line in LINES + LINES[:3]])
-    return text_corpus(Corpus("c", train=pairs, validation=pairs))
+    return text_corpus(Corpus("c", train=pairs, validation=pairs, target_language="en"))
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ from keras_transformer.data.corpora.pair_files import (
 )
 from keras_transformer.errors import InputError
 
+UNKNOWN = ("unknown", "unknown")
 TED = "ted_hrlr_translate/pt_to_en"
 
 
@@ -166,9 +167,17 @@ def test_malformed_specification(spec):
         ("europarl.de-fr.de,europarl.de-fr.fr", ("de", "fr")),
         ("x/dev_es.txt,x/dev_it.txt", ("es", "it")),
         ("news.de-en.tsv.gz", ("de", "en")),
-        ("news.tsv", ("pt", "en")),
-        ("train.src,train.tgt", ("pt", "en")),
-        ("a/train.en,b/train.en", ("pt", "en")),
+        ("deu-eng.src,deu-eng.tgt", ("deu", "eng")),
+        ("x.pt-BR.gz,x.en", ("pt-BR", "en")),
+        ("opus.zh_CN-en.tsv", ("zh_CN", "en")),
+        ("old-new.de-en.tsv", ("de", "en")),
+        ("news.tsv", UNKNOWN),
+        ("train.src,train.tgt", UNKNOWN),
+        ("a/train.en,b/train.en", UNKNOWN),
+        ("src-tgt.a,src-tgt.b", UNKNOWN),
+        ("data.xx,data.qq", UNKNOWN),
+        ("old-new.tsv", UNKNOWN),
+        ("one.de-en.x,two.fr-en.y", UNKNOWN),
     ],
 )
 def test_languages_are_guessed_from_endings(spec, languages):

@@ -89,6 +89,35 @@ def test_doubled_quotes_of_the_corpus_become_one():
     )
 
 
+@pytest.mark.parametrize(
+    ("language", "corpus", "human"),
+    [
+        ("de", "50 % von", "50 % von"),
+        ("de", "`` ja `` , sagte er .", '"ja", sagte er.'),
+        ("de", "er sagte : '' nein `` .", 'er sagte: "nein".'),
+        ("de-AT", "`` ja '' , `` nein ''", '"ja", "nein"'),
+        ("it", "can not e gon na restano", "can not e gon na restano"),
+        ("tr", "ankara 'm değil", "ankara 'm değil"),
+        ("fr", "ça va ?", "ça va ?"),
+        ("fr_CA", "oui ; non : 5 % !", "oui ; non : 5 % !"),
+        ("es", "¿ qué tal ? ¡ bien !", "¿qué tal? ¡bien!"),
+        ("unknown", "x ( y ) , z .", "x (y), z."),
+        *((code, "x @ y.org", "x@y.org") for code in ("de", "fr", "en", "pt", None, "unknown")),
+        (None, "mail x.y @ mail.org.br .", "mail x.y@mail.org.br."),
+        ("en", "3 @ 5 dollars", "3 @ 5 dollars"),
+        ("en", "50 % of it can not wait", "50% of it cannot wait"),
+        ("pt-BR", "50 % disso ?", "50% disso?"),
+    ],
+)
+def test_humanizes_as_the_language_is_written(language, corpus, human):
+    assert humanize(corpus, language=language).numpy().decode() == human
+
+
+def test_bert_parts_words_of_other_languages_too():
+    assert humanize_bert("l ' homme n ' a pas", "fr").numpy().decode() == "l'homme n'a pas"
+    assert humanize_bert("don ' t", "en").numpy().decode() == "don't"
+
+
 def test_humanizes_what_bert_took_apart():
     text = "he said : ` ` i don ' t , it ' s a 14 - year , well - known thing . . . ' '"
     human = humanize_bert(text).numpy().decode()

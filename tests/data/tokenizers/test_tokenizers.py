@@ -273,6 +273,21 @@ def test_a_small_corpus_gives_a_small_vocabulary():
 # The pair
 
 
+def test_each_side_writes_its_language(trained, tmp_path):
+    corpus = ["50 % ?"]
+    tokenizer = WordPieceTokenizer.train(corpus, vocab_size=20)
+    same = WordPieceTokenizer.train(corpus, vocab_size=20)
+    Tokenizers(tokenizer, same, "fr", "en").save(tmp_path)
+    loaded = Tokenizers.load(tmp_path)
+    ids = tokenizer.tokenize(corpus)
+    texts = [side.detokenize(ids, "human").numpy()[0] for side in (loaded.source, loaded.target)]
+    assert texts == [b"50 % ?", b"50%?"]
+    assert tokenizer.detokenize(ids, "human").numpy()[0] == texts[0]
+    shared = Tokenizers(tokenizer, tokenizer, "fr", "de")
+    assert shared.target.language == "de"
+    assert not hasattr(Tokenizers(tokenizer, same, "unknown", "unknown"), "unknown")
+
+
 def test_pair_is_named_by_language():
     tokenizers = train_tokenizers(CORPUS, vocab_size=300)
     assert isinstance(tokenizers.pt, WordPieceTokenizer)
