@@ -29,8 +29,8 @@ class Corpus:
     train: tf.data.Dataset | None = None
     validation: tf.data.Dataset | None = None
     test: tf.data.Dataset | None = None
-    source_language: str = UNKNOWN_LANGUAGE
-    target_language: str = UNKNOWN_LANGUAGE
+    source_language: str = "pt"
+    target_language: str = "en"
     normalization: str = "ptb-lower"  # how to normalise text: "ptb-lower" | "none"
     licence: str = ""  # licence and attribution of the texts
     remedy: str = "choose another part or corpus"  # what to do about a part that is missing
