@@ -23,6 +23,7 @@ from keras_transformer.plotting.style import (
     new_figure,
     token_label,
 )
+from keras_transformer.unicode import utf8
 
 _INCHES_PER_TOKEN = 0.19
 _FIGURE_COLUMNS = 4
@@ -79,7 +80,7 @@ def plot_attention_weights(
 
     source = tokenizers.source if hasattr(tokenizers, "source") else tokenizers.pt
     # One sentence makes a batch of one: ids are (1, key).
-    in_tokens = source.lookup(source.tokenize(tf.constant([as_text(sentence)])))[0]
+    in_tokens = source.lookup(source.tokenize(tf.constant([utf8(as_text(sentence))])))[0]
     return attention_figure(in_tokens, translated_tokens, attention_heads)
 
 

@@ -196,7 +196,9 @@ class _Models:
         if request.headers.get("content-encoding", "identity") != "identity":
             raise Failure(Kind.WRONG_ENCODING, "send the body without a Content-Encoding.")
         announced = request.headers.get("content-length", "0")
-        too_large = Failure(Kind.TOO_LARGE, f"the body has more than {most} bytes: send less.")
+        too_large = Failure(
+            Kind.TOO_LARGE, f"the body has more than {most} bytes (--max-body-bytes): send less."
+        )
         if announced.isdecimal() and int(announced) > most:
             raise too_large
         body = bytearray()

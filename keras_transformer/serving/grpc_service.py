@@ -41,7 +41,8 @@ class GrpcServer:
         self._server = grpc.aio.server(
             options=[
                 ("grpc.so_reuseport", 0),  # else two servers share a port without noticing
-                ("grpc.max_receive_message_length", service.settings.max_body_bytes),
+                # Beyond it gRPC itself turns requests away, and cannot name our option.
+                ("grpc.max_receive_message_length", 4 * service.settings.max_body_bytes),
                 ("grpc.max_send_message_length", -1),
             ],
             maximum_concurrent_rpcs=_MOST_CALLS,
@@ -129,6 +130,12 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     async def _predict(self, request, context, event: dict) -> predict_pb2.PredictResponse:
         service = self._service
+        most = service.settings.max_body_bytes
+        if request.ByteSize() > most:
+            raise Failure(
+                Kind.TOO_MANY_BYTES,
+                f"the request has more than {most} bytes (--max-body-bytes): send less.",
+            )
         left = context.time_remaining()
         deadline = service.deadline(None if left is None else max(left, 0.0))
         with service.accepted(), service.using(*_wanted(request.model_spec)) as model:

@@ -310,6 +310,10 @@ def test_a_run_that_starts_from_another_has_its_tokenizers(
     assert not (tmp_path / "other" / "config.json").exists()
 
     changes.write_text(json.dumps({"model": model, "training": {"bleu_sentences": 0}}))
+    german = ["--config", changes, "--target-language", "de"]
+    answer = run(*begun, "--output", tmp_path / "other", *german)
+    assert answer.exit_code == 1
+    assert "--target-language de" in answer.stderr
     answer = run(*begun, "--output", tmp_path / "run", "--config", changes)
     assert answer.exit_code == 0, answer.stderr
     written = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -320,6 +324,13 @@ def test_a_run_that_starts_from_another_has_its_tokenizers(
     answer = run(*again, "--config", changes)
     assert answer.exit_code == 1
     assert "began from" in answer.stderr
+
+
+def test_ctranslate2_has_nothing_to_compile(run, tmp_path):
+    (tmp_path / "model.bin").touch()
+    answer = run("translate", "--model", tmp_path, "--compile", "o gato .")
+    assert answer.exit_code == 1
+    assert "leave out --compile" in answer.stderr
 
 
 def test_wrong_pictures_and_targets_are_named(run, tiny_run, tmp_path):

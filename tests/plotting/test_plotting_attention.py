@@ -9,7 +9,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
 
 from keras_transformer.errors import InputError
-from keras_transformer.plotting.attention import plot_attention_average, plot_attention_grid
+from keras_transformer.plotting.attention import (
+    plot_attention_average,
+    plot_attention_grid,
+    plot_attention_weights,
+)
 from keras_transformer.plotting.lines import plot_attention_lines
 from keras_transformer.plotting.style import COLOURS
 
@@ -70,6 +74,16 @@ def ticks(axes):
 
 
 # Heat maps
+
+
+def test_half_of_a_surrogate_pair_is_drawn_as_the_replacement_character(tiny_run):
+    tokenizers = tiny_run.translator.tokenizers
+    words = tokenizers.source.lookup(tokenizers.source.tokenize(["o \ufffd"]))[0]
+    weights = np.ones((1, 2, len(words)))
+    figure = plot_attention_weights(
+        "o " + chr(0xD83D), ["[START]", "a", "[END]"], weights, tokenizers=tokenizers
+    )
+    assert len(figure.axes[0].get_xticklabels()) == len(words)
 
 
 def test_a_grid_of_layers_by_heads():

@@ -125,6 +125,10 @@ def test_wrong_requests_have_codes(stub, server):
         assert code_of(stub.Predict, request) is CODES.INVALID_ARGUMENT, request
     large = predict_request(["a" * 30_000])
     assert code_of(stub.Predict, large) is CODES.RESOURCE_EXHAUSTED
+    with pytest.raises(grpc.RpcError, match="more than 20000 bytes \\(--max-body-bytes\\)"):
+        stub.Predict(large, timeout=30)
+    huge = predict_request(["a" * 200_000])  # what gRPC itself turns away
+    assert code_of(stub.Predict, huge) is CODES.RESOURCE_EXHAUSTED
     assert code_of(stub.Classify, None or _classification()) is CODES.UNIMPLEMENTED
     assert stub.Predict(predict_request(["a"]), timeout=30).outputs
 

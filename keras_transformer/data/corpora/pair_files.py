@@ -136,15 +136,24 @@ _ISO_639_1 = (
     "st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo "
     "za zh zu"
 )
-_CODES = frozenset(_ISO_639_1.split())
-
-_OTHER_NAMES = "src tgt trg ref hyp dev tst val raw tok bpe spm txt tsv csv new old"
-_NO_CODES = frozenset(_OTHER_NAMES.split())
-"""What stands in names of files where a code of three letters might."""
+_ISO_639_2 = (
+    "aar abk afr aka alb amh ara arg arm asm ast ava ave aym aze bak bam baq bel ben bis bod "
+    "bos bre bul bur cat ceb ces cha che chi chu chv cmn cor cos cre cym cze dan deu div dut "
+    "dzo ell eng epo est eus ewe fao fas fij fil fin fra fre fry ful geo ger gla gle glg glv "
+    "gre grn gsw guj hat hau heb her hin hmo hrv hun hye ibo ice ido iii iku ile ina ind ipk "
+    "isl ita jav jpn kal kan kas kat kau kaz khm kik kin kir kom kon kor kua kur lao lat lav "
+    "lim lin lit ltz lub lug mac mah mal mao mar may mkd mlg mlt mon mri msa mya nau nav nbl "
+    "nde ndo nep nld nno nob nor nya oci oji ori orm oss pan per pli pol por pus que roh ron "
+    "rum run rus sag san sin slk slo slv sme smo sna snd som sot spa sqi srd srp ssw sun swa "
+    "swe tah tam tat tel tgk tgl tha tib tir ton tsn tso tuk tur twi uig ukr urd uzb ven vie "
+    "vol wel wln wol xho yid yor yue zha zho zul"
+)
+_CODES = frozenset(_ISO_639_1.split()) | frozenset(_ISO_639_2.split())
+"""Of languages: those of two letters, and of these languages and some others those of three."""
 
 _REGION = r"(?:[-_](?:[A-Z]{2}|[A-Z][a-z]{3}))?"
 _PAIR = re.compile(rf"(?:^|[._-])([a-z]{{2,3}}{_REGION})[-_]([a-z]{{2,3}}{_REGION})(?=$|\.)")
-_ENDING = re.compile(rf"(?:^|[._-])([a-z]{{2}}{_REGION})$")
+_ENDING = re.compile(rf"(?:^|[._-])([a-z]{{2,3}}{_REGION})$")
 
 
 def guess_languages(paths: Sequence[Path]) -> tuple[str, str]:
@@ -171,5 +180,4 @@ def guess_languages(paths: Sequence[Path]) -> tuple[str, str]:
 
 
 def _is_code(name: str) -> bool:
-    base = re.split("[-_]", name)[0]
-    return base in _CODES if len(base) == 2 else base not in _NO_CODES
+    return re.split("[-_]", name)[0] in _CODES

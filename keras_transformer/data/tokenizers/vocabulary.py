@@ -97,7 +97,8 @@ def learn_wordpiece(lines: Iterable[str], vocab_size: int) -> list[str]:
         for piece in sorted(vocabulary, key=vocabulary.get)
         if not piece.startswith(CONTINUATION)  # would read as a continuation in vocab.txt
     ]
-    return pieces[:vocab_size]
+    # A word of so many characters may have up to four times as many bytes.
+    return [piece for piece in pieces if len(piece.encode()) <= LONGEST_PIECE][:vocab_size]
 
 
 def learn_sentencepiece(lines: Iterable[str], vocab_size: int) -> bytes:

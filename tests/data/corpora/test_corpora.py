@@ -168,6 +168,7 @@ def test_malformed_specification(spec):
         ("x/dev_es.txt,x/dev_it.txt", ("es", "it")),
         ("news.de-en.tsv.gz", ("de", "en")),
         ("deu-eng.src,deu-eng.tgt", ("deu", "eng")),
+        ("train.deu,train.eng", ("deu", "eng")),
         ("x.pt-BR.gz,x.en", ("pt-BR", "en")),
         ("opus.zh_CN-en.tsv", ("zh_CN", "en")),
         ("old-new.de-en.tsv", ("de", "en")),
@@ -177,6 +178,8 @@ def test_malformed_specification(spec):
         ("src-tgt.a,src-tgt.b", UNKNOWN),
         ("data.xx,data.qq", UNKNOWN),
         ("old-new.tsv", UNKNOWN),
+        ("the-cat.tsv", UNKNOWN),
+        ("two-way.src,two-way.tgt", UNKNOWN),
         ("one.de-en.x,two.fr-en.y", UNKNOWN),
     ],
 )

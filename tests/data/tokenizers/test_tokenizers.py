@@ -432,6 +432,14 @@ def test_what_is_no_word_teaches_no_piece():
     assert dirty.vocabulary == clean.vocabulary
 
 
+def test_a_word_may_have_more_bytes_than_a_piece():
+    word = "😀" * 100
+    tokenizer = WordPieceTokenizer.train([f"um {word}"] * 100, vocab_size=300)
+    assert max(len(piece.encode()) for piece in tokenizer.vocabulary) <= 255
+    text = tokenizer.detokenize(tokenizer.tokenize(f"um {word}")).numpy()[0].decode()
+    assert text == f"um {word}"
+
+
 def test_lines_too_long_to_learn_from_are_named():
     with pytest.raises(InputError, match="shortest of this text has 139,999: give one sentence"):
         SentencePieceTokenizer.train(["o gato " * 20_000] * 2, vocab_size=400)
