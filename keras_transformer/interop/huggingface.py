@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_transformer.errors import InputError
-from keras_transformer.files import write_json
+from keras_transformer.files import reason_of, write_json
 from keras_transformer.interop.bert import AlbertFamily, BertFamily
 from keras_transformer.interop.checkpoints import (
     CONFIG,
@@ -76,7 +76,7 @@ def load_huggingface(folder: str | os.PathLike, *, architecture: str | None = No
     family = family_of(config)
     made = family.architecture(config, architecture)
     tensors = _Tensors(Checkpoint(folder), family)
-    model = family.make(config, made, set(tensors), arguments)
+    model = _made(family, config, made, set(tensors), arguments)
     entries, tied = family.entries(model), family.tied(model)
     kept = {name: tensors[name] for name in tensors if family.is_kept(name)}
     if architecture is None:
@@ -146,6 +146,20 @@ def save_huggingface(
         write_json(Path(folder) / _GENERATION, dict(generation))
     if tokenizer is not None:
         save_huggingface_tokenizer(tokenizer, folder)
+
+
+def _made(family, config, architecture, names, arguments):
+    """`Family.make`, whose every error names the file that holds the values."""
+    try:
+        return family.make(config, architecture, names, arguments)
+    except (ValueError, TypeError, ArithmeticError) as error:
+        reason = reason_of(error)
+        if isinstance(error, InputError) and reason.startswith(str(config.where)):
+            raise
+        values = "its values and the arguments given" if arguments else "its values"
+        raise InputError(
+            f"{config.where}: no {architecture} can be made of {values}: {reason}"
+        ) from error
 
 
 def family_of(config: Config) -> Family:

@@ -1,7 +1,7 @@
 """Checkpoints of the Vision Transformer: ``ViTModel`` and ``ViTForImageClassification``.
 
-A `ViT` has no pooler, the layer after the class token that classification does without: its
-weights are kept and written back.
+A `ViT` has no pooler, the layer after the class token that classification does without, and no
+mask token, the vector of hidden patches in pre-training: their weights are kept and written back.
 """
 
 from keras_transformer.interop.encoder_layers import encoder_layers
@@ -36,7 +36,7 @@ class ViTFamily(Family):
     heads = ("classifier.",)
     architectures = ("ViTModel", "ViTForImageClassification")
     body = "ViTModel"
-    kept = r"vit\.pooler\.dense\.(weight|bias)"
+    kept = r"vit\.(pooler\.dense\.(weight|bias)|embeddings\.mask_token)"
 
     def make(self, config: Config, architecture, names, arguments):
         config.require(qkv_bias=True)
@@ -64,7 +64,6 @@ class ViTFamily(Family):
         return isinstance(model, ViT)
 
     def entries(self, model):
-        size = model.patch_size
         width = model.encoder.d_model
         patches = "embeddings.patch_embeddings.projection"
         table = [
@@ -72,7 +71,7 @@ class ViTFamily(Family):
             Entry(
                 "vit.embeddings.position_embeddings", ("positions.positions",), Same((1, -1, width))
             ),
-            *linear({f"vit.{patches}": "patch_embedding"}, kernel=Convolution((size, size))),
+            *linear({f"vit.{patches}": "patch_embedding"}, kernel=Convolution(model.patch_size)),
             *norms({"vit.layernorm": "encoder.final_norm"}),
         ]
         for i in range(model.encoder.num_layers):
@@ -88,13 +87,12 @@ class ViTFamily(Family):
             "ViT",
             'pooling="class_token" and heads of d_model // num_heads',
         )
-        height, width = model.image_size
         classes = model.num_classes
         return {
             "architectures": [self.body if classes is None else self.architectures[1]],
             "model_type": self.model_type,
-            "image_size": height if height == width else [height, width],
-            "patch_size": model.patch_size,
+            "image_size": _written(model.image_size),
+            "patch_size": _written(model.patch_size),
             "num_channels": model.channels,
             "num_hidden_layers": stack.num_layers,
             "hidden_size": stack.d_model,
@@ -107,3 +105,9 @@ class ViTFamily(Family):
             "qkv_bias": True,
             **labels(classes),
         }
+
+
+def _written(size: tuple[int, int]) -> int | list[int]:
+    """A size as ``config.json`` has it: one number for a square."""
+    height, width = size
+    return height if height == width else [height, width]

@@ -4,7 +4,10 @@ An Image is Worth 16x16 Words (arXiv 2010.11929), section 3.1; section 3.2 for i
 size.
 """
 
+import math
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_transformer.errors import InputError
@@ -24,10 +27,18 @@ def size_pair(size, name) -> tuple[int, int]:
     Raises:
         ValueError: for anything but positive whole numbers; the message calls them `name`.
     """
-    pair = (size, size) if not isinstance(size, tuple | list) else tuple(size)
-    if len(pair) != 2 or any(int(side) != side or side < 1 for side in pair):
+    pair = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    if len(pair) != 2 or not all(_is_count(side) for side in pair):
         raise InputError(f"{name} is a whole number from 1 on, or (height, width); got {size!r}.")
     return int(pair[0]), int(pair[1])
+
+
+def _is_count(number) -> bool:
+    return (
+        isinstance(number, int | float | np.number)
+        and math.isfinite(number)
+        and number == int(number) >= 1
+    )
 
 
 def patch_grid(image_size, patch_size) -> tuple[int, int]:
@@ -35,17 +46,18 @@ def patch_grid(image_size, patch_size) -> tuple[int, int]:
 
     Args:
         image_size: ``(height, width)``.
-        patch_size: side of a patch.
+        patch_size: that of a patch.
 
     Raises:
         ValueError: for an image size that is not a multiple of the patch size.
     """
-    if any(side % patch_size for side in image_size):
+    rows, columns = (side // part for side, part in zip(image_size, patch_size, strict=True))
+    if (rows * patch_size[0], columns * patch_size[1]) != tuple(image_size):
         raise InputError(
             f"An image of {image_size[0]} x {image_size[1]} is not a whole number of patches of "
-            f"{patch_size} x {patch_size}. Resize or crop it to a multiple of the patch size."
+            f"{patch_size[0]} x {patch_size[1]}. Resize or crop it to a multiple of the patch size."
         )
-    return image_size[0] // patch_size, image_size[1] // patch_size
+    return rows, columns
 
 
 def interpolate_positions(positions, old_grid, new_grid) -> tf.Tensor:
@@ -105,7 +117,7 @@ class PatchEmbedding(keras.layers.Layer):
     """Splits images into patches and projects each to a vector (section 3.1, equation 1).
 
     Args:
-        patch_size: side of a patch in pixels.
+        patch_size: size of a patch in pixels, one number for squares or ``(height, width)``.
         d_model: width of the vectors.
         method: one of `METHODS`.
 
@@ -129,14 +141,14 @@ class PatchEmbedding(keras.layers.Layer):
         super().__init__(**kwargs)
         if method not in METHODS:
             raise InputError(f"method is one of {', '.join(METHODS)}; got {method!r}.")
-        self.patch_size, _ = size_pair(int(patch_size), "patch_size")
+        self.patch_size = size_pair(patch_size, "patch_size")
         self.d_model = int(d_model)
         self.method = method
 
     def build(self, images_shape):
         self.channels = images_shape[-1]
         self.kernel = self.add_weight(
-            shape=(self.patch_size, self.patch_size, self.channels, self.d_model),
+            shape=(*self.patch_size, self.channels, self.d_model),
             initializer="lecun_normal",
             name="kernel",
         )
@@ -144,17 +156,17 @@ class PatchEmbedding(keras.layers.Layer):
 
     def call(self, images):
         images = self._checked(tf.convert_to_tensor(images))
-        size = self.patch_size
         kernel = tf.cast(self.kernel, images.dtype)
         if self.method == "convolution":
-            y = tf.nn.conv2d(images, kernel, strides=size, padding="VALID")
+            y = tf.nn.conv2d(images, kernel, strides=self.patch_size, padding="VALID")
             y = tf.reshape(y, (tf.shape(y)[0], -1, self.d_model))
         else:
-            batch, height, width, channels = tf.unstack(tf.shape(images))
-            rows, columns = height // size, width // size
-            y = tf.reshape(images, (batch, rows, size, columns, size, channels))
-            y = tf.transpose(y, (0, 1, 3, 2, 4, 5))  # (batch, rows, columns, size, size, channels)
-            y = tf.reshape(y, (-1, size * size * self.channels))
+            batch, image_height, image_width, channels = tf.unstack(tf.shape(images))
+            height, width = self.patch_size
+            rows, columns = image_height // height, image_width // width
+            y = tf.reshape(images, (batch, rows, height, columns, width, channels))
+            y = tf.transpose(y, (0, 1, 3, 2, 4, 5))  # (batch, rows, columns, patch, channels)
+            y = tf.reshape(y, (-1, height * width * self.channels))
             y = tf.matmul(y, tf.reshape(kernel, (-1, self.d_model)))
             y = tf.reshape(y, (batch, rows * columns, self.d_model))
         return y + tf.cast(self.bias, y.dtype)
@@ -170,12 +182,12 @@ class PatchEmbedding(keras.layers.Layer):
                 f"The pixels of images are floats; got {images.dtype.name}. Divide them by the "
                 "largest value, or by what the model was trained with."
             )
-        size = self.patch_size
         if None not in images.shape[1:3]:
-            patch_grid(tuple(images.shape[1:3]), size)
+            patch_grid(tuple(images.shape[1:3]), self.patch_size)
         else:
-            remainder = tf.shape(images)[1:3] % size
-            message = f"Images are not a whole number of patches of {size} x {size}."
+            remainder = tf.shape(images)[1:3] % self.patch_size
+            height, width = self.patch_size
+            message = f"Images are not a whole number of patches of {height} x {width}."
             with tf.control_dependencies([tf.debugging.assert_equal(remainder, 0, message)]):
                 images = tf.identity(images)
         return tf.cast(images, self.compute_dtype)

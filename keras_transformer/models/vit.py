@@ -25,7 +25,7 @@ class ViT(TrainedModel):
     Args:
         image_size: size of the images, one number for squares or ``(height, width)``; a multiple
             of `patch_size`.
-        patch_size: side of a patch in pixels.
+        patch_size: size of a patch in pixels, one number for squares or ``(height, width)``.
         num_classes: number of classes; ``None`` returns features instead of logits.
         num_layers: number of encoder layers.
         d_model: width of the model.
@@ -89,12 +89,15 @@ class ViT(TrainedModel):
         if pooling not in POOLINGS:
             raise InputError(f"pooling is one of {', '.join(POOLINGS)}; got {pooling!r}.")
         self.image_size = size_pair(image_size, "image_size")
-        self.patch_size = int(patch_size)
+        self.patch_size = size_pair(patch_size, "patch_size")
         self.num_classes = None if num_classes is None else int(num_classes)
         self.channels = int(channels)
         self.pooling = pooling
         self.patch_embedding = PatchEmbedding(
-            patch_size=patch_size, d_model=d_model, method=patch_method, dtype=self.dtype_policy
+            patch_size=self.patch_size,
+            d_model=d_model,
+            method=patch_method,
+            dtype=self.dtype_policy,
         )
         self.positions = PatchPositions(
             grid=patch_grid(self.image_size, self.patch_size),
@@ -160,8 +163,8 @@ class ViT(TrainedModel):
         """``(rows, columns)`` of patches; integers where the size is known, else tensors."""
         dynamic = tf.shape(images)
         return tuple(
-            (dynamic[axis] if images.shape[axis] is None else images.shape[axis]) // self.patch_size
-            for axis in (1, 2)
+            (dynamic[axis] if images.shape[axis] is None else images.shape[axis]) // side
+            for axis, side in zip((1, 2), self.patch_size, strict=True)
         )
 
     def get_config(self):

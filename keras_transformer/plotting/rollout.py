@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from keras_transformer.errors import InputError
+from keras_transformer.layers.patches import size_pair
 from keras_transformer.plotting.style import COLOUR_MAP, new_figure
 
 _DARKEST = 0.15  # brightness where the rollout is 0
@@ -56,7 +57,11 @@ def attention_rollout(scores: Sequence[Any]) -> np.ndarray:
 
 
 def plot_attention_rollout(
-    image: Any, rollout: Any, *, patch_size: int, title: str | None = None
+    image: Any,
+    rollout: Any,
+    *,
+    patch_size: int | tuple[int, int],
+    title: str | None = None,
 ) -> Figure:
     """Draws an image, the image with its brightness scaled by the rollout, and the rollout.
 
@@ -65,7 +70,7 @@ def plot_attention_rollout(
           0 to 1, or uint8.
         rollout: of this image, from `attention_rollout`, `(positions, positions)`. The row of the
           class token, the first position, is drawn; without one the mean of all rows.
-        patch_size: side of a patch in pixels.
+        patch_size: size of a patch in pixels, one number for squares or `(height, width)`.
         title: title of the figure.
 
     Returns:
@@ -75,7 +80,7 @@ def plot_attention_rollout(
         InputError: when image, rollout and patch size do not fit each other.
     """
     image = _pixels(image)
-    shares = _shares(rollout, image.shape[:2], patch_size)
+    shares = _shares(rollout, image.shape[:2], size_pair(patch_size, "patch_size"))
     upsampled = _upsample(shares, image.shape[:2])
     height, width = image.shape[:2]
     figure = new_figure(9.0, 0.9 + 2.6 * height / width)
@@ -119,20 +124,21 @@ def _pixels(image: Any) -> np.ndarray:
     return values
 
 
-def _shares(rollout: Any, image_size: tuple[int, int], patch_size: int) -> np.ndarray:
+def _shares(rollout: Any, image_size: tuple[int, int], patch_size: tuple[int, int]) -> np.ndarray:
     """Share of each patch, `(rows, columns)`."""
     rollout = np.asarray(rollout, np.float64)
     if rollout.ndim != 2 or rollout.shape[0] != rollout.shape[1]:
         raise InputError(
             f"roll-out of shape {rollout.shape}: give that of one image, (positions, positions)"
         )
-    rows, columns = (side // patch_size for side in image_size)
+    rows, columns = (side // part for side, part in zip(image_size, patch_size, strict=True))
     before = len(rollout) - rows * columns
-    if any(side % patch_size for side in image_size) or before not in (0, 1):
+    whole = (rows * patch_size[0], columns * patch_size[1]) == tuple(image_size)
+    if not whole or before not in (0, 1):
         raise InputError(
             f"roll-out over {len(rollout)} positions does not fit an image of {image_size[0]} x "
-            f"{image_size[1]} in patches of {patch_size} x {patch_size}: give the image as the "
-            "model saw it, and the model's patch size"
+            f"{image_size[1]} in patches of {patch_size[0]} x {patch_size[1]}: give the image as "
+            "the model saw it, and the model's patch size"
         )
     shares = rollout[0, 1:] if before else rollout.mean(axis=0)
     return shares.reshape(rows, columns)

@@ -218,7 +218,12 @@ REFUSED = {
     ],
     "AlbertModel": [{"num_hidden_groups": 2}, {"inner_group_num": 2}, {"embedding_size": 32}],
     "GPT2Model": [{"scale_attn_by_inverse_layer_idx": True}, {"add_cross_attention": True}],
-    "ViTModel": [{"qkv_bias": False}],
+    "ViTModel": [
+        {"qkv_bias": False},
+        {"image_size": "16"},
+        {"patch_size": [8, 8, 3]},
+        {"patch_size": None},
+    ],
 }
 
 
@@ -230,6 +235,48 @@ def test_what_is_not_supported_is_refused_by_name(pair, tmp_path):
         with pytest.raises(InputError, match=name.removesuffix("s")) as error:
             load_huggingface(edited(folder, tmp_path, **change))
         assert str(tmp_path) in str(error.value)
+
+
+@pytest.mark.parametrize("pair", ["ViTModel"], indirect=True)
+def test_a_value_that_makes_no_model_is_refused_with_its_file(pair, tmp_path):
+    _, _, folder = pair
+    changes = ({"num_attention_heads": 5}, {"hidden_size": "32"}, {"image_size": 18})
+    for change in changes:
+        config = edited(folder, tmp_path, **change)
+        with pytest.raises(InputError, match="no ViTModel can be made of its values"):
+            load_huggingface(config)
+
+
+def test_images_and_patches_that_are_not_square(peers, random_peer, tmp_path):
+    sizes = {**VIT, "image_size": [16, 24], "patch_size": [4, 8], "num_labels": 3}
+    theirs = random_peer("ViTForImageClassification", peers.ViTConfig(**sizes))
+    theirs.save_pretrained(tmp_path / "theirs")
+    ours = load_huggingface(tmp_path / "theirs")
+    images = np.random.default_rng(4).normal(size=(2, 3, 16, 24)).astype(np.float32)
+    expected = answers_of(theirs, {"pixel_values": images})["logits"]
+    assert_close(ours(images.transpose(0, 2, 3, 1)), expected)
+    save_huggingface(ours, tmp_path / "ours")
+    again = peers.ViTForImageClassification.from_pretrained(tmp_path / "ours")
+    assert_close(answers_of(again, {"pixel_values": images})["logits"], expected)
+
+
+def test_a_square_in_a_list_and_a_mask_token_of_pretraining(peers, random_peer, tmp_path):
+    config = peers.ViTConfig(**{**VIT, "image_size": [16, 16], "patch_size": [8, 8]})
+    theirs = random_peer("ViTForMaskedImageModeling", config)
+    theirs.save_pretrained(tmp_path / "pretrained")
+    with pytest.raises(InputError, match="'ViTForMaskedImageModeling' is not supported"):
+        load_huggingface(tmp_path / "pretrained")
+    ours = load_huggingface(tmp_path / "pretrained", architecture="ViTModel")
+    images = np.random.default_rng(4).normal(size=(2, 3, 16, 16)).astype(np.float32)
+    expected = answers_of(theirs.vit, {"pixel_values": images})["last_hidden_state"]
+    assert_close(ours.sequence_output(images.transpose(0, 2, 3, 1)), expected)
+    # The body alone, which keeps the token, as published checkpoints do.
+    theirs.vit.save_pretrained(tmp_path / "body")
+    assert "embeddings.mask_token" in tensors_of(tmp_path / "body")
+    save_huggingface(load_huggingface(tmp_path / "body"), tmp_path / "saved")
+    before, after = tensors_of(tmp_path / "body"), tensors_of(tmp_path / "saved")
+    assert after.keys() == before.keys()
+    np.testing.assert_array_equal(after["embeddings.mask_token"], before["embeddings.mask_token"])
 
 
 @pytest.mark.parametrize("pair", ["BertForMaskedLM"], indirect=True)

@@ -58,6 +58,23 @@ def test_patches_stand_row_by_row(method, images, randomise):
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_patches_need_not_be_square(method, images, randomise):
+    layer = PatchEmbedding(patch_size=[4, 2], d_model=5, method=method)
+    layer.build(images.shape)
+    randomise(layer)
+    kernel = numbers(layer.kernel).reshape(24, 5)
+    expected = [
+        images[:, :, column : column + 2].reshape(2, 24) @ kernel + numbers(layer.bias)
+        for column in (0, 2, 4)
+    ]
+    np.testing.assert_allclose(layer(images), np.stack(expected, axis=1), rtol=0, atol=1e-5)
+    again = PatchEmbedding.from_config(layer.get_config())
+    assert again.patch_size == (4, 2)
+    with pytest.raises(ValueError, match="4 x 5 is not a whole number of patches of 4 x 2"):
+        layer(images[:, :, :5])
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_a_size_that_is_unknown_when_traced_is_checked_when_run(method, images):
     layer = embedding(method, images)
     traced = tf.function(layer, input_signature=[tf.TensorSpec((None, None, None, 3))])
@@ -86,6 +103,9 @@ def test_wrong_arguments_are_refused():
         PatchEmbedding(patch_size=2, d_model=4, method="linear")
     with pytest.raises(ValueError, match="patch_size is a whole number from 1 on"):
         PatchEmbedding(patch_size=0, d_model=4)
+    for size in ("16", None, [16, None], [16], [16, 16, 16], 2.5, float("nan"), [[16, 16]]):
+        with pytest.raises(ValueError, match="patch_size is a whole number from 1 on"):
+            PatchEmbedding(patch_size=size, d_model=4)
     with pytest.raises(ValueError, match="grid is a whole number from 1 on"):
         PatchPositions(grid=(2, 3, 4))
 
