@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import re
 
 import keras
 import numpy as np
@@ -16,6 +17,11 @@ from keras_transformer.layers.embeddings import OneHot
 # Keras knows them by name when it loads a compiled model.
 from keras_transformer.losses import masked, metrics  # noqa: F401
 from keras_transformer.optimizers import adam, schedules  # noqa: F401
+
+_UNKNOWN_ID = re.compile(
+    r"indices\[[\d, ]*\] = (-?\d+) is not in \[0, (\d+)\)"  # of an embedding
+    r"|indices\[\d+\] = \[\d+, (-?\d+)\] does not index into param shape \[\d+,(\d+)\]"  # a label
+)
 
 
 class TrainedModel(keras.Model):
@@ -55,7 +61,20 @@ class TrainedModel(keras.Model):
             # The step itself reports errors of the batch.
             with self.distribute_strategy.scope(), contextlib.suppress(RuntimeError):
                 build_for_fit(self, batch)
-        return super().fit(x, y, *args, **kwargs)
+        with _known_ids():
+            return super().fit(x, y, *args, **kwargs)
+
+    def evaluate(self, *args, **kwargs):
+        with _known_ids():
+            return super().evaluate(*args, **kwargs)
+
+    def predict(self, *args, **kwargs):
+        with _known_ids():
+            return super().predict(*args, **kwargs)
+
+    def __call__(self, *args, **kwargs):
+        with _known_ids():
+            return super().__call__(*args, **kwargs)
 
     def train_step(self, data):
         """Trains a step as Keras does, with dropout that follows from the step."""
@@ -79,6 +98,28 @@ class TrainedModel(keras.Model):
         tokens = tf.reduce_sum(tf.cast(padding_keep_mask(y), loss.dtype))
         of_all = context.all_reduce(tf.distribute.ReduceOp.SUM, tokens)
         return loss * tf.math.divide_no_nan(tokens, of_all)
+
+
+@contextlib.contextmanager
+def _known_ids():
+    """Turns TensorFlow's error about an id beyond the vocabulary into one line.
+
+    On a CPU it tells such an id; on a GPU its vector is zeros, without a word.
+
+    Raises:
+        InputError: in place of that error.
+    """
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        found = _UNKNOWN_ID.search(str(error))
+        if found is None:
+            raise
+        number, known = found.group(1) or found.group(3), found.group(2) or found.group(4)
+        raise InputError(
+            f"The batch has the id {number}, and the model knows those from 0 to {int(known) - 1}: "
+            "make the model with the sizes of the vocabularies that give the ids."
+        ) from error
 
 
 def source_and_target(inputs) -> tuple:

@@ -65,7 +65,8 @@ class Generator:
             `compiling.PATIENCE` seconds without, and from the start on a GPU.
 
     Raises:
-        InputError: for a tokenizer that puts no end to texts.
+        InputError: for a tokenizer that puts no end to texts, or that has ids which the model does
+            not know.
 
     Example:
         >>> generator = Generator(tokenizer, gpt)
@@ -84,6 +85,7 @@ class Generator:
                 f"The tokenizer ({type(tokenizer).__name__}) puts no end to a text, so no "
                 "continuation would find one: give a tokenizer whose tokenize adds it."
             )
+        self.tokenizer.check_fits(getattr(model, "vocab_size", None), "model's")
         if self.start_id is None:  # what ends a text begins the next one
             self.start_id = self.end_id
         self._searches = Searches(self.new_search)

@@ -48,6 +48,10 @@ class Translator(tf.Module, BaseTranslator):
             which takes seconds to compile; ``None`` does once this translator has searched for
             `compiling.PATIENCE` seconds without, and from the start on a GPU.
 
+    Raises:
+        InputError: for tokenizers that put no start and end to a target text, or that have ids
+            which the model does not know.
+
     Example:
         >>> translator = Translator(tokenizers, transformer)
         >>> text, tokens, attention = translator("este é um problema que temos que resolver.")
@@ -72,6 +76,11 @@ class Translator(tf.Module, BaseTranslator):
                 "The target tokenizer puts no start and end to a text: give one whose tokenize "
                 "adds them."
             )
+        for side, tokenizer, name in (
+            ("source", self.tokenizers.source, "input_vocab_size"),
+            ("target", target, "target_vocab_size"),
+        ):
+            tokenizer.check_fits(getattr(transformer, name, None), side)
         self.jit_compile = jit_compile
         self.folder: Path | None = None  # of the run that it was loaded from
         self._programs = Programs(self)

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import keras_transformer as kt
+from keras_transformer.errors import InputError
 from keras_transformer.internals import keras_mask
 from keras_transformer.layers.cache import grow
 from keras_transformer.layers.positional import POSITION_KINDS
@@ -370,6 +371,25 @@ def parameters(*, layers=2, d=8, dff=16, width=8, source=13, target=11):
     encoder = source * d + layers * (attention + feed_forward)
     decoder = target * d + layers * (2 * attention + feed_forward)
     return encoder + decoder + (d * target + target)
+
+
+def test_an_id_beyond_the_vocabulary_is_named_in_one_line():
+    model = make(input_vocab_size=20, target_vocab_size=30)
+    source, target, labels = np.array([[2, 9, 3]]), np.array([[2, 5]]), np.array([[5, 3]])
+    beyond = "has the id 40, and the model knows those from 0 to"
+    with pytest.raises(InputError, match=f"{beyond} 19"):
+        model((np.array([[2, 40]]), target))
+    model.compile("adam", kt.masked_loss)
+    for x, y, known in (
+        ((np.array([[2, 40]]), target), labels, 19),
+        ((source, np.array([[2, 40]])), labels, 29),
+        ((source, target), np.array([[5, 40]]), 29),
+    ):
+        for method in (model.fit, model.evaluate):
+            with pytest.raises(InputError, match=f"{beyond} {known}"):
+                method(x, y, verbose=0)
+    with pytest.raises(InputError, match=f"{beyond} 19"):
+        model.predict((np.array([[2, 40]]), target), verbose=0)
 
 
 def test_weights_are_counted():

@@ -141,6 +141,13 @@ def test_wrong_input_is_refused(generator, arguments, message):
         generator.generate(**arguments)
 
 
+def test_a_tokenizer_with_more_ids_than_the_model_knows_is_refused(tokenizer):
+    size = int(tokenizer.get_vocab_size())
+    small = GPT(vocab_size=size - 1, num_layers=1, d_model=8, num_heads=2, max_length=8)
+    with pytest.raises(InputError, match=f"tokenizer has {size} ids, and the model knows"):
+        Generator(tokenizer, small)
+
+
 class Letters:
     """A tokenizer of another kind: a to h are 1 to 8, nothing begins a text, and 9 ends it."""
 

@@ -14,6 +14,7 @@ from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.decoding import compiling
 from keras_transformer.decoding.search import Search
 from keras_transformer.errors import InputError
+from keras_transformer.models.transformer import Transformer
 from keras_transformer.special_tokens import END, START
 from keras_transformer.translating.graph import ExportTranslator
 from keras_transformer.translating.translation import BaseTranslator, Translation
@@ -551,3 +552,16 @@ def test_a_warm_up_settles_whether_searches_are_compiled(translator):
     assert fresh.jit_compile is False
     with pytest.raises(InputError, match="beams"):
         fresh.warm_up(beams=4)
+
+
+def test_a_tokenizer_with_more_ids_than_the_model_knows_is_refused(translator):
+    tokenizers = translator.tokenizers
+    sizes = {"input_vocab_size": int(tokenizers.source.get_vocab_size())}
+    sizes["target_vocab_size"] = int(tokenizers.target.get_vocab_size())
+    small = {"num_layers": 1, "d_model": 8, "num_heads": 2, "dff": 8}
+    for side, name in (("source", "input_vocab_size"), ("target", "target_vocab_size")):
+        model = Transformer(**small, **{**sizes, name: sizes[name] - 1})
+        with pytest.raises(InputError, match=f"The {side} tokenizer has {sizes[name]} ids"):
+            Translator(tokenizers, model)
+    rounded_up = Transformer(**small, **{name: size + 5 for name, size in sizes.items()})
+    assert isinstance(Translator(tokenizers, rounded_up)("bom dia")[0].numpy(), bytes)

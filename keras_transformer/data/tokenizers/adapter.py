@@ -15,9 +15,9 @@ class TokenizerAdapter(Tokenizer):
     Attributes that this class lacks are looked up in the converter.
 
     Args:
-        converter: has `tokenize`, `detokenize`, `lookup` and `get_vocab_size`. Its ids 0 to 3 are
-            those of `special_tokens`, unless it has an `end_id`. One that has decides for itself
-            where a text ends: its `detokenize` takes all ids and the style.
+        converter: has `tokenize`, `detokenize` and `lookup`, and may have `get_vocab_size`. Its
+            ids 0 to 3 are those of `special_tokens`, unless it has an `end_id`. One that has
+            decides for itself where a text ends: its `detokenize` takes all ids and the style.
     """
 
     def __init__(self, converter: Any):
@@ -37,6 +37,10 @@ class TokenizerAdapter(Tokenizer):
 
     def get_vocab_size(self) -> tf.Tensor:
         return self.converter.get_vocab_size()
+
+    def check_fits(self, known_ids: int | None, which: str) -> None:
+        if hasattr(self.converter, "get_vocab_size"):
+            super().check_fits(known_ids, which)
 
     def _encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
         return self.converter.tokenize(strings)

@@ -97,6 +97,22 @@ class Tokenizer(tf.Module, abc.ABC):
         """The number of ids, a scalar int32."""
         return tf.constant(self.vocab_size, tf.int32)
 
+    def check_fits(self, known_ids: int | None, which: str) -> None:
+        """Refuses a model that does not know all ids, whose error would come in the middle of work.
+
+        Args:
+            known_ids: number of ids that the model has vectors for; ``None`` where it does not say.
+            which: of the tokenizers of the model this is, for the error: "source", "target".
+
+        Raises:
+            InputError: where this tokenizer has more ids.
+        """
+        if known_ids is not None and int(self.get_vocab_size()) > known_ids:
+            raise InputError(
+                f"The {which} tokenizer has {int(self.get_vocab_size())} ids, and the model knows "
+                f"{known_ids}: give the tokenizer that the model was trained with."
+            )
+
     def _with_ends(self, ids: tf.RaggedTensor) -> tf.RaggedTensor:
         column = tf.ones([ids.nrows(), 1], tf.int64)
         start, end = (
