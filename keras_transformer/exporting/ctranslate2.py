@@ -18,6 +18,7 @@ from keras_transformer.exporting.format import (
     NORMALIZED,
     TEMPLATE_KINDS,
     read_template,
+    translation_title,
     write_version,
 )
 from keras_transformer.files import write_json, write_text
@@ -220,8 +221,7 @@ def _readme(tokenizers, limits: dict) -> str:
             **limits,
         )
     return read_template("ctranslate2").format(
-        source=tokenizers.source_language,
-        target=tokenizers.target_language,
+        title=translation_title(tokenizers.source_language, tokenizers.target_language),
         version=keras_transformer.__version__,
         code=f"{code}\n" if code else "",
         **limits,

@@ -56,6 +56,13 @@ def read_template(name: str) -> str:
     return file.read_text(encoding="utf-8")
 
 
+def translation_title(source_language: str, target_language: str) -> str:
+    """The title of a README: what an export translates, as far as its languages are known."""
+    names = (("from", source_language), ("to", target_language))
+    known = [f"{word} {code}" for word, code in names if code != UNKNOWN_LANGUAGE]
+    return " ".join(["Translation", *known])
+
+
 def xla_name(signature: str) -> str:
     """The name of the signature that does the same compiled by XLA."""
     return "serving_xla" if signature == DEFAULT_SIGNATURE else f"{signature}_xla"

@@ -7,7 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from keras_transformer.config import config_from_json
-from keras_transformer.exporting.format import read_template
+from keras_transformer.exporting.format import read_template, translation_title
 from keras_transformer.models.recurrent_seq2seq import RecurrentSeq2Seq
 
 
@@ -31,8 +31,7 @@ def model_card(translator, folder: Path, scores: Sequence[dict]) -> str:
         "TensorFlow": tf.__version__,
     }
     return read_template("saved_model").format(
-        source=tokenizers.source_language,
-        target=tokenizers.target_language,
+        title=translation_title(tokenizers.source_language, tokenizers.target_language),
         kind=_kind(model),
         model=_table(facts),
         training="" if translator.folder is None else _training(translator.folder),

@@ -20,6 +20,7 @@ from keras_transformer.exporting.format import (
     NORMALIZED,
     TEMPLATE_KINDS,
     read_template,
+    translation_title,
     write_version,
 )
 from keras_transformer.exporting.stablehlo_programs import (
@@ -209,8 +210,7 @@ def _readme(manifest: dict, shape: Shape) -> str:
     source, target = manifest["tokenizers"]["source"], manifest["tokenizers"]["target"]
     special = manifest["special_ids"]
     readme = read_template("stablehlo").format(
-        source=source["language"],
-        target=target["language"],
+        title=translation_title(source["language"], target["language"]),
         version=manifest["producer"]["keras_transformer"],
         manifest=MANIFEST_FILE,
         stablehlo_version=STABLEHLO_VERSION,

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keras_transformer.config import Config, config_from_json
 from keras_transformer.data.batches.token_store import TokenizedPairs, cached_pairs, corpus_key
-from keras_transformer.data.corpora.corpus import Corpus
+from keras_transformer.data.corpora.corpus import UNKNOWN_LANGUAGE, Corpus
 from keras_transformer.data.tokenizers.pair import FILE as TOKENIZERS_FILE
 from keras_transformer.data.tokenizers.pair import Tokenizers, train_tokenizers
 from keras_transformer.errors import InputError
@@ -307,12 +307,17 @@ def _learn_tokenizers(corpus: Corpus, config: Config) -> Tokenizers:
     tokenizers = train_tokenizers(
         corpus, kind=wanted.kind, vocab_size=wanted.vocab_size, shared=wanted.shared
     )
-    sides = [
-        (int(tokenizers.source.get_vocab_size()), corpus.source_language),
-        (int(tokenizers.target.get_vocab_size()), corpus.target_language),
-    ]
-    sizes = " and ".join(f"{size:,} {language} tokens" for size, language in dict.fromkeys(sides))
-    say(f"{wanted.kind} vocabularies of {corpus.name}: {sizes}")
+    sizes = [f"{int(tokenizers.source.get_vocab_size()):,} tokens"]
+    if not tokenizers.shared:
+        sizes = [
+            f"{int(tokenizer.get_vocab_size()):,} "
+            f"{side if language == UNKNOWN_LANGUAGE else language} tokens"
+            for side, tokenizer, language in (
+                ("source", tokenizers.source, corpus.source_language),
+                ("target", tokenizers.target, corpus.target_language),
+            )
+        ]
+    say(f"{wanted.kind} vocabularies of {corpus.name}: {' and '.join(sizes)}")
     return tokenizers
 
 

@@ -320,6 +320,10 @@ def test_a_run_that_starts_from_another_has_its_tokenizers(
     assert written["config"]["tokenizer"] == dataclasses.asdict(tiny_config.tokenizer)
     assert written["init_from"] == str(tiny_run.folder.absolute())
 
+    resumed = [*begun, "--output", tmp_path / "run", "--resume"]
+    answer = run(*resumed, "--source-language", "gl")
+    assert answer.exit_code == 1
+    assert "--source-language gl" in answer.stderr
     again = [*begun[:-1], tmp_path / "other", "--output", tmp_path / "run", "--resume"]
     answer = run(*again, "--config", changes)
     assert answer.exit_code == 1

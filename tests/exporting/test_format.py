@@ -11,6 +11,7 @@ from keras_transformer.exporting.format import (
     EXTRA_FOLDER,
     find_version,
     read_about,
+    translation_title,
     version_folders,
     write_about,
     xla_name,
@@ -31,6 +32,12 @@ def test_importing_it_imports_no_tensorflow():
 )
 def test_names_of_compiled_signatures(signature, compiled):
     assert xla_name(signature) == compiled
+
+
+def test_a_title_names_the_languages_that_are_known():
+    assert translation_title("pt", "en") == "Translation from pt to en"
+    assert translation_title("unknown", "en") == "Translation to en"
+    assert translation_title("unknown", "unknown") == "Translation"
 
 
 def test_what_is_written_is_read(tmp_path):

@@ -409,6 +409,17 @@ def test_archive_gives_the_pairs_of_tensorflow_datasets(tmp_path):
             assert list_pairs(corpus.require(split)) == expected
 
 
+def test_languages_are_what_the_caller_says(tmp_path):
+    for name in ("deu-eng.src", "deu-eng.tgt", "a.x", "a.y"):
+        (tmp_path / name).write_text("ja\nnein\n")
+    said = load_corpus(f"pairs:{tmp_path}/a.x,{tmp_path}/a.y", target_language="en")
+    assert (said.source_language, said.target_language) == ("unknown", "en")
+    told = load_corpus(f"pairs:{tmp_path}/deu-eng.src,{tmp_path}/deu-eng.tgt")
+    assert (told.source_language, told.target_language) == ("deu", "eng")
+    changed = load_corpus("sample", source_language="pt-BR")
+    assert (changed.source_language, changed.target_language) == ("pt-BR", "en")
+
+
 def test_archive_of_a_mixed_source(tmp_path):
     names = ["az-tr.train", "en.train", "az.dev", "en.dev", "az.test", "en.test"]
     archive = write_archive(
