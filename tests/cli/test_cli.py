@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from keras_transformer.cli.command import main
+from keras_transformer.config import preset_of_run
 from keras_transformer.translating.translator import Translator
 
 SMALL = """
@@ -328,6 +329,15 @@ def test_a_run_that_starts_from_another_has_its_tokenizers(
     answer = run(*again, "--config", changes)
     assert answer.exit_code == 1
     assert "began from" in answer.stderr
+
+
+@pytest.mark.parametrize("option", [["--compile"], ["--no-compile"], ["--beam-size", 2]])
+def test_a_language_model_is_scored_without_a_search(run, tmp_path, option):
+    config = preset_of_run("sample", {"model": {"family": "gpt"}}, None)
+    (tmp_path / "config.json").write_text(json.dumps({"config": dataclasses.asdict(config)}))
+    answer = run("evaluate", "--model", tmp_path, "--dataset", "sample", *option)
+    assert answer.exit_code == 2
+    assert "without a search" in answer.stderr
 
 
 def test_ctranslate2_has_nothing_to_compile(run, tmp_path):

@@ -210,6 +210,9 @@ def test_options_that_it_lacks_are_named(exported):
         with pytest.raises(InputError, match=f"CTranslate2 refuses .*{next(iter(options))}=") as e:
             loaded.translate(["o gato dorme ."], **options)
         assert "\n" not in str(e.value)
+    for options in ({"length_penalty": float("nan")}, {"max_length": 0}, {"beam_size": 1.5}):
+        with pytest.raises(InputError, match=next(iter(options))):
+            loaded.translate(["o gato dorme ."], **options)
 
 
 def test_loading_knows_it_by_its_file(exported):

@@ -228,6 +228,9 @@ def test_what_an_export_cannot_do_is_refused(loaded, lines):
     for options in ({"sampling": True}, {"beam_size": 2, "style": "corpus"}, {"beam_size": 0}):
         with pytest.raises(InputError, match=next(iter(options))):
             loaded.translate(lines[:2], **options)
+    for options in ({"max_length": 0}, {"length_penalty": float("nan")}, {"beam_size": True}):
+        with pytest.raises(InputError, match=next(iter(options))):
+            loaded.translate(lines[:2], **{"beam_size": 2, **options})
     with pytest.raises(InputError, match="n_best"):
         loaded.translate(lines[:2], beam_size=2, n_best=3)
 
