@@ -5,6 +5,7 @@ Both trainers are deterministic: the same lines and size give the same vocabular
 
 import io
 import itertools
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,7 @@ from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from keras_transformer.data.text.normalization import normalize
+from keras_transformer.data.text.scripts import SPACED_RUN
 from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import END, PAD, RESERVED_TOKENS, START, UNK
 
@@ -26,7 +28,7 @@ LONGEST_PIECE = 255
 
 LONGEST_WORD = 100
 """Most characters of a word that pieces are learned from, as of BERT's words. What is longer is no
-word: rules of dashes, laughter, addresses, data."""
+word: rules of dashes, laughter, addresses, data; or it is text of a script without spaces."""
 
 LONGEST_LINE = 100_000
 """Most UTF-8 bytes of a line that SentencePiece learns from."""
@@ -46,7 +48,8 @@ def learn_wordpiece(lines: Iterable[str], vocab_size: int) -> list[str]:
 
     Every character seen is a piece, at the start of a word and within it, so that any text written
     in these characters can be split. If the size does not allow that, the rarest are left out.
-    Words of more than `LONGEST_WORD` characters teach no other pieces.
+    Words of more than `LONGEST_WORD` characters teach no other pieces; text of scripts without
+    spaces teaches in parts of so many.
 
     Args:
         lines: normalised text.
@@ -84,13 +87,7 @@ def learn_wordpiece(lines: Iterable[str], vocab_size: int) -> list[str]:
         continuing_subword_prefix=" ",
         show_progress=False,
     )
-    words = (
-        line
-        if len(line) <= LONGEST_WORD
-        else " ".join(word for word in line.split() if len(word) <= LONGEST_WORD)
-        for line in lines
-    )
-    tokenizer.train_from_iterator(words, trainer)
+    tokenizer.train_from_iterator(map(_words_that_teach, lines), trainer)
     vocabulary = tokenizer.get_vocab()
     pieces = [
         CONTINUATION + piece[1:] if piece.startswith(" ") else piece
@@ -99,6 +96,23 @@ def learn_wordpiece(lines: Iterable[str], vocab_size: int) -> list[str]:
     ]
     # A word of so many characters may have up to four times as many bytes.
     return [piece for piece in pieces if len(piece.encode()) <= LONGEST_PIECE][:vocab_size]
+
+
+def _words_that_teach(line: str) -> str:
+    """A line without what is too long for a word."""
+    if len(line) <= LONGEST_WORD:
+        return line
+    words = []
+    for word in line.split():
+        if len(word) > LONGEST_WORD:
+            word = SPACED_RUN.sub(_unless_too_long, word)
+        for run in word.split():
+            words += (run[i : i + LONGEST_WORD] for i in range(0, len(run), LONGEST_WORD))
+    return " ".join(words)
+
+
+def _unless_too_long(run: re.Match) -> str:
+    return run[0] if len(run[0]) <= LONGEST_WORD else " "
 
 
 def learn_sentencepiece(lines: Iterable[str], vocab_size: int) -> bytes:

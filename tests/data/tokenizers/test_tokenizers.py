@@ -410,6 +410,7 @@ DIRTY = [
     "▁▁ x",
     "\ud83d",
     "é" * 250,
+    "很长的句子" * 200,
 ]
 
 
@@ -430,6 +431,51 @@ def test_what_is_no_word_teaches_no_piece():
     clean = WordPieceTokenizer.train(lines, vocab_size=60)
     dirty = WordPieceTokenizer.train([*lines, "gatogato" * 40], vocab_size=60)
     assert dirty.vocabulary == clean.vocabulary
+
+
+UNSPACED = {
+    "Chinese": "我们必须解决这个问题，",
+    "Japanese": "これは私たちの問題です。",
+    "Thai": "นี่คือปัญหาที่เราต้องแก้ไข",
+    "Chinese with English": "我们用tensorflow解决问题",
+}
+
+
+@pytest.mark.parametrize("sentence", UNSPACED.values(), ids=UNSPACED)
+def test_long_text_without_spaces_teaches_pieces(sentence):
+    """It taught nothing where it was taken for a word of more than a hundred letters."""
+    line = sentence * 20
+    tokenizer = WordPieceTokenizer.train([line] * 3, vocab_size=300, normalization="none")
+    ids = tokenizer.tokenize(line)
+    assert ids.shape[0] == 1
+    assert len(ids.to_list()[0]) < len(line) / 3
+    assert tokenizer.detokenize(ids).numpy()[0].decode() == line
+
+
+def test_a_long_line_without_spaces_teaches_as_its_parts_do():
+    line = "".join(chr(0x4E00 + (i * i + 7 * i // 3) % 400) for i in range(200_000))
+    parts = [line[i : i + 100] for i in range(0, len(line), 100)]
+    of_line, of_parts = (
+        WordPieceTokenizer.train(lines, vocab_size=1200, normalization="none")
+        for lines in ([line], parts)
+    )
+    assert of_line.vocabulary == of_parts.vocabulary
+    assert of_line.vocab_size == 1200
+
+
+@pytest.mark.parametrize("word", ["z" * 300, "-" * 600, "ha" * 200, "。" * 600])
+def test_what_is_no_word_beside_text_without_spaces_teaches_no_piece(word):
+    line = UNSPACED["Chinese"] * 20
+    tokenizer = WordPieceTokenizer.train(
+        [line + word + line] * 3, vocab_size=300, normalization="none"
+    )
+    learned = [
+        piece
+        for piece in (piece.removeprefix("##") for piece in tokenizer.vocabulary[4:])
+        if len(piece) > 1
+    ]
+    assert learned
+    assert not any(set(word) & set(piece) for piece in learned)
 
 
 def test_a_word_may_have_more_bytes_than_a_piece():
