@@ -162,17 +162,14 @@ def _left(head: int) -> float:
 
 
 def _draw_tokens(axes: Axes, selected: SelectedAttention, looking: list[int]) -> None:
-    style = label_style(
-        [*selected.query_tokens, *selected.key_tokens], fontsize="small", va="center"
-    )
+    common = {"fontsize": "small", "va": "center"}
+    style = label_style([*selected.query_tokens, *selected.key_tokens], **common)
     some = len(looking) < len(selected.query_tokens)
     for position, token in enumerate(selected.query_tokens):
-        stands_out = some and position in looking
-        look = {
-            "color": "black" if stands_out or not some else _FADED,
-            "weight": "bold" if stands_out else "normal",
-        }
-        axes.text(-_GAP, position, token_label(token), ha="right", **look, **style)
+        look = {"color": _FADED if some else "black", **style}
+        if some and position in looking:
+            look = {"color": "black", **label_style([token], weight="bold", **common)}
+        axes.text(-_GAP, position, token_label(token), ha="right", **look)
     right = _left(len(selected.heads)) + _GAP
     for position, token in enumerate(selected.key_tokens):
         axes.text(right, position, token_label(token), ha="left", **style)

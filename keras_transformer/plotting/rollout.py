@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from keras_transformer.errors import InputError
 from keras_transformer.layers.patches import size_pair
+from keras_transformer.plotting.fonts import drawable, text_style
 from keras_transformer.plotting.style import COLOUR_MAP, new_figure
 
 _DARKEST = 0.15  # brightness where the rollout is 0
@@ -85,7 +86,8 @@ def plot_attention_rollout(
     height, width = image.shape[:2]
     figure = new_figure(9.0, 0.9 + 2.6 * height / width)
     if title:
-        figure.suptitle(title)
+        title = drawable(title)
+        figure.suptitle(title, **text_style([title]))
     panels = figure.subplots(1, 3)
     light = _DARKEST + (1 - _DARKEST) * upsampled / (upsampled.max() or 1.0)
     _show(panels[0], image, "Image")

@@ -3,16 +3,14 @@
 import io
 import unicodedata
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from keras_transformer.errors import InputError
+from keras_transformer.plotting.fonts import drawable, text_style
 
 COLOUR_MAP = "viridis"  # perceptually uniform, in grey print too
 
@@ -58,9 +56,25 @@ def check_number_of_lines(lines: Any, what: str) -> None:
         raise InputError(f"{len(lines)} {what} to draw: give 1 to {len(COLOURS)}")
 
 
+def set_title(axes: Axes, title: Any) -> None:
+    """Sets a title that someone else chose, as it is."""
+    title = drawable(title)
+    axes.set_title(title, **text_style([title]))
+
+
 def add_legend(figure: Figure, axes: Axes) -> None:
     """Adds a legend at the right of the axes."""
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", frameon=False)
+    name_lines(figure, axes, loc="outside right center", frameon=False)
+
+
+def name_lines(where: Figure | Axes, axes: Axes, **options: Any) -> None:
+    """Adds a legend to a figure or to axes, with the names of lines as they are."""
+    handles, names = axes.get_legend_handles_labels()
+    names = [drawable(name) for name in names]
+    legend = where.legend(handles, names, **options)
+    style = text_style(names)
+    for text in legend.get_texts():
+        text.set(**style)
 
 
 def as_text(value: Any) -> str:
@@ -78,52 +92,23 @@ def as_texts(tokens: Any) -> list[str]:
 
 def token_label(token: str) -> str:
     """A token as a label: on one line, at most `LONGEST_LABEL` characters."""
-    token = "".join(
-        repr(character)[1:-1] if unicodedata.category(character) == "Cc" else character
-        for character in token
-    )
+    token = drawable(token).replace("\n", "\\n")
     return token if len(token) <= LONGEST_LABEL else token[: LONGEST_LABEL - 1] + "…"
 
 
 def label_inches(tokens: Iterable[str], points: float = SMALL) -> float:
     """Approximate length of the longest of some labels, in inches."""
-    longest = max(len(token_label(token)) for token in tokens)
-    return longest * _WIDTH_OF_A_CHARACTER * points / 72
+    return max(map(_relative_width, map(token_label, tokens))) * points / 72
+
+
+def _relative_width(label: str) -> float:
+    """Width of a label, relative to the font size: letters of Chinese are squares."""
+    return sum(
+        1.0 if unicodedata.east_asian_width(character) in "WF" else _WIDTH_OF_A_CHARACTER
+        for character in label
+    )
 
 
 def label_style(tokens: Iterable[str], **style: Any) -> dict[str, Any]:
-    """Properties of matplotlib's texts for labels of tokens in any script, and those in `style`."""
-    # With `parse_math` a pair of dollar signs would be read as a formula.
-    characters = frozenset(ord(character) for token in tokens for character in token)
-    families = tuple(matplotlib.rcParams["font.family"])
-    return {"parse_math": False, "family": [*families, *_fallbacks(characters, families)], **style}
-
-
-@lru_cache(maxsize=64)
-def _fallbacks(characters: frozenset[int], families: tuple[str, ...]) -> list[str]:
-    """Installed fonts for the characters that the usual font lacks."""
-    usual = font_manager.findfont(font_manager.FontProperties(family=list(families)))
-    missing = characters - _characters(usual)
-    found: list[str] = []
-    fonts: dict[str, str] = {}
-    for font in font_manager.fontManager.ttflist:
-        # Bold and slanted fonts often lack characters of the regular one.
-        if font.name not in fonts or (font.style, str(font.weight)) == ("normal", "400"):
-            fonts[font.name] = font.fname
-    for name in sorted(fonts, key=lambda name: ("Sans" not in name, name)):
-        if not missing:
-            break
-        # That font has a box for every character.
-        if "Last Resort" not in name and missing & (has := _characters(fonts[name])):
-            found.append(name)
-            missing -= has
-    return found
-
-
-def _characters(path: str) -> set[int]:
-    """Code points that a font can draw; none if it is broken or a bitmap font."""
-    try:
-        font = font_manager.get_font(path)
-        return set(font.get_charmap()) if font.scalable else set()
-    except (OSError, RuntimeError):
-        return set()
+    """Properties of matplotlib's texts for the labels of tokens."""
+    return text_style(map(token_label, tokens), **style)

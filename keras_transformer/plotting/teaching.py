@@ -15,6 +15,7 @@ from keras_transformer.plotting.style import (
     label_inches,
     label_style,
     new_figure,
+    set_title,
     token_label,
 )
 
@@ -131,7 +132,8 @@ def _draw_mask(
     key_tokens: Sequence[str] | None,
 ) -> None:
     axes.imshow(visible, cmap="Blues", vmin=0, vmax=1.4, interpolation="nearest")
-    axes.set(xlabel="Key", ylabel="Query", title=name)
+    axes.set(xlabel="Key", ylabel="Query")
+    set_title(axes, name)
     if query_tokens is None:
         for axis in (axes.xaxis, axes.yaxis):
             axis.get_major_locator().set_params(integer=True)

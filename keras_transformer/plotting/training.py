@@ -15,7 +15,9 @@ from keras_transformer.plotting.style import (
     DASHES,
     ORANGE,
     check_number_of_lines,
+    name_lines,
     new_figure,
+    set_title,
 )
 
 _POINTS = 1000  # of a learning rate
@@ -51,7 +53,7 @@ def plot_learning_rate(
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     if schedules is schedule:
-        axes.legend()
+        name_lines(axes, axes)
     return figure
 
 
@@ -141,7 +143,8 @@ def plot_training_curves(history: Any) -> Figure:
                 at = at + 1 if 0 in at else at
                 every = max(1, len(values) // _MARKS)
                 axes.plot(at, values, label=label, markersize=4, markevery=every, **look)
-        axes.set(xlabel="Epoch", title=name.replace("_", " "))
+        axes.set_xlabel("Epoch")
+        set_title(axes, name.replace("_", " "))
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend()
