@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from keras_transformer.data.text.scripts import is_unspaced
 from keras_transformer.errors import InputError
 from keras_transformer.plotting.style import (
     BLACK,
@@ -27,7 +28,7 @@ from keras_transformer.plotting.style import (
 )
 
 LENGTH_LIMITS = (10, 20, 30, 40)
-"""Largest number of source words in each bucket but the last."""
+"""Largest number of source words, or characters, in each bucket but the last."""
 
 # Dashes and markers distinguish the lines in grey print.
 _STYLES = (
@@ -48,24 +49,32 @@ def scores_by_length(
     hypotheses: Sequence[str],
     references: Sequence[str],
     limits: Sequence[int] = LENGTH_LIMITS,
+    *,
+    language: str | None = None,
+    tokenize: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Computes BLEU by the number of words in the source.
+    """Computes BLEU by the number of words in the source, or of characters.
 
     Args:
-        sources: the source sentences; words are separated by spaces.
+        sources: the source sentences; words are separated by spaces. Characters are counted, spaces
+          left out, where most letters of all sources are of scripts without spaces between words.
         hypotheses: their translations in the corpus' style.
         references: the corpus' target sentences.
-        limits: largest number of words in each bucket but the last, rising.
+        limits: largest number of words or characters in each bucket but the last, rising.
+        language: the code of the target language, as for `corpus_scores`.
+        tokenize: the tokenizer of BLEU, likewise. All buckets have the same: unless given, that of
+          the language or of the script of all references.
 
     Returns:
-        ``{"words", "sentences", "bleu"}`` for each bucket, the shortest first: its lengths, such
-        as ``11-20`` or ``41+``, its number of sentences, and their corpus BLEU, None without
-        sentences.
+        ``{"words", "unit", "sentences", "bleu"}`` for each bucket, the shortest first: its lengths,
+        such as ``11-20`` or ``41+``, what was counted, ``words`` or ``characters``, its number of
+        sentences, and their corpus BLEU, None without sentences.
 
     Raises:
-        InputError: when the numbers of sentences differ or the limits do not rise from 1 on.
+        InputError: when the numbers of sentences differ, the limits do not rise from 1 on, or
+            sacreBLEU lacks the tokenizer.
     """
-    from keras_transformer.translating.evaluation import corpus_scores
+    from keras_transformer.translating.evaluation import bleu_tokenizer, corpus_scores
 
     if len({len(sources), len(hypotheses), len(references)}) > 1:
         raise InputError(
@@ -75,16 +84,21 @@ def scores_by_length(
     limits = tuple(limits)
     if not limits or limits[0] < 1 or any(low >= high for low, high in pairwise(limits)):
         raise InputError(f"limits {limits} of the lengths: give whole numbers that rise from 1 on")
+    words = [source.split() for source in sources]
+    unit = "words"
+    if is_unspaced("".join(sources)):
+        words, unit = ["".join(parts) for parts in words], "characters"
+    tokenize = tokenize or bleu_tokenizer(references, language)
     # A limit belongs to the bucket below it.
-    places = np.searchsorted(limits, [len(source.split()) for source in sources], side="left")
+    places = np.searchsorted(limits, [len(parts) for parts in words], side="left")
     scores = []
-    for place, words in enumerate(_bucket_names(limits)):
+    for place, name in enumerate(_bucket_names(limits)):
         chosen = np.flatnonzero(places == place)
         bleu = None
         if len(chosen):
-            found = corpus_scores([hypotheses[i] for i in chosen], [references[i] for i in chosen])
-            bleu = found["bleu"]["score"]
-        scores.append({"words": words, "sentences": len(chosen), "bleu": bleu})
+            texts = ([lines[i] for i in chosen] for lines in (hypotheses, references))
+            bleu = corpus_scores(*texts, tokenize=tokenize)["bleu"]["score"]
+        scores.append({"words": name, "unit": unit, "sentences": len(chosen), "bleu": bleu})
     return scores
 
 
@@ -100,7 +114,8 @@ def plot_scores_by_length(scores: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
         scores: results of `scores_by_length` by the name of the system, all of the same sentences.
 
     Returns:
-        The figure. A bucket without sentences leaves a gap.
+        The figure. A bucket without sentences leaves a gap. Scores without a ``unit``, as earlier
+        versions gave them, are by words.
 
     Raises:
         InputError: when there is nothing to draw, more than eight systems, or their buckets
@@ -108,7 +123,8 @@ def plot_scores_by_length(scores: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
     """
     check_number_of_lines(scores, "systems")
     buckets = {
-        tuple((part["words"], part["sentences"]) for part in parts) for parts in scores.values()
+        tuple((part["words"], part.get("unit", "words"), part["sentences"]) for part in parts)
+        for parts in scores.values()
     }
     if len(buckets) > 1:
         raise InputError(
@@ -120,9 +136,10 @@ def plot_scores_by_length(scores: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
     for (name, parts), style in zip(scores.items(), _STYLES, strict=False):
         values = [np.nan if part["bleu"] is None else part["bleu"] for part in parts]
         axes.plot(range(len(values)), values, label=name, markersize=6, **style)
-    labels = [f"{words}\n({sentences:,})" for words, sentences in names]
+    labels = [f"{words}\n({sentences:,})" for words, _, sentences in names]
     axes.set_xticks(range(len(labels)), labels)
-    axes.set(xlabel="Words of the source (sentences)", ylabel="BLEU")
+    unit = names[0][1] if names else "words"
+    axes.set(xlabel=f"{unit.capitalize()} of the source (sentences)", ylabel="BLEU")
     axes.update_datalim([(0, 0)])  # with room above for the highest marker
     axes.autoscale_view()
     axes.set_ylim(bottom=0)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import tensorflow as tf
 
 from keras_transformer.data.corpora.corpus import Pair, list_pairs
+from keras_transformer.data.text.scripts import HAN, KANA, UNSPACED, is_unspaced
 from keras_transformer.errors import InputError
 from keras_transformer.files import reason_of
 from keras_transformer.losses.masked import token_losses
@@ -36,10 +37,6 @@ _LANGUAGES = {
 _MODULES = {"ja-mecab": ("MeCab", "japanese"), "ko-mecab": ("mecab_ko", "korean")}
 """Modules that tokenizers of sacreBLEU need, and the extra that installs them."""
 
-_KANA = re.compile(r"[\u3040-\u30ff]")
-_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff]")
-_NO_SPACES = re.compile(r"[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff]")  # Thai to Burmese, Khmer
-
 
 def bleu_tokenizer(references: Sequence[str], language: str | None = None) -> str:
     """The tokenizer of sacreBLEU for a target language.
@@ -55,16 +52,19 @@ def bleu_tokenizer(references: Sequence[str], language: str | None = None) -> st
     """
     name = _LANGUAGES.get(re.split("[-_]", (language or "").lower())[0])
     if name is None:
-        text = "".join(references[:1000])
-        letters = sum(map(str.isalpha, text)) / 2
-        kana, han = len(_KANA.findall(text)), len(_HAN.findall(text))
-        if kana + han > letters:
-            name = "ja-mecab" if kana > han / 20 else "zh"
-        else:
-            name = "char" if len(_NO_SPACES.findall(text)) > letters else "13a"
+        name = _tokenizer_of_script("".join(references[:1000]))
     if name in _MODULES and importlib.util.find_spec(_MODULES[name][0]) is None:
         return "char"
     return name
+
+
+def _tokenizer_of_script(text: str) -> str:
+    if not is_unspaced(text):
+        return "13a"
+    kana, han = len(KANA.findall(text)), len(HAN.findall(text))
+    if kana + han < len(UNSPACED.findall(text)) / 2:
+        return "char"
+    return "ja-mecab" if kana > han / 20 else "zh"
 
 
 def _bleu(tokenize: str):

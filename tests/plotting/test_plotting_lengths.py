@@ -37,6 +37,10 @@ def scores(*numbers):
     return [{"words": name, "sentences": 1234, "bleu": number} for name, number in parts]
 
 
+def by_characters(*numbers):
+    return [{**part, "unit": "characters"} for part in scores(*numbers)]
+
+
 def test_every_sentence_is_in_the_bucket_of_its_source(triples):
     found = scores_by_length(*triples)
     assert [part["words"] for part in found] == ["1-10", "11-20", "21-30", "31-40", "41+"]
@@ -63,6 +67,55 @@ def test_a_bucket_without_sentences_has_no_score(triples):
     found = scores_by_length(sources, references, references, limits=[3, 9, 15])
     assert [(part["sentences"], part["bleu"]) for part in found][1] == (0, None)
     assert all(part["bleu"] == pytest.approx(100) for part in found if part["sentences"])
+
+
+UNSPACED = {
+    "Chinese": "我们必须解决这个问题",
+    "Japanese": "これはもんだいですよ",
+    "Thai": "เราต้องแก้",
+    "Burmese": "ဒါကပြဿနာတစ်",
+}
+
+
+@pytest.mark.parametrize("script", UNSPACED)
+def test_characters_count_where_words_have_no_spaces(script):
+    """They were one word each, and all in the first bucket."""
+    text = UNSPACED[script][:10]
+    sources = [text[:3], f"{text[:5]} {text[5:]}", text * 2, text * 4 + "x"]
+    references = [sentence(6)] * 4
+    found = scores_by_length(sources, references, references)
+    assert {part["unit"] for part in found} == {"characters"}
+    assert [part["sentences"] for part in found] == [2, 1, 0, 0, 1]
+    (axes,) = plot_scores_by_length({"GRU": found}).axes
+    assert axes.get_xlabel() == "Characters of the source (sentences)"
+
+
+def test_one_unit_for_all_buckets():
+    """Most letters of all sources decide, and not each source for itself."""
+    chinese, english = UNSPACED["Chinese"], sentence(12)
+    references = [sentence(6)] * 3
+    found = scores_by_length([chinese * 9, english, chinese], references, references)
+    assert {part["unit"] for part in found} == {"characters"}
+    found = scores_by_length(["word " * 90, english, chinese], references, references)
+    assert {part["unit"] for part in found} == {"words"}
+    (axes,) = plot_scores_by_length({"GRU": found}).axes
+    assert axes.get_xlabel() == "Words of the source (sentences)"
+
+
+def test_one_tokenizer_for_all_buckets():
+    """That of all references; of its own, the bucket with the short one would have 13a."""
+    sources = ["um", sentence(50)]
+    references = ["ok !", UNSPACED["Chinese"] * 5]
+    hypotheses = ["ok!", UNSPACED["Chinese"] * 4]
+    expected = [
+        corpus_scores([hypothesis], [reference], tokenize="zh")["bleu"]["score"]
+        for hypothesis, reference in zip(hypotheses, references, strict=True)
+    ]
+    for given in ({}, {"language": "zh"}, {"language": "en", "tokenize": "zh"}):
+        short, long = scores_by_length(sources, hypotheses, references, limits=[10], **given)
+        assert [short["bleu"], long["bleu"]] == pytest.approx(expected)
+    by_words = scores_by_length(sources, hypotheses, references, limits=[10], tokenize="13a")
+    assert [part["bleu"] for part in by_words] != pytest.approx(expected)
 
 
 @pytest.mark.parametrize("limits", [(), (0, 10), (10, 10), (20, 10)])
@@ -132,6 +185,7 @@ def test_nothing_is_cut_and_the_legend_hides_nothing():
         (plot_scores_by_length, {}, "0 systems"),
         (plot_losses_by_time, {str(number): ([1], [1]) for number in range(9)}, "9 systems"),
         (plot_scores_by_length, {"a": scores(1, 2, 3), "b": scores(1, 2, 3)[:2]}, "different"),
+        (plot_scores_by_length, {"a": scores(1, 2, 3), "b": by_characters(1, 2, 3)}, "different"),
         (plot_losses_by_time, {"GRU": ([1, 2], [3])}, r"GRU: seconds of shape \(2,\)"),
         (plot_losses_by_time, {"GRU": ([], [])}, r"GRU: seconds of shape \(0,\)"),
     ],
