@@ -57,7 +57,13 @@ class Progress:
     @classmethod
     def from_dict(cls, values) -> "Progress":
         best = values["best_score"]
-        return cls(**{**values, "best_score": -math.inf if best is None else best})
+        if best is None:
+            best = -math.inf
+        elif best == 0:
+            # A BLEU of 0, which version 0.1 took for the score of the epoch: its loss is now.
+            logs = values["history"][values["best_epoch"] - 1]
+            best = -logs["val_loss"] if logs.get("val_bleu") == 0 else best
+        return cls(**{**values, "best_score": best})
 
 
 class TrainingLoop:

@@ -89,11 +89,13 @@ def train(
     Raises:
         InputError: when `output` holds a run or cannot be written, another process trains there,
             an argument is not what the run began with or what `init_from` has,
-            the corpus lacks a split or changed since the run began, or the loss stops being a
-            number.
+            the corpus lacks a split or changed since the run began, sacreBLEU lacks the tokenizer
+            that `config` names, or the loss stops being a number.
     """
     started = time.monotonic()
     corpus.require("train"), corpus.require("validation")
+    if config is not None:
+        task_of(corpus, config).check()  # before there is a folder
     strategy = strategy or tf.distribute.get_strategy()
     folder = RunFolder(output, chief=_is_chief(strategy))
     init_from = Path(init_from) if init_from else None
@@ -102,6 +104,7 @@ def train(
         _check(config)
         keras.utils.set_random_seed(config.training.seed)
         task = task_of(corpus, config)
+        task.check()
         tokenizers = folder.tokenizers(task.corpus, config, tokenizers, init_from)
         pairs, validation_pairs = (
             folder.token_ids(task, split, tokenizers) for split in ("train", "validation")

@@ -21,7 +21,7 @@ from keras_transformer.errors import InputError
 from keras_transformer.models.runs import SavedRun
 from keras_transformer.training.callbacks import SampleTexts, SampleTranslations, TensorBoard
 from keras_transformer.training.validation import ValidationStep
-from keras_transformer.translating.evaluation import evaluate
+from keras_transformer.translating.evaluation import check_tokenizer, evaluate
 from keras_transformer.translating.generator import Generator
 from keras_transformer.translating.translator import Translator
 
@@ -50,6 +50,14 @@ class Task(ABC):
     @abstractmethod
     def batches(self, pairs: TokenizedPairs, tokenizers: Tokenizers, **options) -> Batches:
         """Batches of tokenised pairs; the options are those of `Batches`."""
+
+    def check(self) -> None:
+        """Checks that this machine has what the scores need, before a run begins.
+
+        Raises:
+            InputError: when it has not.
+        """
+        return None
 
     def make_translator(self, tokenizers: Tokenizers, model: keras.Model, **options) -> Any:
         """The `Translator` or `Generator` of the model; ``None`` for one that writes no text."""
@@ -86,6 +94,11 @@ class TranslationTask(Task):
 
     def batches(self, pairs, tokenizers, **options):
         return Batches(pairs, self.config.training.batch_tokens, **options)
+
+    def check(self):
+        recipe = self.config.training
+        if recipe.bleu_sentences and recipe.bleu_tokenize is not None:
+            check_tokenizer(recipe.bleu_tokenize)
 
     def make_translator(self, tokenizers, model, **options):
         return Translator(tokenizers, model, decoding=self.config.decoding, **options)

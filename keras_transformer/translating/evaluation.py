@@ -1,10 +1,11 @@
 """Scores of translators on test sets, with their signatures; perplexity of language models."""
 
-import importlib.util
+import logging
 import math
 import re
 import time
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
@@ -14,6 +15,8 @@ from keras_transformer.data.text.scripts import HAN, KANA, UNSPACED, is_unspaced
 from keras_transformer.errors import InputError
 from keras_transformer.files import reason_of
 from keras_transformer.losses.masked import token_losses
+
+logger = logging.getLogger(__name__)
 
 
 class Translates(Protocol):
@@ -34,8 +37,8 @@ _LANGUAGES = {
 }
 """sacreBLEU's tokenizers of languages that 13a, which parts words at spaces, does not suit."""
 
-_MODULES = {"ja-mecab": ("MeCab", "japanese"), "ko-mecab": ("mecab_ko", "korean")}
-"""Modules that tokenizers of sacreBLEU need, and the extra that installs them."""
+_EXTRAS = {"ja-mecab": "japanese", "ko-mecab": "korean"}
+"""The extras that install what tokenizers of sacreBLEU need."""
 
 
 def bleu_tokenizer(references: Sequence[str], language: str | None = None) -> str:
@@ -48,14 +51,12 @@ def bleu_tokenizer(references: Sequence[str], language: str | None = None) -> st
 
     Returns:
         ``13a`` for languages that have spaces between words; ``char`` where sacreBLEU has no
-        tokenizer of the words, and where its tokenizer is not installed.
+        tokenizer of the words, and where its tokenizer lacks what it needs, which a line says once.
     """
     name = _LANGUAGES.get(re.split("[-_]", (language or "").lower())[0])
     if name is None:
         name = _tokenizer_of_script("".join(references[:1000]))
-    if name in _MODULES and importlib.util.find_spec(_MODULES[name][0]) is None:
-        return "char"
-    return name
+    return name if _is_there(name) else "char"
 
 
 def _tokenizer_of_script(text: str) -> str:
@@ -67,24 +68,46 @@ def _tokenizer_of_script(text: str) -> str:
     return "ja-mecab" if kana > han / 20 else "zh"
 
 
-def _bleu(tokenize: str):
-    """sacreBLEU's metric with one of its tokenizers.
+@lru_cache
+def _is_there(tokenize: str) -> bool:
+    """Whether a tokenizer can be used; the first time, a line says why not."""
+    try:
+        check_tokenizer(tokenize)
+    except InputError as error:
+        logger.warning("BLEU of characters instead of words: %s", error)
+        return False
+    return True
+
+
+def check_tokenizer(tokenize: str) -> None:
+    """Checks that sacreBLEU has what one of its tokenizers needs.
 
     Raises:
-        InputError: when it lacks what the tokenizer needs.
+        InputError: when it is not installed, or cannot be downloaded.
     """
+    _bleu(tokenize)
+
+
+def _bleu(tokenize: str):
+    """sacreBLEU's metric with one of its tokenizers; see `check_tokenizer`."""
     from sacrebleu.metrics import BLEU
 
     # `force` only silences the advice to detokenise first: these corpora come tokenised, and
     # published scores on them are computed that way.
     try:
         return BLEU(tokenize=tokenize, force=True)
-    except Exception as error:  # of several kinds, for what is not installed or not downloaded
-        module, extra = _MODULES.get(tokenize, (None, None))
-        remedy = f'pip install "keras_transformer[{extra}]", or ' if module else ""
+    # Of several kinds, for what is not installed or not downloaded; it also ends the program.
+    except (Exception, SystemExit) as error:
+        ends = isinstance(error, SystemExit)
+        reason = "it cannot be downloaded" if ends else reason_of(error)
+        extra = _EXTRAS.get(tokenize)
+        remedy = ""
+        if extra:
+            reason = reason.partition(". ")[0]  # it goes on with advice of its own
+            remedy = f'pip install "keras_transformer[{extra}]", or '
         raise InputError(
-            f"sacreBLEU has no tokenizer {tokenize!r} here ({reason_of(error)}): {remedy}choose "
-            "another (--tokenize, training.bleu_tokenize)."
+            f"sacreBLEU has no tokenizer {tokenize!r} here ({reason}): {remedy}choose another "
+            "(--tokenize, training.bleu_tokenize)."
         ) from error
 
 
@@ -138,6 +161,7 @@ def evaluate(
     pairs: tf.data.Dataset | Iterable[Pair],
     *,
     return_hypotheses: bool = False,
+    language: str | None = None,
     tokenize: str | None = None,
     **options: Any,
 ) -> dict[str, Any]:
@@ -147,16 +171,19 @@ def evaluate(
         translator: its `translate(lines, style="corpus", **options)` gives objects with `.text`.
         pairs: a dataset of `(source, target)` scalar strings, or pairs of str.
         return_hypotheses: whether to add the translations as `"hypotheses"`, in order.
-        tokenize: tokenizer of BLEU, by sacreBLEU's name of it; unless given, that of the language
-            of the translator's target, see `bleu_tokenizer`.
+        language: the code of the target language; that of the translator unless given.
+        tokenize: tokenizer of BLEU, by sacreBLEU's name of it; unless given, that of the language,
+            see `bleu_tokenizer`.
         **options: passed on to `translate`, for example `beam_size=4`.
 
     Returns:
         The dictionary of `corpus_scores`, and `"seconds"` that translating took.
 
     Raises:
-        InputError: when there are no pairs.
+        InputError: when there are no pairs, or sacreBLEU lacks the tokenizer that was given.
     """
+    if tokenize is not None:
+        check_tokenizer(tokenize)  # before the translations, which take longer
     pairs = list_pairs(pairs)
     if not pairs:
         raise InputError("there are no pairs to evaluate on: give at least one")
@@ -165,7 +192,8 @@ def evaluate(
     results = translator.translate(list(sources), style="corpus", **options)
     seconds = time.perf_counter() - start
     hypotheses = [result.text for result in results]
-    language = getattr(getattr(translator, "tokenizers", None), "target_language", None)
+    if language is None:
+        language = getattr(getattr(translator, "tokenizers", None), "target_language", None)
     scores = corpus_scores(hypotheses, references, language=language, tokenize=tokenize)
     scores["seconds"] = seconds
     return {**scores, "hypotheses": hypotheses} if return_hypotheses else scores

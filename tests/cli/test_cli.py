@@ -195,6 +195,19 @@ def test_evaluate_takes_the_options_of_a_search(run, tiny_run, pair_files):
     assert "set decoding.sampling" in wrong.stderr
 
 
+def test_evaluate_names_a_tokenizer_that_is_missing(run, tiny_run, pair_files, monkeypatch):
+    def fail(name):
+        raise RuntimeError("not installed")
+
+    monkeypatch.setattr("sacrebleu.metrics.bleu._get_tokenizer", fail)
+    monkeypatch.setattr(type(tiny_run.translator), "translate", fail)  # it is not reached
+    command = ("evaluate", "--model", tiny_run.folder, "--pairs", pair_files)
+    answer = run(*command, "--tokenize", "ko-mecab")
+    assert answer.exit_code == 1
+    assert 'pip install "keras_transformer[korean]"' in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+
+
 def test_plot_draws_a_picture(run, tiny_run, tmp_path):
     answer = run(
         "plot", "--model", tiny_run.folder, "--output", tmp_path / "a.png", "a menina lê o livro ."

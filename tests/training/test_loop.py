@@ -1,6 +1,7 @@
 """The loop: what ends it, what it keeps, what it hands to callbacks. The step is a stand-in."""
 
 import contextlib
+import json
 import threading
 
 import keras
@@ -137,6 +138,27 @@ def test_patience_counts_epochs_without_a_better_score():
     loop, _ = _loop(FakeStep(), scores=[1.0, 2.0, 1.5, 2.0, 9.0], epochs=9, patience=2)
     progress = loop.run()
     assert (progress.epoch, progress.best_epoch) == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("history", "best"),
+    [
+        ([{"val_loss": 5.0, "val_bleu": 0.0}, {"val_loss": 4.0, "val_bleu": 0.0}], -5.0),
+        ([{"val_loss": 0.0, "val_bleu": 3.0}], 0.0),  # the loss chose
+        ([{"val_loss": 0.0}], 0.0),
+    ],
+)
+def test_a_bleu_of_0_that_version_0_1_took_for_the_best_can_be_beaten(history, best):
+    """Epochs without BLEU are now below 0, by their loss; that one stood above them for ever."""
+    done = len(history)
+    state = Progress(5 * done, done, best_epoch=1, best_score=0.0, history=history).to_dict()
+    progress = Progress.from_dict(json.loads(json.dumps(state)))
+    assert progress.best_score == best
+    loop, saved = _loop(FakeStep(), scores=[-4.5, -6.0], progress=progress, epochs=done + 2)
+    loop.run()
+    assert len(progress.history) == done + 2
+    assert progress.best_epoch == (done + 1 if best < -4.5 else 1)
+    assert [what for what, *_ in saved].count("best") == (best < -4.5)
 
 
 def test_the_time_limit_ends_it_one_step_after():

@@ -15,6 +15,7 @@ from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.training.run import make_model, train
 from keras_transformer.training.run_folder import RunFolder
+from keras_transformer.training.tasks import task_of
 from keras_transformer.translating.evaluation import evaluate
 from keras_transformer.translating.translator import Translator
 
@@ -95,6 +96,29 @@ def test_a_corpus_without_a_part_is_refused_before_anything_is_written(tiny_corp
     with pytest.raises(InputError, match="no validation pairs"):
         train(corpus, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_tokenizer_of_bleu_that_is_missing_is_named_before_anything_is_written(
+    tiny_corpus, tiny_config, tmp_path, monkeypatch
+):
+    def fail(name):
+        raise RuntimeError("not installed")
+
+    wanted = {"bleu_tokenize": "ja-mecab", "bleu_sentences": 2}
+    config = tiny_config.replace({"training": wanted})
+    with monkeypatch.context() as patched:
+        patched.setattr("sacrebleu.metrics.bleu._get_tokenizer", fail)
+        with pytest.raises(InputError, match=r"no tokenizer 'ja-mecab' here.*\[japanese\]"):
+            train(tiny_corpus, tmp_path / "run", config)
+        assert not (tmp_path / "run").exists()
+        # A run that began elsewhere: its own configuration counts.
+        RunFolder(tmp_path / "run").begin(tiny_corpus, config, resume=False)
+        with pytest.raises(InputError, match="no tokenizer 'ja-mecab' here"):
+            train(tiny_corpus, tmp_path / "run", resume=True)
+        assert not (tmp_path / "run" / "tokens").exists()
+        # Nobody asks for it where there is no BLEU.
+        silent = config.replace({"training": {"bleu_sentences": 0}})
+        task_of(tiny_corpus, silent).check()
 
 
 def test_a_folder_that_cannot_be_made_is_named(tiny_corpus, tmp_path):

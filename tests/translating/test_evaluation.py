@@ -1,8 +1,8 @@
 """Scores agree with sacreBLEU itself, carry their signatures, and refuse what cannot be scored."""
 
-import importlib.util
 import json
 import logging
+import urllib.error
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +10,7 @@ import sacrebleu
 import tensorflow as tf
 
 from keras_transformer.errors import InputError
+from keras_transformer.translating import evaluation
 from keras_transformer.translating.evaluation import bleu_tokenizer, corpus_scores, evaluate
 
 REFERENCES = ["i do n't know .", "this is a problem we have to solve .", "`` so '' , he said ."]
@@ -26,6 +27,28 @@ class Lookup:
     def translate(self, lines, *, style, **options):
         self.calls.append((style, options))
         return [SimpleNamespace(text=self.answers[line]) for line in lines]
+
+
+@pytest.fixture
+def lacking(monkeypatch):
+    """sacreBLEU in which a tokenizer cannot be made: what to raise, by its name; None makes it."""
+    errors = {
+        "ja-mecab": RuntimeError("\nJapanese needs more.\nPlease\n  pip install sacrebleu[ja]\n"),
+        "ko-mecab": RuntimeError("no such file or directory: dicrc"),  # MeCab has no dictionary
+        "flores200": urllib.error.URLError("Network is unreachable"),
+        "spm": SystemExit(1),  # what it does where a certificate is wrong
+    }
+    make = sacrebleu.metrics.bleu._get_tokenizer
+
+    def make_or_raise(name):
+        if (error := errors.get(name)) is None:
+            return make("char" if name in errors else name)
+        raise error
+
+    monkeypatch.setattr(sacrebleu.metrics.bleu, "_get_tokenizer", make_or_raise)
+    evaluation._is_there.cache_clear()
+    yield errors
+    evaluation._is_there.cache_clear()
 
 
 CHINESE = ["我们必须解决这个问题。", "猫在花园里看见了那个女孩。", "这本旧书在我祖母的大房子里。"]
@@ -50,10 +73,8 @@ THAI = ["เราต้องแก้ปัญหานี้", "แมวเ�
         (["Это хорошая книга .", "„Ja“ , 50 % von 中国 ."], "ru", "13a"),
     ],
 )
-def test_bleu_has_the_tokenizer_of_the_language(references, language, tokenizer, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+def test_bleu_has_the_tokenizer_of_the_language(references, language, tokenizer, lacking):
     assert bleu_tokenizer(references, language) == tokenizer
-    monkeypatch.undo()
     scores = corpus_scores(references, references, language=language, tokenize=tokenizer)
     assert f"tok:{tokenizer}" in scores["bleu"]["signature"]
 
@@ -63,19 +84,43 @@ def test_a_perfect_translation_has_a_perfect_score_in_any_script():
         assert corpus_scores(lines, lines)["bleu"]["score"] == pytest.approx(100)
 
 
-def test_the_installed_tokenizer_is_taken(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+def test_the_installed_tokenizer_is_taken(lacking):
+    lacking.update({"ja-mecab": None, "ko-mecab": None})
     assert bleu_tokenizer(JAPANESE) == bleu_tokenizer([], "ja-JP") == "ja-mecab"
     assert bleu_tokenizer([], "kor") == "ko-mecab"
 
 
-@pytest.mark.skipif(importlib.util.find_spec("mecab_ko") is not None, reason="is installed")
-def test_a_tokenizer_that_is_missing_is_named_with_its_extra():
-    with pytest.raises(InputError, match=r"no tokenizer 'ko-mecab' here.*\[korean\]") as error:
-        corpus_scores(REFERENCES, REFERENCES, tokenize="ko-mecab")
+@pytest.mark.parametrize(("language", "extra"), [("ja", "japanese"), ("ko", "korean")])
+def test_characters_stand_in_for_a_tokenizer_that_is_missing(language, extra, lacking, caplog):
+    """Whether it is not installed or has no dictionary; the first time, a line says so."""
+    for _ in range(2):
+        scores = corpus_scores(JAPANESE, JAPANESE, language=language)
+        assert "tok:char" in scores["bleu"]["signature"]
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert f'pip install "keras_transformer[{extra}]"' in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("tokenize", "says"),
+    [
+        ("ja-mecab", r"'ja-mecab' here \(Japanese needs more\): pip install .*\[japanese\]"),
+        ("ko-mecab", r"no tokenizer 'ko-mecab' here \(no such file.*pip install .*\[korean\]"),
+        ("flores200", r"'flores200' here \(.*Network is unreachable.*choose another \(--tokenize"),
+        ("spm", r"'spm' here \(it cannot be downloaded\): choose another"),
+        ("nonsense", "no tokenizer 'nonsense'"),
+    ],
+)
+def test_a_tokenizer_that_was_named_and_is_missing_is_an_error(tokenize, says, lacking):
+    """Before anything is translated."""
+    translator = Lookup(dict(zip(REFERENCES, REFERENCES, strict=True)))
+    pairs = list(zip(REFERENCES, REFERENCES, strict=True))
+    with pytest.raises(InputError, match=says) as error:
+        evaluate(translator, pairs, tokenize=tokenize)
     assert "\n" not in str(error.value)
-    with pytest.raises(InputError, match="no tokenizer 'nonsense'"):
-        corpus_scores(REFERENCES, REFERENCES, tokenize="nonsense")
+    assert translator.calls == []
+    with pytest.raises(InputError, match=says):
+        corpus_scores(REFERENCES, REFERENCES, tokenize=tokenize)
 
 
 def test_scores_are_sacrebleus():
@@ -132,6 +177,20 @@ def test_evaluate_translates_in_the_corpus_style(as_dataset):
     assert result.pop("hypotheses") == HYPOTHESES
     assert result.pop("seconds") >= 0
     assert result == corpus_scores(HYPOTHESES, REFERENCES)
+
+
+def test_evaluate_takes_the_target_language():
+    """Of a translator that knows none; where it knows one, the argument still counts."""
+    sources = ["a", "b", "c"]
+    for known in (None, SimpleNamespace(target_language="en")):
+        translator = Lookup(dict(zip(sources, REFERENCES, strict=True)))
+        if known is not None:
+            translator.tokenizers = known
+        pairs = list(zip(sources, REFERENCES, strict=True))
+        assert "tok:13a" in evaluate(translator, pairs)["bleu"]["signature"]
+        scores = evaluate(translator, pairs, language="th")
+        assert "tok:char" in scores["bleu"]["signature"]
+        assert all(options == {} for _, options in translator.calls)
 
 
 def test_evaluate_needs_pairs():
