@@ -1,18 +1,23 @@
 """Files written whole or not at all, safe from a killed process and from a full disk.
 
 A file is either the old one or the new one, never half of each: the new one is written beside the
-old one under a name starting with ``.unfinished-``, synced to the disk and renamed.
+old one under a name starting with ``.unfinished-``, synced to the disk and renamed. A folder that
+is written once has a list of checksums, by which it is known to be what was written.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
-from contextlib import suppress
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from keras_transformer.errors import InputError
 
@@ -30,7 +35,13 @@ _REMEDIES = {
     errno.ENOTDIR: "choose a folder, not a file",
     errno.EEXIST: "choose a folder, not a file",
     errno.EISDIR: "choose a file name that is not a folder's",
+    errno.ELOOP: "delete the link that stands there",
 }
+
+SUMS_FILE = "SHA256SUMS"
+"""Checksums of the files of a folder, in the form of ``sha256sum``."""
+
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
 
 
 def write_atomically(path, write: Callable[[Path], object]) -> None:
@@ -51,6 +62,7 @@ def write_atomically(path, write: Callable[[Path], object]) -> None:
     unfinished = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
     _unfinished_here.add(unfinished.absolute())
     try:
+        _create(unfinished)
         write(unfinished)
         _sync_file(unfinished)
         os.replace(unfinished, path)
@@ -61,6 +73,25 @@ def write_atomically(path, write: Callable[[Path], object]) -> None:
         with suppress(OSError):  # gone after the renaming
             unfinished.unlink()
         _unfinished_here.discard(unfinished.absolute())
+
+
+def open_own(path, flags: int) -> int:
+    """Opens a file for reading and writing, made if need be, but never what a link points to.
+
+    Args:
+        path: the file.
+        flags: further ones of `os.open`.
+
+    Returns:
+        its descriptor.
+    """
+    return os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK | flags, 0o666)
+
+
+def _create(unfinished: Path) -> None:
+    """Makes an empty file of our own where anybody may have left a file or a link."""
+    unfinished.unlink(missing_ok=True)
+    os.close(open_own(unfinished, os.O_EXCL))
 
 
 def write_bytes(path, content: bytes) -> None:
@@ -106,12 +137,121 @@ def make_folder(folder) -> None:
 
 
 def delete_unfinished(folder) -> None:
-    """Deletes the unfinished files of dead processes, and of a dead one that had our number."""
+    """Deletes unfinished files and folders of dead processes, and of a dead one that had our
+    number."""
     with suppress(OSError):  # what cannot be deleted does no harm
         for path in list(Path(folder).absolute().iterdir()):
             writer = _UNFINISHED.fullmatch(path.name)
             if writer and path not in _unfinished_here and not _is_other_alive(int(writer[1])):
-                path.unlink()
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
+
+
+@contextmanager
+def unfinished_folder(parent, name: str) -> Iterator[Path]:
+    """An empty folder beside the one it will be, deleted at the end unless it was renamed.
+
+    Args:
+        parent: where; it must exist.
+        name: what it will be called.
+    """
+    prefix = f".unfinished-{os.getpid()}-{name}-"
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent)).absolute()
+    _unfinished_here.add(folder)
+    try:
+        folder.chmod(0o755)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _unfinished_here.discard(folder)
+
+
+def sync_tree(folder) -> None:
+    """Lets all files of a folder and their names reach the disk.
+
+    Raises:
+        OSError: where the disk is full or fails.
+    """
+    for place, _, names in os.walk(folder):
+        for name in names:
+            _sync_file(Path(place, name))
+        _sync_folder(Path(place))
+
+
+def sync_names(folder) -> None:
+    """Lets the names in a folder reach the disk, such as those of what was renamed there."""
+    _sync_folder(Path(folder))
+
+
+def write_checksums(folder, leave_out: Collection[str] = ()) -> None:
+    """Writes the checksums of all files of a folder into its `SUMS_FILE`.
+
+    ``sha256sum --check SHA256SUMS``, run in the folder, compares them.
+
+    Args:
+        folder: the folder.
+        leave_out: paths within it, such as of what people are meant to change.
+    """
+    folder = Path(folder)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    names = {path.relative_to(folder).as_posix(): path for path in files}
+    lines = [
+        f"{_sha256(path)}  {name}\n"
+        for name, path in names.items()
+        if name not in (SUMS_FILE, *leave_out)
+    ]
+    write_text(folder / SUMS_FILE, "".join(lines))
+
+
+def check_checksums(folder) -> None:
+    """Compares the files of a folder with its `SUMS_FILE`; a folder without one is taken as it is.
+
+    Raises:
+        InputError: for a file that is missing or another, and for a list that is damaged.
+    """
+    folder = Path(folder)
+    try:
+        lines = (folder / SUMS_FILE).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{folder / SUMS_FILE}: cannot be read ({reason_of(error)}): bring back a copy."
+        ) from error
+    for line in lines:
+        digest, _, name = line.partition("  ")
+        path = folder / name
+        try:
+            is_same = bool(name) and _sha256(path) == digest
+        except OSError as error:
+            raise InputError(
+                f"{path}: cannot be read ({reason_of(error)}): bring back a copy of {folder}."
+            ) from error
+        if not is_same:
+            raise InputError(
+                f"{path if name else folder / SUMS_FILE}: is damaged or was changed: it is not "
+                f"what {SUMS_FILE} says; bring back a copy of {folder}."
+            )
+
+
+def checksum(content: bytes) -> str:
+    """The SHA-256 of bytes, in hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def parse_json(content: bytes | str) -> Any:
+    """`json.loads`, whose every complaint is a ValueError, that of too deep a nesting too."""
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def file_error(path, participle: str, error: OSError) -> InputError:

@@ -1,15 +1,26 @@
 """Names, sizes and folders of exports: what their writers and their readers agree on."""
 
+import contextlib
+import errno
 import importlib.resources
-import json
 import os
 import shutil
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from filelock import lock_descriptor
+
 from keras_transformer.errors import InputError
-from keras_transformer.files import write_json
+from keras_transformer.files import (
+    delete_unfinished,
+    file_error,
+    parse_json,
+    sync_names,
+    sync_tree,
+    unfinished_folder,
+    write_checksums,
+    write_json,
+)
 
 SAVED_MODEL_FILE = "saved_model.pb"
 """The file by which a folder is known as a SavedModel."""
@@ -43,6 +54,12 @@ NORMALIZED = {
     "none": "whose words are parted by single spaces",
 }
 """What a README says of the text that goes to a tokenizer, by the tokenizer's normalisation."""
+
+_CHANGEABLE = ("README.md", WARM_UP_FILE.as_posix())  # people may
+
+_REPLACED = ".replaced-"  # what a version is called while another takes its place
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _ROWS = (1, 4, 16, 64, 256)  # of version 0.1, whose exports do not name them
 
@@ -94,7 +111,7 @@ def read_about(folder: Path) -> dict:
     ``compiled_rows`` is a tuple, for an export that does not name them that of version 0.1.
     """
     try:
-        about = json.loads((folder / ABOUT_FILE).read_text(encoding="utf-8"))
+        about = parse_json((folder / ABOUT_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         about = {}
     about = about if isinstance(about, dict) else {}
@@ -106,12 +123,16 @@ def read_about(folder: Path) -> dict:
 def write_version(
     folder, write: Callable[[Path], object], *, version: int | None = None, overwrite=False
 ) -> Path:
-    """Writes ``folder/version``, which appears under its name only once it is complete.
+    """Writes ``folder/version``, which appears under its name only once it is complete, with the
+    checksums of its files, and on the disk.
+
+    What killed processes left unfinished is deleted; a version that one was replacing is brought
+    back.
 
     Args:
         folder: such as ``saved_models/pt_en``.
-        write: called with an empty folder to fill. What it raises passes through, with what was
-            there before left as it was.
+        write: called with an empty folder to fill. What it raises, but for errors of the disk,
+            passes through, with what was there before left as it was.
         version: number of the version; one more than the highest there unless given.
         overwrite: replace that version where it exists.
 
@@ -122,29 +143,74 @@ def write_version(
         InputError: when that version exists, or cannot be written.
     """
     folder = Path(folder)
+    if version is not None and (folder / str(version)).exists() and not overwrite:
+        raise _exists(folder / str(version))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder):
+            _restore_replaced(folder)
+        delete_unfinished(folder)
+        with unfinished_folder(folder, "version" if version is None else str(version)) as new:
+            write(new)
+            write_checksums(new, leave_out=_CHANGEABLE)
+            sync_tree(new)
+            with _locked(folder):
+                return _appear(new, folder, version, overwrite)
+    except InputError:
+        raise
+    except OSError as error:
+        raise file_error(folder, "written", error) from error
+    except Exception as error:  # libraries word a full disk each in its own way
+        full = next((number for number in _FULL if os.strerror(number) in str(error)), None)
+        if full is None:
+            raise
+        raise file_error(folder, "written", OSError(full, os.strerror(full))) from error
+
+
+def _appear(new: Path, folder: Path, version: int | None, overwrite: bool) -> Path:
+    """Gives a whole version its name; only one process at a time is here."""
     if version is None:
         version = max((int(there.name) for there in version_folders(folder)), default=0) + 1
     destination = folder / str(version)
-    if destination.exists() and not overwrite:
-        raise InputError(f"{destination}: exists already: give another version, or overwrite it.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".unfinished-{version}-", dir=folder))
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}).") from error
-    try:
-        unfinished.chmod(0o755)
-        write(unfinished)
-        if destination.exists():
-            replaced = unfinished.with_name(f"{unfinished.name}-replaced")
-            os.rename(destination, replaced)
-            os.rename(unfinished, destination)
-            shutil.rmtree(replaced)
-        else:
-            os.rename(unfinished, destination)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    replaced = folder / f"{_REPLACED}{version}"
+    if destination.exists():
+        if not overwrite:
+            raise _exists(destination)
+        os.rename(destination, replaced)
+    os.rename(new, destination)
+    sync_names(folder)
+    shutil.rmtree(replaced, ignore_errors=True)
     return destination
+
+
+def _restore_replaced(folder: Path) -> None:
+    """Brings back versions whose successors a killed process could not name any more."""
+    for replaced in folder.glob(f"{_REPLACED}*"):
+        version = folder / replaced.name.removeprefix(_REPLACED)
+        if version.exists():
+            shutil.rmtree(replaced, ignore_errors=True)
+        else:
+            os.rename(replaced, version)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keeps other exports to a folder out for a moment, where the system has locks of folders."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        yield
+        return
+    try:
+        with contextlib.suppress(OSError):
+            lock_descriptor(descriptor, blocking=True)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _exists(version: Path) -> InputError:
+    return InputError(f"{version}: exists already: give another version, or overwrite it.")
 
 
 def version_folders(folder) -> list[Path]:

@@ -9,7 +9,7 @@ import tensorflow_text  # noqa: F401  its operations are in the graphs
 
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import DEFAULT_SIGNATURE, read_about, xla_name
-from keras_transformer.files import reason_of
+from keras_transformer.files import check_checksums, reason_of
 from keras_transformer.serving.failures import Failure, Kind, invalid
 from keras_transformer.serving.signatures import Outputs, Signature, read_signatures
 
@@ -32,11 +32,12 @@ class LoadedModel:
         users: how many requests it is kept in memory for.
 
     Raises:
-        InputError: when it cannot be loaded.
+        InputError: when it cannot be loaded, or a file in it is damaged.
     """
 
     def __init__(self, folder: Path, *, compile: bool = True):
         self.version = int(folder.name)
+        check_checksums(folder)
         self.declared, self.signatures = read_signatures(folder)
         try:
             # Kept, for the variables live as long as this object.

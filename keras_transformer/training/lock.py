@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import lock_descriptor
 
 from keras_transformer.errors import InputError
-from keras_transformer.files import file_error, reason_of
+from keras_transformer.files import file_error, open_own, reason_of
 
 LOCK_FILE = ".lock"
 
@@ -37,7 +37,7 @@ class FolderLock:
     def __enter__(self) -> FolderLock:
         path = self.folder / LOCK_FILE
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            descriptor = open_own(path, 0)
         except OSError as error:
             raise file_error(path, "written", error) from error
         try:

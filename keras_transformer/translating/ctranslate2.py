@@ -1,7 +1,6 @@
 """A translator that searches with CTranslate2, in a folder that `export_ctranslate2` wrote."""
 
 import importlib
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +11,7 @@ from keras_transformer.config import DecodingConfig, change_decoding
 from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import CTRANSLATE2_FILE, LIMITS_FILE, find_version
+from keras_transformer.files import check_checksums, parse_json
 from keras_transformer.special_tokens import PAD, UNK
 from keras_transformer.translating.batches import BATCH_ROWS
 from keras_transformer.translating.graph import most_tokens
@@ -32,7 +32,8 @@ class CTranslate2Translator(BaseTranslator):
         device: ``cpu``, ``cuda`` or ``auto``.
 
     Raises:
-        InputError: when ctranslate2 is missing, or the folder holds no such model.
+        InputError: when ctranslate2 is missing, the folder holds no such model, or a file in it is
+            damaged.
 
     Example:
         >>> translator = CTranslate2Translator(export_ctranslate2(translator, "models/pt_en"))
@@ -46,9 +47,10 @@ class CTranslate2Translator(BaseTranslator):
         self.folder = find_version(folder, CTRANSLATE2_FILE)
         if self.folder is None:
             raise InputError(f"{folder}: holds no model of CTranslate2 (it has no model.bin).")
+        check_checksums(self.folder)
         self.tokenizers = Tokenizers.load(self.folder / "tokenizers")
         try:
-            limits = json.loads((self.folder / LIMITS_FILE).read_text(encoding="utf-8"))
+            limits = parse_json((self.folder / LIMITS_FILE).read_bytes())
             self._length_ratio = float(limits["length_ratio"])
             self._length_offset = int(limits["length_offset"])
             self._max_length = int(limits["max_length"])

@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_transformer.config import DecodingConfig, change_decoding
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import DEFAULT_SIGNATURE, NOT_FOUND, xla_name
+from keras_transformer.files import check_checksums
 from keras_transformer.translating.batches import batches_by_length
 from keras_transformer.translating.translation import (
     BaseTranslator,
@@ -27,13 +28,15 @@ class ExportedTranslator(BaseTranslator):
         jit_compile: use the signatures compiled by XLA.
 
     Raises:
-        InputError: when the folder holds no such model, or no compiled signatures.
+        InputError: when the folder holds no such model, or no compiled signatures, or a file in it
+            is damaged.
     """
 
     def __init__(self, folder, *, jit_compile=False):
         import tensorflow_text  # noqa: F401  registers the operations inside
 
         self.folder = Path(folder)
+        check_checksums(folder)
         try:
             self._signatures = tf.saved_model.load(str(folder)).signatures
         except (OSError, ValueError, tf.errors.OpError) as error:

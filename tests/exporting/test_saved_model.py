@@ -365,7 +365,7 @@ def test_a_failed_export_leaves_what_was_there(tiny_run, tmp_path, monkeypatch, 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tf.saved_model, "save", fail)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(InputError, match=r"No space left on device.*free some space"):
         export(tiny_run.translator, tmp_path / "model", version=1, overwrite=True)
     assert (version / "saved_model.pb").read_text() == "precious"
     assert [path.name for path in version.parent.iterdir()] == ["1"]
