@@ -246,6 +246,23 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def read_json(path) -> dict[str, Any]:
+    """Reads a JSON object that this package wrote.
+
+    Raises:
+        InputError: where it is missing or damaged.
+    """
+    try:
+        content = parse_json(Path(path).read_bytes())
+    except OSError as error:
+        raise file_error(path, "read", error) from error
+    except ValueError as error:
+        raise InputError(f"{path}: is damaged ({reason_of(error)}): bring back a copy.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: is damaged (it holds no JSON object): bring back a copy.")
+    return content
+
+
 def parse_json(content: bytes | str) -> Any:
     """`json.loads`, whose every complaint is a ValueError, that of too deep a nesting too."""
     try:

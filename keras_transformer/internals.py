@@ -9,6 +9,7 @@ import hashlib
 
 import keras
 import tensorflow as tf
+from keras.src.backend.common import global_state
 from tensorflow.compiler.tf2xla.python import xla
 from tensorflow.python.ops import control_flow_util
 
@@ -127,6 +128,23 @@ def build_for_fit(model, batch) -> None:
         batch: what ``fit`` would be given, as nested ``keras.KerasTensor``.
     """
     model._symbolic_build(data_batch=batch)
+
+
+@contextlib.contextmanager
+def without_values():
+    """Models made inside have weights with shapes and no values, which take no memory.
+
+    They tell the size of a model; they cannot be called. ``keras.StatelessScope`` makes such
+    weights and notes them, to give them values when another scope ends; here they are forgotten.
+    A ``meta`` device, as PyTorch has one, would take its place.
+    """
+    name = "uninitialized_variables"
+    noted = list(global_state.get_global_attribute(name) or [])
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        global_state.set_global_attribute(name, noted)
 
 
 class _KerasLSTM(keras.layers.LSTM):

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from keras_transformer.errors import InputError
-from keras_transformer.files import file_error
+from keras_transformer.files import file_error, parse_json
 
 
 def lines_of_standard_input():
@@ -53,7 +53,7 @@ def read_scores(path: Path) -> dict:
         InputError: when it cannot be read, or holds no scores.
     """
     try:
-        scores = json.loads(path.read_text(encoding="utf-8"))
+        scores = parse_json(path.read_bytes())
         _ = [scores[name]["signature"] for name in ("bleu", "bleu_none", "chrf")]
         _ = scores["test_set"], scores["sentences"]
     except OSError as error:

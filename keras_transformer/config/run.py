@@ -6,7 +6,6 @@ Every value is checked when it is made; a wrong one is a ``ValueError`` that nam
 
 import dataclasses
 import importlib.resources
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,6 +27,7 @@ from keras_transformer.config.model import (
     Rate,
 )
 from keras_transformer.errors import InputError
+from keras_transformer.files import parse_json
 
 BleuTokenizer = Literal[
     "13a", "char", "flores101", "flores200", "intl", "ja-mecab", "ko-mecab", "none", "spm", "zh"
@@ -281,7 +281,9 @@ def load_changes(path) -> dict[str, Any]:
         changes = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise InputError(f"{path}: is nested too deeply: give sections of plain values.") from error
+    except (yaml.YAMLError, ValueError) as error:
         problem = " ".join(str(error).split())
         raise InputError(f"{path}: is neither YAML nor JSON ({problem}).") from error
     if not isinstance(changes, dict | None):
@@ -292,7 +294,7 @@ def load_changes(path) -> dict[str, Any]:
 def config_from_json(path) -> Config:
     """Reads the ``config`` of a run's ``config.json``."""
     try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        values = parse_json(Path(path).read_bytes())
         return _validated(values["config"], path)
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, InputError):

@@ -1,6 +1,5 @@
 """The model card of an export: kind and size of the model, its training and its scores."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import tensorflow as tf
 
 from keras_transformer.config import config_from_json
 from keras_transformer.exporting.format import read_template, translation_title
+from keras_transformer.files import read_json
 from keras_transformer.models.recurrent_seq2seq import RecurrentSeq2Seq
 
 
@@ -51,13 +51,13 @@ def _kind(model) -> str:
 
 def _training(folder: Path) -> list[str]:
     """The section about data and training, from the files of the run folder."""
-    run = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    run = read_json(folder / "config.json")
     recipe = config_from_json(folder / "config.json").training
     corpus, licence = run.get("dataset", "unknown"), run.get("licence", "unknown")
     facts = {"corpus": f"`{corpus}`", "licence of its texts": licence}
     metrics = folder / "metrics.json"
     if metrics.is_file():
-        found = json.loads(metrics.read_text(encoding="utf-8"))
+        found = read_json(metrics)
         names = {"train_pairs": "training pairs", "dropped_pairs": "pairs left out as too long"}
         facts |= {label: f"{found[name]:,}" for name, label in names.items() if name in found}
         facts |= {

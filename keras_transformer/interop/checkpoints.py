@@ -6,7 +6,6 @@ shards. Format of the first: https://github.com/huggingface/safetensors.
 """
 
 import importlib
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +15,7 @@ import ml_dtypes
 import numpy as np
 
 from keras_transformer.errors import InputError
-from keras_transformer.files import make_folder, reason_of, write_atomically, write_json
+from keras_transformer.files import make_folder, parse_json, reason_of, write_atomically, write_json
 
 CONFIG = "config.json"
 TENSORS = "model.safetensors"
@@ -34,6 +33,9 @@ DTYPES: dict[str, np.dtype] = {
 class Checkpoint(Mapping):
     """The tensors of a checkpoint's folder by their names, each read when it is asked for.
 
+    Attributes:
+        most_values: as many numbers as its files have room for.
+
     Raises:
         InputError: where there are none, a file is missing or damaged, or the library that reads
             it is not installed.
@@ -48,6 +50,7 @@ class Checkpoint(Mapping):
             )
         for name, reader in ((TENSORS, _safetensors), (PICKLE, _pickled)):
             if files := self._files(name):
+                self.most_values = sum(_bytes_of(file) for file in files) // 2  # of 16 bits
                 self._readers: dict[str, Callable[[str], np.ndarray]] = {}
                 for file in files:
                     self._readers |= _opened(file, reader)
@@ -76,6 +79,10 @@ class Checkpoint(Mapping):
 
     def __len__(self):
         return len(self._readers)
+
+
+def _bytes_of(file: Path) -> int:
+    return file.stat().st_size if file.is_file() else 0  # who reads it says that it is missing
 
 
 def _opened(file: Path, reader) -> dict[str, Callable[[str], np.ndarray]]:
@@ -126,7 +133,7 @@ def read_json(path) -> Any:
         InputError: where it is missing or damaged.
     """
     try:
-        return json.loads(Path(path).read_bytes())
+        return parse_json(Path(path).read_bytes())
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({reason_of(error)}): give the whole folder of a checkpoint."

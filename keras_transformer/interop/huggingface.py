@@ -18,6 +18,7 @@ import numpy as np
 
 from keras_transformer.errors import InputError
 from keras_transformer.files import reason_of, write_json
+from keras_transformer.internals import without_values
 from keras_transformer.interop.bert import AlbertFamily, BertFamily
 from keras_transformer.interop.checkpoints import (
     CONFIG,
@@ -33,6 +34,7 @@ from keras_transformer.interop.mapping import collect, load, some
 from keras_transformer.interop.marian import MarianFamily
 from keras_transformer.interop.tokenizer_files import save_huggingface_tokenizer
 from keras_transformer.interop.vit import ViTFamily
+from keras_transformer.models.runs import check_size
 
 FAMILIES: dict[str, Family] = {
     family.model_type: family
@@ -75,7 +77,11 @@ def load_huggingface(folder: str | os.PathLike, *, architecture: str | None = No
     config = Config(read_config(folder), folder / CONFIG)
     family = family_of(config)
     made = family.architecture(config, architecture)
-    tensors = _Tensors(Checkpoint(folder), family)
+    checkpoint = Checkpoint(folder)
+    tensors = _Tensors(checkpoint, family)
+    with without_values():
+        probe = _made(family, config, made, set(tensors), arguments)
+    check_size(probe, checkpoint.most_values, folder)
     model = _made(family, config, made, set(tensors), arguments)
     entries, tied = family.entries(model), family.tied(model)
     kept = {name: tensors[name] for name in tensors if family.is_kept(name)}

@@ -1,15 +1,25 @@
 """Loading a run folder: configuration, tokenizers and the model with its best weights."""
 
+import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import keras
+import numpy as np
 
 from keras_transformer.config import Config, config_from_json
 from keras_transformer.config.model import LANGUAGE_MODELS
 from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
+from keras_transformer.files import reason_of, write_atomically
+from keras_transformer.internals import without_values
 from keras_transformer.models.families import make_model
+
+WEIGHTS_FILE = "model.weights.h5"
+_CHECKSUM = "keras_transformer_sha256"  # attribute of the file
+_SPARE = 1_000_000  # values that a model may have more than twice what is stored
 
 
 @dataclass(frozen=True)
@@ -51,25 +61,125 @@ def load_run(folder) -> SavedRun:
     folder = Path(folder)
     config = config_from_json(folder / "config.json")
     tokenizers = Tokenizers.load(folder / "tokenizers")
-    model = make_model(
-        config.model,
-        input_vocab_size=tokenizers.source.get_vocab_size(),
-        target_vocab_size=tokenizers.target.get_vocab_size(),
-    )
-    load_weights(model, folder / "model.weights.h5")
+    sizes = {
+        "input_vocab_size": tokenizers.source.get_vocab_size(),
+        "target_vocab_size": tokenizers.target.get_vocab_size(),
+    }
+    weights = folder / WEIGHTS_FILE
+    stored = check_weights(weights)
+    with without_values():
+        model = make_model(config.model, **sizes)
+    check_size(model, stored, weights)
+    model = make_model(config.model, **sizes)
+    _load_checked(model, weights)
     return SavedRun(folder, config, tokenizers, model)
+
+
+def save_weights(model, path) -> None:
+    """Writes the weights of a model as Keras does, in one go and with their checksum in the file.
+
+    Raises:
+        InputError: when the file cannot be written.
+    """
+
+    def write(unfinished: Path):
+        model.save_weights(unfinished)
+        with h5py.File(unfinished, "r+") as file:
+            file.attrs[_CHECKSUM] = _checksum_of(_datasets(file))
+
+    write_atomically(path, write)
 
 
 def load_weights(model, path: Path) -> None:
     """Loads the ``model.weights.h5`` of a run.
 
     Raises:
-        InputError: when it is missing or of another model.
+        InputError: when it is missing, damaged or of another model.
+    """
+    check_weights(path)
+    _load_checked(model, path)
+
+
+def check_weights(path: Path) -> int:
+    """Whether a file of weights is whole: every value is there, finite, and what was written.
+
+    Files of version 0.1 have no checksum.
+
+    Returns:
+        the number of values.
+
+    Raises:
+        InputError: when it is missing or damaged.
     """
     if not path.is_file():
         raise InputError(f"{path}: is missing: the training of this run did not finish.")
+    try:
+        with h5py.File(path) as file:
+            datasets = _datasets(file)
+            for name, dataset in datasets.items():
+                if dataset.id.get_storage_size() < dataset.nbytes:
+                    raise ValueError(f"{name} holds less than its shape says")
+            wanted = file.attrs.get(_CHECKSUM)
+            if wanted is not None and _checksum_of(datasets) != wanted:
+                raise ValueError("its checksum is another")
+            for name, dataset in datasets.items():
+                values = dataset[()]
+                if values.dtype.kind == "f" and not np.isfinite(values).all():
+                    raise ValueError(f"{name} has values that are no finite numbers")
+            return sum(dataset.size for dataset in datasets.values())
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, RecursionError) as error:
+        raise InputError(
+            f"{path}: is damaged ({reason_of(error)}): bring back a copy, or train again."
+        ) from error
+
+
+def check_size(model, stored: int, where) -> None:
+    """Refuses a model that is far larger than what is stored of it, before it takes the memory.
+
+    Args:
+        model: made in `without_values`.
+        stored: number of values in the file.
+        where: the file, for the error.
+
+    Raises:
+        InputError: when the model has many times as many weights.
+    """
+    wanted = sum(math.prod(weight.shape) for weight in model.weights)
+    if wanted > _SPARE + 2 * stored:
+        raise InputError(
+            f"{where}: holds {stored:,} values, and config.json asks for {wanted:,}: give the "
+            "config.json that belongs to these weights."
+        )
+
+
+def _load_checked(model, path: Path) -> None:
     try:
         model.load_weights(path)
     except (OSError, ValueError, KeyError) as error:
         problem = str(error).splitlines()[0]
         raise InputError(f"{path}: does not fit the configuration ({problem}).") from error
+
+
+def _datasets(group: h5py.Group, prefix="") -> dict[str, h5py.Dataset]:
+    """All data sets of a file by their names; it must have no links to elsewhere."""
+    found = {}
+    for name in sorted(group):
+        link = group.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            raise ValueError(f"{prefix}{name} is a link")
+        there = group[name]
+        if isinstance(there, h5py.Group):
+            found |= _datasets(there, f"{prefix}{name}/")
+        elif there.is_virtual or there.external:
+            raise ValueError(f"{prefix}{name} lies in another file")
+        else:
+            found[prefix + name] = there
+    return found
+
+
+def _checksum_of(datasets: dict[str, h5py.Dataset]) -> str:
+    digest = hashlib.sha256()
+    for name, dataset in datasets.items():
+        digest.update(f"{name} {dataset.dtype.str} {dataset.shape}\n".encode())
+        digest.update(dataset[()].tobytes())
+    return digest.hexdigest()

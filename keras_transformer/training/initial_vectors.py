@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from keras_transformer.config import Config
+from keras_transformer.data.arrays import read_arrays, write_arrays
 from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.data.word_vectors import WordVectorRows, read_word_vectors, word_vector_rows
 from keras_transformer.errors import InputError
-from keras_transformer.files import write_atomically
 from keras_transformer.layers.embeddings import set_word_vectors
 
 FILE = "word_vectors.npz"
@@ -56,17 +54,16 @@ def initial_vectors(
             for side, part in rows.items()
             for name in ("matrix", "found")
         }
-        write_atomically(path, lambda file: np.savez(file, **arrays))
+        write_arrays(path, arrays)
     return rows
 
 
 def _read(path: Path) -> dict[str, WordVectorRows]:
-    with np.load(path) as arrays:
-        sides = [name.removesuffix("_matrix") for name in arrays if name.endswith("_matrix")]
-        return {
-            side: WordVectorRows(arrays[f"{side}_matrix"], arrays[f"{side}_found"])
-            for side in sides
-        }
+    arrays = read_arrays(path)
+    sides = [name.removesuffix("_matrix") for name in arrays if name.endswith("_matrix")]
+    return {
+        side: WordVectorRows(arrays[f"{side}_matrix"], arrays[f"{side}_found"]) for side in sides
+    }
 
 
 def start_from(model, rows: dict[str, WordVectorRows], freeze: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import sys
 import tempfile
 from importlib.metadata import version
@@ -18,8 +17,8 @@ from keras_transformer.data.corpora.corpus import UNKNOWN_LANGUAGE, Corpus
 from keras_transformer.data.tokenizers.pair import FILE as TOKENIZERS_FILE
 from keras_transformer.data.tokenizers.pair import Tokenizers, train_tokenizers
 from keras_transformer.errors import InputError
-from keras_transformer.files import delete_unfinished, write_atomically, write_json, write_text
-from keras_transformer.models.runs import is_run, load_weights
+from keras_transformer.files import delete_unfinished, read_json, write_json, write_text
+from keras_transformer.models.runs import WEIGHTS_FILE, is_run, load_weights, save_weights
 from keras_transformer.training.checkpoints import Checkpoints, arrays_of, assign_arrays
 from keras_transformer.training.lock import FolderLock
 from keras_transformer.training.loop import Progress
@@ -29,7 +28,6 @@ from keras_transformer.training.tasks import Task, task_of
 LIMITS = ("epochs", "max_steps", "max_minutes")
 """What a resumed run may change."""
 
-WEIGHTS_FILE = "model.weights.h5"
 
 START = "init_from"
 """What ``config.json`` calls the run that this one started from."""
@@ -116,7 +114,7 @@ class RunFolder:
             path: of ``config.json``, which did not name it in version 0.1.
             wanted: the absolute path of the run folder.
         """
-        description = json.loads(path.read_text(encoding="utf-8"))
+        description = read_json(path)
         begun = description.get(START, wanted)
         if wanted not in (None, begun):
             raise InputError(
@@ -197,7 +195,7 @@ class RunFolder:
         """Keeps the weights of a model as the best of the run."""
         if self.chief:
             with _without_optimizer(model):
-                write_atomically(self.path / WEIGHTS_FILE, model.save_weights)
+                save_weights(model, self.path / WEIGHTS_FILE)
 
     def write_log(self, history: list[dict]):
         """Writes ``training_log.csv``, a line for each epoch."""

@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.data.arrays import read_arrays, write_arrays
 from keras_transformer.data.batches.base import starts_of
 from keras_transformer.data.text.strings import string_tensor
 from keras_transformer.errors import InputError
-from keras_transformer.files import write_atomically
 
 TEXTS_AT_ONCE = 2048
 """Number of texts that are tokenised in one call."""
@@ -149,14 +148,14 @@ def cached_pairs(path, key, dataset, tokenizers, max_tokens, write=True) -> Toke
     if pairs is None:
         pairs = tokenize_pairs(dataset, tokenizers, max_tokens)
         if write:
-            arrays = {**pairs.arrays(), "key": np.asarray(key)}
-            write_atomically(path, lambda file: np.savez(file, **arrays))
+            write_arrays(path, {**pairs.arrays(), "key": np.asarray(key)})
     return pairs
 
 
 def _read(path: Path, key: str) -> TokenizedPairs | None:
+    """What `cached_pairs` wrote with this key; ``None`` where it did not, or it is damaged."""
     try:
-        with np.load(path) as arrays:
-            return TokenizedPairs.from_arrays(arrays) if str(arrays["key"]) == key else None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        arrays = read_arrays(path)
+        return TokenizedPairs.from_arrays(arrays) if str(arrays["key"]) == key else None
+    except (InputError, KeyError, TypeError, ValueError):
         return None

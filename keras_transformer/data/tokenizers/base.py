@@ -1,7 +1,6 @@
 """The base classes of tokenizers: from the text of one language to token ids and back."""
 
 import abc
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,10 +12,12 @@ from keras_transformer.data.text.normalization import check_style, humanize
 from keras_transformer.data.text.strings import string_tensor
 from keras_transformer.data.tokenizers.vocabulary import normalized_lines
 from keras_transformer.errors import InputError
-from keras_transformer.files import make_folder, write_bytes, write_json
+from keras_transformer.files import checksum, make_folder, parse_json, write_bytes, write_json
 from keras_transformer.special_tokens import END, PAD, START, UNK
 
 Ids = tf.RaggedTensor | tf.Tensor
+
+_CHECKSUM = "sha256"  # of a vocabulary file, in its description; version 0.1 wrote none
 
 KINDS: dict[str, type["SubwordTokenizer"]] = {}
 """Kinds of tokenizers that are kept in files, by their names there; a subclass adds itself."""
@@ -207,8 +208,10 @@ class SubwordTokenizer(Tokenizer):
         """Writes `<stem>.<suffix>` into `folder`, made if need be; returns what describes it."""
         name = f"{stem}.{self.file_suffix}"
         make_folder(folder)
-        write_bytes(Path(folder) / name, self._vocabulary_bytes())
-        return {"kind": self.kind, "normalization": self.normalization, "file": name}
+        content = self._vocabulary_bytes()
+        write_bytes(Path(folder) / name, content)
+        kind = {"kind": self.kind, "normalization": self.normalization}
+        return {**kind, "file": name, _CHECKSUM: checksum(content)}
 
     def lookup(self, ids: Ids) -> tf.RaggedTensor:
         return super().lookup(self._known(ids))
@@ -272,11 +275,18 @@ def read_tokenizer(folder: str | os.PathLike, description: dict) -> SubwordToken
             "save them again"
         ) from error
     try:
-        return cls.from_bytes(path.read_bytes(), style)
+        content = path.read_bytes()
     except OSError as error:
         raise InputError(
             f"cannot read {path}: {error.strerror}; save the tokenizer again"
         ) from error
+    if checksum(content) != description.get(_CHECKSUM, checksum(content)):
+        raise InputError(
+            f"{path}: is damaged or was changed: its {_CHECKSUM} is not the one beside its name; "
+            "bring back a copy, or delete that entry to take the file as it is"
+        )
+    try:
+        return cls.from_bytes(content, style)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -284,7 +294,7 @@ def read_tokenizer(folder: str | os.PathLike, description: dict) -> SubwordToken
 def read_json(path: Path) -> dict:
     """Reads a JSON object; `InputError` where it is missing or damaged."""
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes())
     except OSError as error:
         raise InputError(
             f"cannot read {path}: {error.strerror}; name a folder that tokenizers were saved in"

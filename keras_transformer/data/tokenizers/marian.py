@@ -15,6 +15,7 @@ from keras_transformer.data.text.normalization import normalize
 from keras_transformer.data.tokenizers.base import SubwordTokenizer
 from keras_transformer.data.tokenizers.vocabulary import WORD_START
 from keras_transformer.errors import InputError
+from keras_transformer.files import parse_json
 from keras_transformer.internals import keep_sentencepiece_model
 from keras_transformer.special_tokens import RESERVED_TOKENS, START, UNK
 
@@ -67,7 +68,7 @@ class MarianTokenizer(SubwordTokenizer):
     @classmethod
     def from_bytes(cls, vocabulary: bytes, normalization: str) -> Self:
         try:
-            content = json.loads(vocabulary)
+            content = parse_json(vocabulary)
             model = base64.b64decode(content["model"], validate=True)
             pieces, is_target = list(content["pieces"]), bool(content["is_target"])
         except (ValueError, KeyError, TypeError) as error:
