@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _SIZES = re.compile(rb"\d+ \d+\s*")
 _FASTTEXT_MODEL = (0x2F4F16BA).to_bytes(4, "little")  # how a .bin of fastText begins
 _LONGEST_LINE = 2**20
+_MOST_PACKED = 50  # times that numbers become smaller
 
 
 @dataclass(frozen=True)
@@ -165,13 +166,26 @@ def _layout(file, path: Path) -> dict[str, bool]:
             f"{path}: is a whole model of fastText: give the .vec file that comes with it"
         )
     if _SIZES.fullmatch(first):
-        return {"binary": not _is_word_and_numbers(file.readline(_LONGEST_LINE))}
+        binary = not _is_word_and_numbers(file.readline(_LONGEST_LINE))
+        _check_sizes(*map(int, first.split()), path, binary)
+        return {"binary": binary}
     if _is_word_and_numbers(first):
         return {"binary": False, "no_header": True}
     raise InputError(
         f"{path}: holds no word vectors: give a file in word2vec's format, text or binary, or a "
         ".vec of fastText"
     )
+
+
+def _check_sizes(words: int, width: int, path: Path, binary: bool):
+    """Refuses a first line that promises more than a file can hold: room is made for all of it."""
+    least = words * width * (4 if binary else len(b" 0"))
+    room = path.stat().st_size * (_MOST_PACKED if path.suffix in (".gz", ".bz2") else 1)
+    if least > room:
+        raise InputError(
+            f"{path}: is damaged or cut short: its first line promises {words:,} words of "
+            f"{width:,} numbers; get the file again"
+        )
 
 
 def _is_word_and_numbers(line: bytes) -> bool:

@@ -110,7 +110,7 @@ def test_a_word_cut_within_a_letter_stops_nothing(tmp_path, vectors):
         (b"2 3\nde 1 2 3\n", "unexpected end"),
         (b"2 3\nde 1 2 3\ncasa 1 2\n", "cannot be read as word vectors"),
         (b"2 3\nde 1 2 3\ncasa 1 2 x\n", "cannot be read as word vectors"),
-        (b"2 3\nde \x00\x01", "unexpected end"),
+        (b"2 3\nde \x00\x01", "damaged or cut short"),
     ],
 )
 def test_what_is_no_file_of_vectors_is_named(tmp_path, content, complaint):
@@ -126,6 +126,14 @@ def test_a_packed_file_cut_short_is_named(tmp_path, vectors):
     path = tmp_path / "vectors.vec.gz"
     path.write_bytes(gzip.compress(text_of(vectors))[:-30])
     with pytest.raises(InputError, match=r"vectors\.vec\.gz: cannot be read"):
+        read_word_vectors(path)
+
+
+@pytest.mark.parametrize("rest", [b"de 0.1 0.2\n", b"de \x00\x00\x80\x3f\x00\x00"])
+def test_a_first_line_that_promises_too_much_takes_no_memory(tmp_path, rest):
+    path = tmp_path / "vectors.vec"
+    path.write_bytes(b"7000000 300\n" + rest)
+    with pytest.raises(InputError, match="promises 7,000,000 words of 300 numbers"):
         read_word_vectors(path)
 
 

@@ -9,6 +9,9 @@ from keras_transformer.data.corpora.corpus import Corpus, guess_normalization
 from keras_transformer.data.corpora.held_out import hold_out
 from keras_transformer.errors import InputError
 
+_MOST_PACKED = 200  # times that text becomes smaller
+_ALWAYS_UNPACKED = 2**26  # bytes
+
 TEXT = "text:"
 """What the name of a corpus of one language begins with."""
 
@@ -51,9 +54,7 @@ def read_lines(path: str | Path) -> list[str]:
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            data = gzip.decompress(data)
+        data = _unpacked(path) if path.suffix == ".gz" else path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file: check the path") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -84,6 +85,18 @@ def read_lines(path: str | Path) -> list[str]:
         text = text.replace("\r", "\n")
     lines = text.removesuffix("\n").split("\n")
     return [line.removesuffix("\r") for line in lines] if "\r" in text else lines
+
+
+def _unpacked(path: Path) -> bytes:
+    most = max(_MOST_PACKED * path.stat().st_size, _ALWAYS_UNPACKED)
+    with gzip.open(path) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise InputError(
+            f"{path}: is no text: it unpacks to more than {_MOST_PACKED} times its size; give a "
+            "file with one sentence per line"
+        )
+    return data
 
 
 def _wide_encoding(data: bytes) -> str | None:

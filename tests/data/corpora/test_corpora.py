@@ -144,6 +144,10 @@ def test_wrong_tables_are_named_with_the_line(tmp_path, text, words):
 def test_unreadable_files(tmp_path):
     cut = tmp_path / "cut.tsv.gz"
     cut.write_bytes(gzip.compress(b"a\tb\n" * 1000)[:30])
+    huge = tmp_path / "huge.tsv.gz"
+    huge.write_bytes(gzip.compress(bytes(2**26 + 2**20)))
+    with pytest.raises(InputError, match="unpacks to more than 200 times its size"):
+        load_corpus(f"pairs:{huge}")
     plain = tmp_path / "plain.tsv.gz"
     plain.write_bytes(b"a\tb\n")
     for path in (cut, plain):
