@@ -15,7 +15,9 @@ from keras_transformer.cli.plot import plot
 from keras_transformer.cli.serve import serve
 from keras_transformer.cli.train import train
 from keras_transformer.cli.translate import translate
+from keras_transformer.compile_cache import failed_in_cache
 from keras_transformer.errors import InputError
+from keras_transformer.files import reason_of
 
 
 class _OneLineErrors(click.Group):
@@ -26,6 +28,13 @@ class _OneLineErrors(click.Group):
             return super().invoke(context)
         except InputError as error:
             raise click.ClickException(str(error)) from error
+        except Exception as error:
+            if not failed_in_cache(error):
+                raise
+            raise click.ClickException(
+                f"the cache of compiled programs fails ({reason_of(error)}): free some space, or "
+                "set XDG_CACHE_HOME to another folder."
+            ) from error
 
 
 @click.group(cls=_OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})

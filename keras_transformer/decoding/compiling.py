@@ -1,14 +1,18 @@
 """The searches of one model, and when to compile them."""
 
 import dataclasses
+import logging
 import threading
 import time
 from collections.abc import Callable
 
 import tensorflow as tf
 
+from keras_transformer.compile_cache import failed_in_cache
 from keras_transformer.config import DecodingConfig
 from keras_transformer.decoding.search import Search, SearchResult
+
+logger = logging.getLogger(__name__)
 
 PATIENCE = 60.0
 """Seconds of searching after which compiling, which takes about as long, is worthwhile."""
@@ -32,6 +36,7 @@ class Searches:
 
     def __init__(self, make: Callable[..., Search]):
         self.seconds = 0.0
+        self._cannot_compile = False
         self._make = make
         self._searches: dict[tuple[DecodingConfig, bool], Search] = {}
         self._lock = threading.Lock()
@@ -54,10 +59,21 @@ class Searches:
         eager = tf.executing_eagerly()
         if jit_compile is None:
             jit_compile = eager and self.compiling_pays()
-        search = self.get(config, jit_compile)
+        jit_compile = jit_compile and not self._cannot_compile
         seed = config.seed if seed is None else seed
         start = time.perf_counter()
-        found = search(source, limits, seed=seed, **arguments)
+        try:
+            found = self.get(config, jit_compile)(source, limits, seed=seed, **arguments)
+        except tf.errors.OpError as error:
+            if not (jit_compile and failed_in_cache(error)):
+                raise
+            self._cannot_compile = True
+            logger.warning(
+                "The cache of compiled programs fails (%s): searching without XLA. Free some "
+                "space, or set XDG_CACHE_HOME to another folder.",
+                str(error).splitlines()[0],
+            )
+            found = self.get(config, False)(source, limits, seed=seed, **arguments)
         if eager:
             found.scores.numpy()  # waits for the result
             self.seconds += time.perf_counter() - start
