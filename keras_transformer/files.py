@@ -35,6 +35,7 @@ _REMEDIES = {
     errno.ENOTDIR: "choose a folder, not a file",
     errno.EEXIST: "choose a folder, not a file",
     errno.EISDIR: "choose a file name that is not a folder's",
+    errno.EBADF: "leave it open",
     errno.ELOOP: "delete the link that stands there",
 }
 

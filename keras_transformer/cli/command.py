@@ -5,6 +5,8 @@ Results go to standard output, progress and logs to standard error. Exit codes: 
 answers at once.
 """
 
+import sys
+
 import click
 
 from keras_transformer.cli.evaluate import evaluate
@@ -13,6 +15,7 @@ from keras_transformer.cli.generate import generate
 from keras_transformer.cli.info import info
 from keras_transformer.cli.plot import plot
 from keras_transformer.cli.serve import serve
+from keras_transformer.cli.streams import open_missing_streams
 from keras_transformer.cli.train import train
 from keras_transformer.cli.translate import translate
 from keras_transformer.compile_cache import failed_in_cache
@@ -23,9 +26,15 @@ from keras_transformer.files import reason_of
 class _OneLineErrors(click.Group):
     """Turns a wrong input into one line on standard error and exit code 1."""
 
+    def main(self, *arguments, **options):
+        open_missing_streams()
+        return super().main(*arguments, **options)
+
     def invoke(self, context):
         try:
             return super().invoke(context)
+        except KeyboardInterrupt:
+            sys.exit(130)  # what shells expect after Ctrl-C
         except InputError as error:
             raise click.ClickException(str(error)) from error
         except Exception as error:

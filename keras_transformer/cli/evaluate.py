@@ -12,6 +12,7 @@ from keras_transformer.cli.options import (
     search_options,
     verb,
 )
+from keras_transformer.cli.streams import write_line
 from keras_transformer.cli.texts import write_scores
 from keras_transformer.config import TrainingConfig
 
@@ -59,8 +60,8 @@ def evaluate(model_path, pairs, dataset, split, data_dir, json_file, tokenize, s
     scores = {"test_set": pairs or f"{dataset}, {split}", **found}
     for name, label in (("bleu", "BLEU"), ("bleu_none", "BLEU (no tokens)"), ("chrf", "chrF2")):
         metric = scores[name]
-        click.echo(f"{label:17}{metric['score']:6.2f}  {metric['signature']}")
-    click.echo(f"{scores['sentences']:,} sentences in {scores['seconds']:.1f} s")
+        write_line(f"{label:17}{metric['score']:6.2f}  {metric['signature']}")
+    write_line(f"{scores['sentences']:,} sentences in {scores['seconds']:.1f} s")
     if json_file is not None:
         write_scores(json_file, scores)
 
@@ -71,9 +72,9 @@ def _evaluate_language_model(model_path, dataset, split, data_dir, json_file):
     from keras_transformer.training.tasks import score_text
 
     found = score_text(load_run(model_path), load_corpus(dataset, data_dir=data_dir), split)
-    click.echo(f"perplexity {found['perplexity']:.2f}, loss {found['loss']:.4f} for each token")
-    click.echo(f"accuracy {found['accuracy']:.4f}")
-    click.echo(f"{found['texts']:,} texts, {found['dropped_texts']:,} left out as too long")
+    write_line(f"perplexity {found['perplexity']:.2f}, loss {found['loss']:.4f} for each token")
+    write_line(f"accuracy {found['accuracy']:.4f}")
+    write_line(f"{found['texts']:,} texts, {found['dropped_texts']:,} left out as too long")
     if json_file is not None:
         scores = {"test_set": f"{dataset}, {split}", **found}
         write_scores(json_file, scores)

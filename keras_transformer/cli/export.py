@@ -3,6 +3,7 @@
 import click
 
 from keras_transformer.cli.options import model_option, path_option, verb
+from keras_transformer.cli.streams import write_line
 from keras_transformer.cli.texts import read_scores
 from keras_transformer.errors import InputError
 
@@ -89,4 +90,4 @@ def export(
             compiled=compiled is not False,
             scores=scores,
         )
-    click.echo(written)
+    write_line(written)

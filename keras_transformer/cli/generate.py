@@ -9,7 +9,8 @@ from keras_transformer.cli.options import (
     search_options,
     verb,
 )
-from keras_transformer.cli.texts import echo_found, lines_of_standard_input
+from keras_transformer.cli.streams import lines_of_standard_input
+from keras_transformer.cli.texts import echo_found
 
 
 @verb()

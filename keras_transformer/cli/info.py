@@ -2,9 +2,8 @@
 
 import dataclasses
 
-import click
-
 from keras_transformer.cli.options import model_option, verb
+from keras_transformer.cli.streams import write_line
 from keras_transformer.config import LANGUAGE_MODELS
 
 
@@ -16,19 +15,19 @@ def info(model_path):
     from keras_transformer.translating.translator import Translator
 
     if not is_run(model_path):
-        click.echo(f"exported model: {Translator.load(model_path).folder}")
+        write_line(f"exported model: {Translator.load(model_path).folder}")
         return
     run = load_run(model_path)
     tokenizers = run.tokenizers
     target = f"{tokenizers.target_language} ({int(tokenizers.target.get_vocab_size()):,} tokens)"
-    click.echo(f"parameters: {run.model.count_params():,}")
+    write_line(f"parameters: {run.model.count_params():,}")
     if run.config.model.family in LANGUAGE_MODELS:
-        click.echo(f"language: {target}")
+        write_line(f"language: {target}")
     else:
         source = f"{tokenizers.source_language} ({int(tokenizers.source.get_vocab_size()):,}"
-        click.echo(f"languages: {source} tokens) to {target}")
+        write_line(f"languages: {source} tokens) to {target}")
     for name, values in dataclasses.asdict(run.config).items():
-        click.echo(f"{name}: " + ", ".join(f"{key}={value}" for key, value in values.items()))
+        write_line(f"{name}: " + ", ".join(f"{key}={value}" for key, value in values.items()))
     metrics = model_path / "metrics.json"
     if metrics.is_file():
-        click.echo(f"metrics: {' '.join(metrics.read_text(encoding='utf-8').split())}")
+        write_line(f"metrics: {' '.join(metrics.read_text(encoding='utf-8').split())}")

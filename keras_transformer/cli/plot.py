@@ -3,6 +3,7 @@
 import click
 
 from keras_transformer.cli.options import model_option, path_option, verb
+from keras_transformer.cli.streams import write_line
 from keras_transformer.errors import InputError
 
 
@@ -34,4 +35,4 @@ def plot(model_path, output, text):
     except (OSError, ValueError) as error:
         problem = getattr(error, "strerror", None) or error
         raise InputError(f"{output}: cannot be written ({problem}).") from error
-    click.echo(translation.text)
+    write_line(translation.text)

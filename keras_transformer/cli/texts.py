@@ -1,19 +1,11 @@
-"""Texts in and out: lines of standard input, what was found for each, and files of scores."""
+"""What was found for each text, and files of scores."""
 
 import json
-import sys
 from pathlib import Path
 
-import click
-
+from keras_transformer.cli.streams import write_line
 from keras_transformer.errors import InputError
 from keras_transformer.files import file_error, parse_json
-
-
-def lines_of_standard_input():
-    """Yields the lines of standard input; what is not UTF-8 becomes replacement characters."""
-    for line in sys.stdin.buffer:
-        yield line.rstrip(b"\r\n").decode("utf-8", errors="replace")
 
 
 def echo_found(number, found, n_best, as_json):
@@ -30,12 +22,12 @@ def echo_found(number, found, n_best, as_json):
         answer = _scores_and_text(found)
         if found.alternatives:
             answer["alternatives"] = [_scores_and_text(other) for other in several]
-        click.echo(json.dumps(answer, ensure_ascii=False))
+        write_line(json.dumps(answer, ensure_ascii=False))
     elif n_best is None:
-        click.echo(found.text)
+        write_line(found.text)
     else:
         for other in several:
-            click.echo(f"{number} ||| {other.text} ||| {other.normalized_score:.6f}")
+            write_line(f"{number} ||| {other.text} ||| {other.normalized_score:.6f}")
 
 
 def _scores_and_text(found) -> dict:

@@ -11,7 +11,7 @@ from keras_transformer.data.corpora.corpus import (
     guess_normalization,
 )
 from keras_transformer.data.corpora.held_out import hold_out
-from keras_transformer.data.corpora.text_files import read_lines
+from keras_transformer.data.corpora.text_files import expanded, parted, read_lines
 from keras_transformer.errors import InputError
 
 
@@ -43,20 +43,22 @@ def load_pair_files(name: str, *, hold_out_validation: bool) -> Corpus:
 def pair_paths(spec: str) -> tuple[Path, ...]:
     """Splits `SRC,TGT` into two paths, or returns the one of `FILE.tsv` or `FILE.tsv.gz`.
 
+    A name that has commas itself stands in double quotes: ``"a,b.pt","a,b.en"``.
+
     Args:
         spec: one of these forms, optionally with `pairs:` in front.
 
     Raises:
         InputError: when `spec` has neither form.
     """
-    parts = [part.strip() for part in spec.removeprefix("pairs:").split(",")]
+    parts = parted(spec.removeprefix("pairs:"))
     is_tsv = len(parts) == 1 and parts[0].endswith((".tsv", ".tsv.gz"))
     if not all(parts) or not (len(parts) == 2 or is_tsv):
         raise InputError(
             f"pair files {spec!r} are neither two paths SRC,TGT nor one FILE.tsv: "
             "give line-aligned files as in train.pt,train.en"
         )
-    return tuple(Path(part).expanduser() for part in parts)
+    return tuple(expanded(part) for part in parts)
 
 
 def read_pairs(spec: str) -> list[Pair]:

@@ -5,6 +5,7 @@ import zlib
 from pathlib import Path
 
 from keras_transformer.data.corpora.corpus import Pair
+from keras_transformer.data.corpora.text_files import expanded
 from keras_transformer.errors import InputError
 
 ARCHIVE_NAME = "qi18naacl-dataset.tar.gz"
@@ -16,7 +17,7 @@ def find_archive(data_dir: str | Path | None) -> Path | None:
     """The `.tar.gz` file that `data_dir` is or holds as `ARCHIVE_NAME`; None without one."""
     if data_dir is None:
         return None
-    path = Path(data_dir).expanduser()
+    path = expanded(data_dir)
     if path.is_file():
         return path
     archive = path / ARCHIVE_NAME

@@ -1,6 +1,7 @@
 """Corpora of plain text, a text a line, for models of one language; and reading lines."""
 
 import codecs
+import csv
 import gzip
 import zlib
 from pathlib import Path
@@ -22,12 +23,10 @@ def load_text_files(name: str) -> Corpus:
     Args:
         name: `text:FILE`, which gives up a validation part, or `text:TRAIN,VALIDATION`.
     """
-    paths = [part.strip() for part in name.removeprefix(TEXT).split(",")]
+    paths = parted(name.removeprefix(TEXT))
     if not all(paths) or len(paths) > 2:
         raise InputError(f"{name!r} names no text: give text:FILE or text:TRAIN,VALIDATION")
-    files = [
-        [line for line in read_lines(Path(path).expanduser()) if line.strip()] for path in paths
-    ]
+    files = [[line for line in read_lines(expanded(path)) if line.strip()] for path in paths]
     train, validation = files if len(files) == 2 else hold_out(files[0], text_of=str)
     return Corpus.from_pairs(
         name,
@@ -41,6 +40,33 @@ def load_text_files(name: str) -> Corpus:
         licence="As the file's owner says.",
         remedy="name a file of more lines",
     )
+
+
+def parted(names: str) -> list[str]:
+    """The names between commas; one that has commas itself stands in double quotes.
+
+    Raises:
+        InputError: for what no files can be called.
+    """
+    try:
+        row = next(csv.reader([names], skipinitialspace=True)) or [""]
+    except csv.Error as error:
+        raise InputError(f"{names!r} names no files: {error}") from error
+    if "\0" in names:
+        raise InputError(f"{names!r} names no files: no name has a NUL")
+    return [part.strip() for part in row]
+
+
+def expanded(path: str | Path) -> Path:
+    """A path, with a ``~`` at its start as the folder of the user.
+
+    Raises:
+        InputError: for a user that there is not.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{path}: names a user that is not known: write the folder out") from error
 
 
 def read_lines(path: str | Path) -> list[str]:

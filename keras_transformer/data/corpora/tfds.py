@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_transformer.data.corpora.corpus import SPLITS, Corpus, guess_normalization, list_pairs
 from keras_transformer.data.corpora.ted_archive import ARCHIVE_NAME, find_archive, read_archive
+from keras_transformer.data.corpora.text_files import expanded
 from keras_transformer.errors import InputError
 
 TED = "ted_hrlr_translate"
@@ -34,7 +35,7 @@ def load_tfds(name: str, data_dir: str | Path | None, download: bool) -> Corpus:
     """
     if name.startswith(f"{TED}/") and (archive := find_archive(data_dir)):
         return _load_ted_archive(name, archive)
-    if data_dir is not None and Path(data_dir).expanduser().is_file():
+    if data_dir is not None and expanded(data_dir).is_file():
         raise InputError(
             f"--data-dir {data_dir} is a file, which only {TED}/... can read: give a folder"
         )
@@ -98,7 +99,7 @@ def open_builder(name: str, data_dir: str | Path | None) -> Any:
     import tensorflow_datasets as tfds
 
     try:
-        builder = tfds.builder(name, data_dir=data_dir and Path(data_dir).expanduser())
+        builder = tfds.builder(name, data_dir=data_dir and expanded(data_dir))
     except tfds.core.DatasetNotFoundError:
         raise InputError(f"unknown corpus {name!r}: choose {CHOICES}") from None
     except (ValueError, AssertionError, RuntimeError, OSError) as error:

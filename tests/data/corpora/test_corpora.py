@@ -141,6 +141,26 @@ def test_wrong_tables_are_named_with_the_line(tmp_path, text, words):
     assert all(word in one_line(error) for word in words)
 
 
+def test_a_name_with_commas_stands_in_quotes(tmp_path):
+    source, target = tmp_path / "a,b.pt", tmp_path / 'say "ola",c.en'
+    source.write_text("olá\n")
+    target.write_text("hello\n")
+    named = f'pairs:"{source}","{str(target).replace(chr(34), 2 * chr(34))}"'
+    assert read_pairs(named) == [("olá", "hello")]
+    corpus = load_corpus(f'text:"{source}", "{source}"')
+    assert list_pairs(corpus.validation) == [("", "olá")]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["pairs:~nosuchuser/a.pt,b.en", "text:~nosuchuser/a.txt", "pairs:", "text:", "pairs:a\0,b"],
+)
+def test_names_that_name_nothing_are_one_line(name):
+    with pytest.raises(InputError) as error:
+        load_corpus(name)
+    assert one_line(error)
+
+
 def test_unreadable_files(tmp_path):
     cut = tmp_path / "cut.tsv.gz"
     cut.write_bytes(gzip.compress(b"a\tb\n" * 1000)[:30])
