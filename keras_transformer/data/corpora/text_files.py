@@ -92,13 +92,14 @@ def read_lines(path: str | Path) -> list[str]:
             f"{path}: cannot be read ({error.strerror or error}): give a readable file"
         ) from None
     if encoding := _wide_encoding(data):
-        raise InputError(
-            f"{path}: is {encoding.upper()}, not UTF-8: convert it with "
-            f"iconv -f {encoding} -t utf-8"
-        )
+        raise _is_wide(path, encoding)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        # Text without Latin letters has few zeros, but each line ends with one.
+        for end, encoding in ((b"\n\0", "utf-16le"), (b"\0\n", "utf-16be")):
+            if data.find(end) % 2 == 0:
+                raise _is_wide(path, encoding) from None
         # The codec reports offsets behind the mark, if there is one.
         number = error.object.count(b"\n", 0, error.start) + 1
         raise InputError(
@@ -123,6 +124,12 @@ def _unpacked(path: Path) -> bytes:
             "file with one sentence per line"
         )
     return data
+
+
+def _is_wide(path: Path, encoding: str) -> InputError:
+    return InputError(
+        f"{path}: is {encoding.upper()}, not UTF-8: convert it with iconv -f {encoding} -t utf-8"
+    )
 
 
 def _wide_encoding(data: bytes) -> str | None:

@@ -19,6 +19,7 @@ from keras_transformer.data.text.normalization import normalize
 from keras_transformer.data.text.scripts import SPACED_RUN
 from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import END, PAD, RESERVED_TOKENS, START, UNK
+from keras_transformer.unicode import utf8
 
 CONTINUATION = "##"  # what vocab.txt writes before a piece that continues a word
 WORD_START = "▁"  # what SentencePiece writes before a piece that starts a word
@@ -61,7 +62,7 @@ def learn_wordpiece(lines: Iterable[str], vocab_size: int) -> list[str]:
     Raises:
         InputError: no text, or a size without room for characters.
     """
-    lines = list(lines)
+    lines = [utf8(line).decode("utf-8", "replace") for line in lines]
     characters = Counter()
     for line in lines:
         characters.update(line)
@@ -129,7 +130,7 @@ def learn_sentencepiece(lines: Iterable[str], vocab_size: int) -> bytes:
         InputError: no text, or a size without room for bytes and characters.
     """
     model = io.BytesIO()
-    lines = iter(lines)
+    lines = (utf8(line).decode("utf-8", "replace") for line in lines)
     first = next(lines, None)
     if first is None:
         raise InputError("no text to learn a vocabulary from: give at least one line with words")

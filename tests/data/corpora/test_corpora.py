@@ -88,6 +88,8 @@ def test_only_newlines_end_lines(tmp_path):
         ("a\n", "e\n".encode("utf-32"), ["a.en: is UTF-32", "iconv -f utf-32"]),
         ("olá\n".encode("utf-16-le"), "a\n", ["a.pt: is UTF-16LE", "iconv -f utf-16le"]),
         ("olá\n".encode("utf-16-be"), "a\n", ["a.pt: is UTF-16BE", "iconv -f utf-16be"]),
+        ("上海的猫\n在家里\n".encode("utf-16-le"), "a\n", ["a.pt: is UTF-16LE", "utf-16le"]),
+        ("上海的猫\n在家里\n".encode("utf-16-be"), "a\n", ["a.pt: is UTF-16BE", "utf-16be"]),
         ("a\nb\n", b"a\nna\xe3o\n", ["a.en, line 2: byte 0xe3 is not UTF-8", "iconv"]),
         (b"\xef\xbb\xbfa\n\xff\n", "a\nb\n", ["a.pt, line 2: byte 0xff"]),
         (None, "a\n", ["a.pt: no such file"]),

@@ -13,6 +13,7 @@ from keras_transformer.data.text.normalization import normalize
 from keras_transformer.data.tokenizers.base import SubwordTokenizer
 from keras_transformer.data.tokenizers.pair import Tokenizers, train_tokenizers
 from keras_transformer.data.tokenizers.sentencepiece import SentencePieceTokenizer
+from keras_transformer.data.tokenizers.vocabulary import learn_sentencepiece, learn_wordpiece
 from keras_transformer.data.tokenizers.wordpiece import BertTokenizer, WordPieceTokenizer
 from keras_transformer.errors import InputError
 
@@ -112,6 +113,13 @@ def test_text_that_is_no_unicode_has_the_replacement_character(tokenizer):
     ids = tokenizer.tokenize(["um \ufffd gato", "um \ud83d gato", b"um \xff gato"]).to_list()
     assert ids[0] == ids[1] == ids[2]
     assert tokenizer.tokenize("um \ude00 gato").to_list()[0] == ids[0]
+
+
+def test_what_is_no_unicode_teaches_the_replacement_character():
+    lines = ["um gato \ud83d", "um \ufffd gato"] * 20
+    repaired = [line.replace("\ud83d", "\ufffd") for line in lines]
+    assert learn_wordpiece(lines, 40) == learn_wordpiece(repaired, 40)
+    assert learn_sentencepiece(lines, 300) == learn_sentencepiece(repaired, 300)
 
 
 def test_a_line_is_tokenized_alike_in_any_batch(tokenizer):
