@@ -91,8 +91,11 @@ def open_own(path, flags: int) -> int:
 
 def _create(unfinished: Path) -> None:
     """Makes an empty file of our own where anybody may have left a file or a link."""
-    unfinished.unlink(missing_ok=True)
-    os.close(open_own(unfinished, os.O_EXCL))
+    try:
+        os.close(open_own(unfinished, os.O_EXCL))
+    except FileExistsError:
+        unfinished.unlink()
+        os.close(open_own(unfinished, os.O_EXCL))
 
 
 def write_bytes(path, content: bytes) -> None:

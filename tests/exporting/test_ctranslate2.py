@@ -376,6 +376,9 @@ def test_folders_of_another_kind_are_refused(exported, tiny_run, tmp_path):
         load(exported, compute_type="int7")
     folder = export_ctranslate2(random_translator(), tmp_path)
     (folder / "model.bin").write_bytes(b"broken")
+    with pytest.raises(InputError, match=r"model\.bin: is damaged"):
+        load(folder)
+    (folder / "SHA256SUMS").unlink()
     with pytest.raises(InputError, match="cannot be loaded"):
         load(folder)
 

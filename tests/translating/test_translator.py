@@ -487,7 +487,7 @@ def test_loading_names_what_is_wrong(tmp_path, tiny_run):
     with pytest.raises(InputError, match=r"model\.weights\.h5: is missing"):
         Translator.load(tmp_path)
     (tmp_path / "model.weights.h5").write_bytes(b"not hdf5")
-    with pytest.raises(InputError, match=r"model\.weights\.h5: does not fit"):
+    with pytest.raises(InputError, match=r"model\.weights\.h5: is damaged"):
         Translator.load(tmp_path)
 
 
