@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import tensorflow as tf
-from sentencepiece import sentencepiece_model_pb2
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from keras_transformer.data.tokenizers.library import KINDS, LibraryTokenizer
 from keras_transformer.data.tokenizers.marian import MarianTokenizer
 from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
-from keras_transformer.files import file_error, make_folder, reason_of, write_bytes, write_json
-from keras_transformer.interop.checkpoints import CONFIG, read_json
-from keras_transformer.interop.marian import our_ids, their_ids
-from keras_transformer.special_tokens import RESERVED_TOKENS
+from keras_transformer.files import file_error, reason_of
+from keras_transformer.interop.checkpoints import CONFIG, read_config
+from keras_transformer.interop.library_tokenizers import RECIPES, library_tokenizer
+from keras_transformer.interop.mapping import some
+from keras_transformer.interop.marian_tokenizers import MARIAN_CLASS, read_marian, write_marian
+from keras_transformer.interop.tokenizer_settings import Settings, read_settings, tokenizer_class
 
-_LIBRARY, _SETTINGS = "tokenizer.json", "tokenizer_config.json"
-_THEIR_SPECIAL = ("</s>", "<unk>", "<pad>")
-_MARIAN_CLASS = "MarianTokenizer"
+_AS_IT_IS = ("PreTrainedTokenizerFast", "TokenizersBackend")
+"""Classes whose ``tokenizer.json`` says all that there is."""
 
 
 def load_huggingface_tokenizer(folder: str | os.PathLike) -> LibraryTokenizer | Tokenizers:
     """Loads the tokenizer of a checkpoint, whose ids are those of `load_huggingface`'s model.
+
+    Settings, added tokens and special tokens count as in `transformers` 5, where files disagree
+    too; see `tokenizer_settings`.
 
     Args:
         folder: with ``config.json`` or ``tokenizer_config.json``, which name the kind, and
@@ -37,29 +38,20 @@ def load_huggingface_tokenizer(folder: str | os.PathLike) -> LibraryTokenizer | 
         a `LibraryTokenizer`; for Marian `Tokenizers`, ready for a `Translator`.
 
     Raises:
-        InputError: for files that are missing or damaged, and for another kind.
+        InputError: for files that are missing or damaged, for another kind, for settings that are
+            not supported, and for tokens that the model of ``config.json`` has no vectors for.
     """
     folder = Path(folder)
-    settings = read_json(folder / _SETTINGS) if (folder / _SETTINGS).is_file() else {}
-    kind = _kind(folder, settings)
+    settings = read_settings(folder)
+    config = read_config(folder) if (folder / CONFIG).is_file() else {}
+    name = tokenizer_class(folder, settings.values)
+    kind = _kind(folder, config, name)
     if kind == "marian":
-        return _marian(folder, settings)
-    readers = {"bert": _wordpiece, "albert": _unigram, "gpt2": _byte_level}
-    try:
-        if (folder / _LIBRARY).is_file():
-            tokenizer = Tokenizer.from_file(str(folder / _LIBRARY))
-        else:
-            tokenizer = readers[kind](folder, settings)
-        return LibraryTokenizer(tokenizer, kind)
-    except OSError as error:
-        raise file_error(error.filename or folder, "read", error) from error
-    except InputError as error:
-        raise InputError(f"{folder}: {error}") from error
-    except Exception as error:  # the library raises nothing more special
-        raise InputError(
-            f"{folder}: the tokenizer cannot be read ({reason_of(error)}): fetch the checkpoint "
-            "again."
-        ) from error
+        tokenizer = read_marian(folder, settings)
+    else:
+        tokenizer = _library_tokenizer(folder, kind, name or KINDS[kind].tokenizer_class, settings)
+    check_vocabulary(tokenizer, config, folder)
+    return tokenizer
 
 
 def save_huggingface_tokenizer(tokenizer, folder: str | os.PathLike) -> None:
@@ -70,132 +62,82 @@ def save_huggingface_tokenizer(tokenizer, folder: str | os.PathLike) -> None:
     """
     if isinstance(tokenizer, LibraryTokenizer):
         tokenizer.save(folder)
-        return
-    sides = getattr(tokenizer, "source", None), getattr(tokenizer, "target", None)
-    if not all(isinstance(side, MarianTokenizer) for side in sides):
+    elif _is_marian(tokenizer):
+        write_marian(tokenizer, Path(folder))
+    else:
         raise InputError(
             f"a {type(tokenizer).__name__} has no form in a checkpoint: give what "
             "load_huggingface_tokenizer gave."
         )
-    folder = Path(folder)
-    make_folder(folder)
-    source, target = sides
-    write_bytes(folder / "source.spm", source.model)
-    write_bytes(folder / "target.spm", target.model)
-    names = list(source.pieces)
-    vocabulary = {names[our]: their for their, our in enumerate(our_ids(len(names) - 1))}
-    for ours, theirs in zip(("[END]", "[UNK]", "[PAD]"), _THEIR_SPECIAL, strict=True):
-        vocabulary[theirs] = vocabulary.pop(ours)
-    write_json(folder / "vocab.json", dict(sorted(vocabulary.items(), key=lambda item: item[1])))
-    languages = {"source_lang": tokenizer.source_language, "target_lang": tokenizer.target_language}
-    write_json(folder / _SETTINGS, {"tokenizer_class": _MARIAN_CLASS, **languages})
 
 
-def _kind(folder: Path, settings) -> str:
-    kinds = (*KINDS, "marian")
-    if (folder / CONFIG).is_file():
-        kind = read_json(folder / CONFIG).get("model_type")
-    else:
-        classes = {kind.tokenizer_class: name for name, kind in KINDS.items()}
-        classes[_MARIAN_CLASS] = "marian"
-        kind = classes.get(str(settings.get("tokenizer_class")).removesuffix("Fast"))
-    if kind not in kinds:
+def check_vocabulary(tokenizer, config: Mapping[str, Any], where) -> None:
+    """Checks that a model has vectors for all ids of a tokenizer.
+
+    Args:
+        tokenizer: of `load_huggingface_tokenizer`.
+        config: the ``config.json`` of the model; nothing is checked where it has no `vocab_size`.
+        where: the folder, for the error.
+
+    Raises:
+        InputError: where it has not.
+    """
+    size = config.get("vocab_size")
+    if not isinstance(size, int):
+        return
+    marian = _is_marian(tokenizer)
+    side = tokenizer.source if marian else tokenizer
+    first = size + (1 if marian else side.offset)
+    if side.vocab_size > first:
+        (names,) = side.lookup([list(range(first, side.vocab_size))]).to_list()
+        raise InputError(
+            f"{where}: the tokenizer has {side.vocab_size - first + size} ids, the model vectors "
+            f"for {size} (vocab_size in {CONFIG}): none for "
+            f"{some([repr(name.decode()) for name in names])}. Take these tokens out of the "
+            "tokenizer's files, settings such as mask_token included, or give the model vectors "
+            "for them (resize_token_embeddings in transformers)."
+        )
+
+
+def _is_marian(tokenizer) -> bool:
+    sides = getattr(tokenizer, "source", None), getattr(tokenizer, "target", None)
+    return all(isinstance(side, MarianTokenizer) for side in sides)
+
+
+def _kind(folder: Path, config: Mapping[str, Any], name: str | None) -> str:
+    """The kind of the tokenizer of a folder."""
+    kind = config.get("model_type")
+    if not config:
+        kinds = {name: kind for kind, recipe in RECIPES.items() for name in recipe.classes}
+        kind = {**kinds, MARIAN_CLASS: "marian"}.get(name)
+    if kind not in (*RECIPES, "marian"):
         raise InputError(
             f"{folder}: there is no tokenizer for a checkpoint of {kind!r}: those of "
-            f"{', '.join(kinds)} are supported."
+            f"{', '.join(RECIPES)}, marian are supported."
         )
     return kind
 
 
-def _wordpiece(folder: Path, settings: dict[str, Any]) -> Tokenizer:
-    """BERT's, from ``vocab.txt`` (the paper's code: one piece a line, ``##`` inside words)."""
-    pieces = (folder / "vocab.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    tokenizer = Tokenizer(
-        models.WordPiece(
-            {piece: i for i, piece in enumerate(pieces)},
-            unk_token="[UNK]",
-            max_input_chars_per_word=100,
-        )
-    )
-    tokenizer.normalizer = normalizers.BertNormalizer(
-        lowercase=settings.get("do_lower_case", True),
-        strip_accents=settings.get("strip_accents"),
-        handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    return _with_special(tokenizer, "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-
-
-def _unigram(folder: Path, settings: dict[str, Any]) -> Tokenizer:
-    """ALBERT's, from ``spiece.model``: text is lower-cased and stripped of accents first."""
-    proto = sentencepiece_model_pb2.ModelProto.FromString((folder / "spiece.model").read_bytes())
-    tokenizer = Tokenizer(
-        models.Unigram([(piece.piece, piece.score) for piece in proto.pieces], unk_id=1)
-    )
-    steps = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
-    if not settings.get("keep_accents", False):
-        steps += [normalizers.NFKD(), normalizers.StripAccents()]
-    if settings.get("do_lower_case", True):
-        steps.append(normalizers.Lowercase())
-    if rules := proto.normalizer_spec.precompiled_charsmap:
-        steps.append(normalizers.Precompiled(rules))
-    tokenizer.normalizer = normalizers.Sequence(steps)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
-    )
-    tokenizer.decoder = decoders.Metaspace()
-    return _with_special(tokenizer, "<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
-
-
-def _byte_level(folder: Path, settings: dict[str, Any]) -> Tokenizer:
-    """GPT-2's, from ``vocab.json`` and ``merges.txt``: pairs of bytes (Sennrich et al. 2016)."""
-    vocabulary, merges = models.BPE.read_file(
-        str(folder / "vocab.json"), str(folder / "merges.txt")
-    )
-    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(
-        add_prefix_space=settings.get("add_prefix_space", False)
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    return _with_special(tokenizer, "<|endoftext|>")
-
-
-def _with_special(tokenizer: Tokenizer, *tokens: str) -> Tokenizer:
-    """Makes those of the tokens special that the vocabulary has; returns the tokenizer."""
-    known = [token for token in tokens if tokenizer.token_to_id(token) is not None]
-    tokenizer.add_special_tokens(known)
-    return tokenizer
-
-
-def _marian(folder: Path, settings: dict[str, Any]) -> Tokenizers:
-    if settings.get("separate_vocabs", False):
+def _library_tokenizer(folder: Path, kind: str, name: str, settings: Settings) -> LibraryTokenizer:
+    """The tokenizer of a class that runs in the `tokenizers` library."""
+    recipe = RECIPES[kind]
+    if name not in (*recipe.classes, *_AS_IT_IS):
         raise InputError(
-            f"{folder / _SETTINGS}: separate_vocabs is not supported: only checkpoints with one "
-            "vocab.json are."
+            f"{settings.where}: tokenizer_class {name!r} is not supported for a checkpoint of "
+            f"{kind}: only {', '.join((*recipe.classes, *_AS_IT_IS))} are."
         )
-    path = folder / "vocab.json"
-    vocabulary = read_json(path)
-    names = sorted(vocabulary, key=vocabulary.get) if isinstance(vocabulary, dict) else []
-    size = len(names)
-    expected = {"</s>": 0, "<unk>": 1, "<pad>": size - 1}
-    if [vocabulary[name] for name in names] != list(range(size)) or any(
-        vocabulary.get(name) != i for name, i in expected.items()
-    ):
+    try:
+        tokenizer = library_tokenizer(folder, None if name in _AS_IT_IS else recipe, settings)
+        content = settings.content(tokenizer.get_added_tokens_decoder(), name)
+        return LibraryTokenizer(tokenizer, kind, content)
+    except OSError as error:
+        raise file_error(error.filename or folder, "read", error) from error
+    except InputError as error:
+        if str(folder) in str(error):
+            raise
+        raise InputError(f"{folder}: {error}") from error
+    except Exception as error:  # the library raises nothing more special
         raise InputError(
-            f"{path}: is not the vocabulary of a Marian checkpoint: its ids are those from 0 on, "
-            "</s> first, <unk> second and <pad> last."
-        )
-    pieces = [names[i] for i in their_ids(size)]
-    pieces[: len(RESERVED_TOKENS)] = RESERVED_TOKENS
-    sides = []
-    for side in ("source", "target"):
-        file = folder / f"{side}.spm"
-        try:
-            sides.append(MarianTokenizer(file.read_bytes(), pieces, side == "target"))
-        except OSError as error:
-            raise file_error(file, "read", error) from error
-        except (InputError, tf.errors.OpError) as error:
-            raise InputError(f"{file}: {error}") from error
-    languages = (settings.get(f"{side}_lang") or side for side in ("source", "target"))
-    return Tokenizers(*sides, *languages)
+            f"{folder}: the tokenizer cannot be read ({reason_of(error)}): fetch the checkpoint "
+            "again."
+        ) from error

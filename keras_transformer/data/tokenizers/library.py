@@ -7,7 +7,9 @@ SavedModel cannot hold it.
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,29 +26,26 @@ from keras_transformer.special_tokens import PAD, RESERVED_TOKENS, UNK
 
 @dataclass(frozen=True)
 class Kind:
-    """Names in the tokenizers of a family of checkpoints.
+    """What sets the tokenizers of a family of checkpoints apart.
 
     Args:
         tokenizer_class: the class in `transformers`, as ``tokenizer_config.json`` has it.
-        tokens: the token before a text, or ``None``; the one after it; and the one that hides a
-            word, or ``None``.
-        padding: the padding, whose id is 0; ``None`` where the checkpoint has none and ids here
-            are one more than its own.
-        unknown: the token for unknown words, or ``None``.
+        has_padding: whether its padding has the id 0; otherwise ids here are one more than its own.
     """
 
     tokenizer_class: str
-    tokens: tuple[str | None, str, str | None]
-    padding: str | None
-    unknown: str | None
+    has_padding: bool = True
 
 
 KINDS = {
-    "bert": Kind("BertTokenizer", ("[CLS]", "[SEP]", "[MASK]"), "[PAD]", "[UNK]"),
-    "albert": Kind("AlbertTokenizer", ("[CLS]", "[SEP]", "[MASK]"), "<pad>", "<unk>"),
-    "gpt2": Kind("GPT2Tokenizer", (None, "<|endoftext|>", None), None, None),
+    "bert": Kind("BertTokenizer"),
+    "albert": Kind("AlbertTokenizer"),
+    "gpt2": Kind("GPT2Tokenizer", has_padding=False),
 }
 """By the `model_type` of the checkpoint."""
+
+_RARE = "\ua66e\u13a0\U00012000"
+"""A word of letters of three scripts, for which hardly a vocabulary has pieces."""
 
 
 class LibraryTokenizer(Tokenizer):
@@ -56,45 +55,84 @@ class LibraryTokenizer(Tokenizer):
     as the library does it. Text has no style of a corpus: both styles of `detokenize` are the same.
 
     Args:
-        tokenizer: which adds no special tokens, neither cuts nor pads, or is made so here.
+        tokenizer: what it puts around a text becomes `start_id` and `end_id`; it is made to cut
+            and to pad nothing.
         kind: key of `KINDS`.
+        settings: for ``tokenizer_config.json``: how text is prepared, and the special tokens.
 
     Attributes:
         mask_id: of the token that hides a word; ``None`` where there is none.
 
     Raises:
-        InputError: for a vocabulary without the special tokens of its kind, or in which the
-            padding is not id 0.
+        InputError: for a vocabulary in which the padding is not id 0, that has no id for what is
+            unknown, or that lacks what ends a text; and where several tokens stand before or after
+            a text.
     """
 
-    def __init__(self, tokenizer: tokenizers.Tokenizer, kind: str):
+    def __init__(self, tokenizer: tokenizers.Tokenizer, kind: str, settings: Mapping[str, Any]):
         super().__init__()
         self.kind = kind
-        self.description = description = KINDS[kind]
+        self._settings = json.dumps(dict(settings))  # as text: TensorFlow would wrap a dictionary
         self._tokenizer = tokenizer
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        self.offset = 0 if description.padding else 1
-        if description.padding and tokenizer.token_to_id(description.padding) != PAD:
+        has_padding = KINDS[kind].has_padding
+        self.offset = 0 if has_padding else 1
+        self.vocab_size = 1 + max(tokenizer.get_vocab().values(), default=-1) + self.offset
+        self.mask_id = self._id("mask_token")
+        self.unknown_id = self._id("unk_token") if has_padding else None
+        if has_padding and self._id("pad_token") != PAD:
             raise InputError(
-                f"the vocabulary has {description.padding} at id "
-                f"{tokenizer.token_to_id(description.padding)}: only those that have it at 0 are "
-                "supported."
+                f"the vocabulary has {settings.get('pad_token')} at id {self._id('pad_token')}, "
+                "the pad_token: only those that have it at 0 are supported."
             )
-        self.vocab_size = tokenizer.get_vocab_size() + self.offset
-        self.start_id, self.end_id, self.mask_id = map(self._id, description.tokens)
-        unknown = tokenizer.token_to_id(description.unknown) if description.unknown else None
-        self.unknown_id = None if unknown is None else unknown + self.offset
+        self._set_ends()
+        try:
+            tokenizer.encode(_RARE)
+        except Exception as error:  # the library raises nothing more special
+            raise InputError(
+                f"the vocabulary has no id for what it does not know ({error}): give the whole "
+                "checkpoint."
+            ) from error
 
-    def _id(self, token):
-        if token is None:
-            return None
-        theirs = self._tokenizer.token_to_id(token)
-        if theirs is None:
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The content of ``tokenizer_config.json``."""
+        return json.loads(self._settings)
+
+    def _id(self, name: str) -> int | None:
+        """The id of the special token that a setting names; ``None`` where there is none."""
+        token = self.settings.get(name)
+        theirs = None if token is None else self._tokenizer.token_to_id(token)
+        return None if theirs is None else theirs + self.offset
+
+    def _set_ends(self) -> None:
+        """Finds out what stands around a text, and whether pairs are joined as `tokenize_pairs`."""
+        a = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0}, "a")).encode("a")
+        processor = self._tokenizer.post_processor
+        found = a if processor is None else processor.process(a)
+        place = found.special_tokens_mask.index(0)
+        before, after = found.ids[:place], found.ids[place + 1 :]
+        if len(before) > 1 or len(after) > 1:
             raise InputError(
-                f"the vocabulary lacks {token}: give that of a {self.kind} checkpoint."
+                f"{len(before)} tokens stand before a text and {len(after)} after it: at most one "
+                "each is supported."
             )
-        return theirs + self.offset
+        start, end = (ids[0] + self.offset if ids else None for ids in (before, after))
+        if not KINDS[self.kind].has_padding:  # what ends a text begins the next one
+            eos = self._id("eos_token")
+            if eos is None or end not in (None, eos):
+                raise InputError(
+                    f"a text of a {self.kind} checkpoint ends with its eos_token, "
+                    f"{self.settings.get('eos_token')}: give a vocabulary that has it, and a "
+                    "tokenizer.json that puts no other token there."
+                )
+            end = eos
+        self.start_id, self.end_id = start, end
+        pair = a if processor is None else processor.process(a, a)
+        self._joins = pair.ids == [*before, 0, *after, 0, *after] and pair.type_ids == [
+            0 for _ in found.ids
+        ] + [1 for _ in (0, *after)]
 
     def tokenize_pairs(self, first, second):
         """Ids of pairs of texts, and which of the two each belongs to.
@@ -109,8 +147,10 @@ class LibraryTokenizer(Tokenizer):
         Raises:
             InputError: for a kind that has no pairs.
         """
-        if self.start_id is None:
-            raise InputError(f"a {self.kind} tokenizer has no pairs: give that of a BERT.")
+        if self.start_id is None or self.end_id is None or not self._joins:
+            raise InputError(
+                f"this {self.kind} tokenizer has no pairs with one end each: give that of a BERT."
+            )
         before, after = self.tokenize(first), self.tokenize(second)[:, 1:]
         segments = [tf.zeros_like(before), tf.ones_like(after)]
         return tf.concat([before, after], axis=1), tf.concat(segments, axis=1)
@@ -119,18 +159,7 @@ class LibraryTokenizer(Tokenizer):
         """Writes ``tokenizer.json`` and ``tokenizer_config.json``, which `transformers` reads."""
         make_folder(folder)
         write_text(Path(folder) / "tokenizer.json", self._tokenizer.to_str(pretty=True))
-        start, end, mask = self.description.tokens
-        names = {
-            "cls_token": start,
-            "sep_token": start and end,
-            "mask_token": mask,
-            "eos_token": None if start else end,
-            "pad_token": self.description.padding,
-            "unk_token": self.description.unknown or end,
-        }
-        config: dict[str, Any] = {"tokenizer_class": self.description.tokenizer_class}
-        config |= {name: token for name, token in names.items() if token}
-        write_json(Path(folder) / "tokenizer_config.json", config)
+        write_json(Path(folder) / "tokenizer_config.json", self.settings)
 
     def _encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
         def encode(strings):

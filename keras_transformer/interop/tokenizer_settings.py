@@ -1,0 +1,205 @@
+"""Settings of checkpoints' tokenizers, read from their files as `transformers` 5 reads them.
+
+Several files may say the same thing, and not all say it alike. This is how that library decides:
+
+- ``tokenizer_config.json`` says how text is prepared, and the class's defaults do where it is
+  silent. ``tokenizer.json`` counts for that only where `tokenizer_class` is
+  ``PreTrainedTokenizerFast`` or ``TokenizersBackend``.
+- Added tokens stand in `added_tokens_decoder` of ``tokenizer_config.json``. Only where it has none
+  do ``special_tokens_map.json``, ``added_tokens.json`` and ``tokenizer.json`` count, each over the
+  one before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken
+
+from keras_transformer.errors import InputError
+from keras_transformer.interop.checkpoints import CONFIG, read_json
+
+LIBRARY, SETTINGS = "tokenizer.json", "tokenizer_config.json"
+_SPECIAL_TOKENS, _ADDED_TOKENS = "special_tokens_map.json", "added_tokens.json"
+
+NAMED = (
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+)
+"""Settings that name special tokens, in the order in which new ones get their ids."""
+
+_EXTRA, _EXTRA_BEFORE = "extra_special_tokens", "additional_special_tokens"
+_DECODER = "added_tokens_decoder"
+
+_REFUSED = {
+    "auto_map": "code of one's own",
+    "init_inputs": "arguments by their places",
+    "vocab": "a vocabulary among the settings",
+    "merges": "a vocabulary among the settings",
+}
+"""Settings that would change the ids, and what they hold."""
+
+Token = AddedToken | str
+
+
+@dataclass
+class Settings:
+    """What the files beside the vocabulary say of a tokenizer.
+
+    Args:
+        where: the file that the settings are in, for errors.
+        values: the settings by their names, without those of tokens.
+        special: special tokens by the names of their settings, those of `NAMED` first; ``None``
+            where a setting says that there is none.
+        extra: further special tokens.
+        has_extra: whether `extra_special_tokens` names them. Otherwise the control pieces of a
+            SentencePiece model take their place.
+        added: tokens that stand beside the vocabulary, in the order of their ids.
+    """
+
+    where: Path
+    values: dict[str, Any] = field(default_factory=dict)
+    special: dict[str, Token | None] = field(default_factory=dict)
+    extra: list[Token] = field(default_factory=list)
+    has_extra: bool = False
+    added: list[AddedToken] = field(default_factory=list)
+
+    def content(self, added: Mapping[int, AddedToken], tokenizer_class: str) -> dict[str, Any]:
+        """The content of a ``tokenizer_config.json`` that says all of it.
+
+        Args:
+            added: the added tokens by their ids.
+            tokenizer_class: which is to read it.
+        """
+        content = dict(self.values)
+        content |= {key: self.name(key) for key in self.special}
+        if self.extra:
+            content[_EXTRA] = [text_of(token) for token in self.extra]
+        content[_DECODER] = {str(i): _described(added[i]) for i in sorted(added)}
+        return content | {"tokenizer_class": tokenizer_class}
+
+    def name(self, key: str) -> str | None:
+        """The special token that a setting names, as a string."""
+        token = self.special.get(key)
+        return None if token is None else text_of(token)
+
+
+def read_settings(folder: Path) -> Settings:
+    """Reads the settings of a tokenizer; there may be none.
+
+    Raises:
+        InputError: for files that are damaged, and for settings that no tokenizer here follows.
+    """
+    path = folder / SETTINGS
+    values = _object(path)
+    settings = Settings(path)
+    for key, what in _REFUSED.items():
+        if values.get(key):
+            raise InputError(
+                f"{path}: {key} is not supported: it holds {what}. Load the tokenizer with "
+                "transformers, save its tokenizer.json, and set tokenizer_class to "
+                "PreTrainedTokenizerFast."
+            )
+    try:
+        if values.get(_EXTRA_BEFORE) and not values.get(_EXTRA):
+            values[_EXTRA] = values.pop(_EXTRA_BEFORE)
+        if _DECODER in values:
+            decoder = values.pop(_DECODER)
+            added = {int(i): _token(token) for i, token in decoder.items()}
+        else:
+            _merge_special(values, _object(folder / _SPECIAL_TOKENS))
+            added = _added_elsewhere(folder, values)
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise InputError(
+            f"{folder}: the added tokens cannot be read ({error}): fetch the checkpoint again."
+        ) from error
+    settings.added = [added[i] for i in sorted(added)]
+    named = {text_of(token): token for token in settings.added}
+    if isinstance(values.get(_EXTRA), dict):
+        values |= values.pop(_EXTRA)
+    settings.has_extra = _EXTRA in values
+    before = values.pop(_EXTRA_BEFORE, None)
+    settings.extra = [_token_or_name(token) for token in values.pop(_EXTRA, before) or []]
+    others = [key for key in values if key.endswith("_token") and key not in NAMED]
+    for key in (*NAMED, *others):
+        if key not in values or not isinstance(values[key], Token | dict | None):
+            continue  # such as add_bos_token, which is a yes or no
+        token = values.pop(key)
+        token = None if token is None else _token_or_name(token)
+        settings.special[key] = named.get(text_of(token), token) if key in NAMED else token
+    settings.values = values
+    return settings
+
+
+def text_of(token: Token | None) -> str | None:
+    """What a token looks like in a text."""
+    return token.content if isinstance(token, AddedToken) else token
+
+
+def _described(token: AddedToken) -> dict[str, Any]:
+    """A token as `added_tokens_decoder` has it."""
+    names = ("content", "lstrip", "normalized", "rstrip", "single_word", "special")
+    return {name: getattr(token, name) for name in names}
+
+
+def tokenizer_class(folder: Path, values: dict[str, Any]) -> str | None:
+    """The class that the files name, without ``Fast`` at its end where that tells nothing."""
+    name = values.get("tokenizer_class")
+    if name is None and (folder / CONFIG).is_file():
+        name = _object(folder / CONFIG).get("tokenizer_class")
+    if name is None or name == "PreTrainedTokenizerFast":
+        return name
+    return str(name).removesuffix("Fast")
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """The content of a JSON file; empty where there is none."""
+    if not path.is_file():
+        return {}
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: is damaged: no JSON object; fetch the checkpoint again.")
+    return content
+
+
+def _token(description: dict[str, Any]) -> AddedToken:
+    flags = {key: value for key, value in description.items() if key not in ("__type", "id")}
+    return AddedToken(**flags)
+
+
+def _token_or_name(token: Token | dict[str, Any]) -> Token:
+    return _token(token) if isinstance(token, dict) else token
+
+
+def _merge_special(values: dict[str, Any], others: dict[str, Any]) -> None:
+    """Adds the special tokens of ``special_tokens_map.json``, over those of the settings."""
+    for key, value in others.items():
+        if key == _EXTRA and isinstance(value, list):
+            known = list(values.get(_EXTRA) or [])
+            values[key] = known + [token for token in value if token not in known]
+        elif isinstance(value, dict) and key != _EXTRA:
+            values[key] = _token({**value, "special": True})
+        else:
+            values[key] = value
+
+
+def _added_elsewhere(folder: Path, values: dict[str, Any]) -> dict[int, AddedToken]:
+    """The tokens of ``added_tokens.json`` and ``tokenizer.json`` by their ids."""
+    named = [values.get(key) for key in NAMED] + list(values.get(_EXTRA) or [])
+    # Those that the settings describe by their flags are not looked for there.
+    special = {text_of(token) for token in named if isinstance(token, Token)}
+    added = {}
+    for content, i in _object(folder / _ADDED_TOKENS).items():
+        is_special = content in special
+        added[i] = AddedToken(content, normalized=not is_special, special=is_special)
+    for token in _object(folder / LIBRARY).get("added_tokens") or []:
+        added[token["id"]] = _token(token)
+    return added
