@@ -32,7 +32,7 @@ from keras_transformer.interop.family import Config, Family, Origin
 from keras_transformer.interop.gpt2 import GPT2Family
 from keras_transformer.interop.mapping import collect, load, some
 from keras_transformer.interop.marian import MarianFamily
-from keras_transformer.interop.tokenizer_files import save_huggingface_tokenizer
+from keras_transformer.interop.tokenizer_files import check_vocabulary, save_huggingface_tokenizer
 from keras_transformer.interop.vit import ViTFamily
 from keras_transformer.models.runs import check_size
 
@@ -126,8 +126,8 @@ def save_huggingface(
             or float32, unless given.
 
     Raises:
-        InputError: for a model that `transformers` cannot express, and where the folder cannot
-            be written.
+        InputError: for a model that `transformers` cannot express, for a tokenizer that is not
+            the model's or has more ids, and where the folder cannot be written.
     """
     if dtype is not None and dtype not in DTYPES:
         raise InputError(f"dtype is one of {', '.join(DTYPES)}; got {dtype!r}.")
@@ -139,6 +139,8 @@ def save_huggingface(
         )
     origin = getattr(model, "huggingface", None) or Origin()
     config = _config(family, model, origin, dtype)
+    if tokenizer is not None:
+        check_vocabulary(tokenizer, config, folder)
     prefixed = origin.prefixed
     if prefixed is None:
         prefixed = config["architectures"] != [family.body]

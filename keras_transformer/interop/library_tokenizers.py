@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from tokenizers import (
     processors,
 )
 
+from keras_transformer.data.tokenizers.library import KINDS
 from keras_transformer.errors import InputError
 from keras_transformer.interop.checkpoints import read_json
 from keras_transformer.interop.tokenizer_settings import LIBRARY, NAMED, Settings, text_of
@@ -44,7 +45,7 @@ class Recipe:
 
     classes: tuple[str, ...]
     values: dict[str, Any]
-    special: dict[str, str]
+    special: Mapping[str, str]
     make: Callable[[Path, dict[str, Any] | None, Settings], Tokenizer]
     own_ends: bool = False
 
@@ -68,11 +69,12 @@ def library_tokenizer(folder: Path, recipe: Recipe | None, settings: Settings) -
     else:
         for name, value in recipe.values.items():
             settings.values.setdefault(name, value)
-        for name, token in recipe.special.items():
-            settings.special.setdefault(name, token)
+        silent = recipe.special.keys() - settings.special.keys()
+        settings.special = {**recipe.special, **settings.special}
         if path.is_file():
             content = read_json(path)
         tokenizer = recipe.make(folder, content, settings)
+        _check_defaults(tokenizer, settings, silent)
         if content is not None and content.get("post_processor"):
             tokenizer.post_processor = _processor(content["post_processor"])
     _add_tokens(tokenizer, settings)
@@ -88,6 +90,18 @@ def _existing(path: Path) -> str:
     """The path of a file as a string; `OSError` where there is none."""
     path.open("rb").close()
     return str(path)
+
+
+def _check_defaults(tokenizer: Tokenizer, settings: Settings, names: Iterable[str]) -> None:
+    """Refuses a vocabulary without a token that the class wants and that no file speaks of."""
+    added = {token.content for token in settings.added}
+    for name in sorted(names):
+        token = settings.name(name)
+        if tokenizer.token_to_id(token) is None and token not in added:
+            raise InputError(
+                f"the vocabulary lacks {token}: give the whole checkpoint, or name the {name} that "
+                f"it has, or null, in {settings.where.name}."
+            )
 
 
 def _processor(description: dict[str, Any]):
@@ -265,34 +279,20 @@ RECIPES: dict[str, Recipe] = {
     "bert": Recipe(
         classes=("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MobileBertTokenizer"),
         values={"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True},
-        special={
-            "unk_token": "[UNK]",
-            "sep_token": "[SEP]",
-            "pad_token": "[PAD]",
-            "cls_token": "[CLS]",
-            "mask_token": "[MASK]",
-        },
+        special=KINDS["bert"].special,
         make=_bert,
         own_ends=True,
     ),
     "albert": Recipe(
         classes=("AlbertTokenizer",),
         values={"do_lower_case": True, "keep_accents": False, "add_prefix_space": True},
-        special={
-            "bos_token": "[CLS]",
-            "eos_token": "[SEP]",
-            "unk_token": "<unk>",
-            "sep_token": "[SEP]",
-            "pad_token": "<pad>",
-            "cls_token": "[CLS]",
-            "mask_token": "[MASK]",
-        },
+        special=KINDS["albert"].special,
         make=_albert,
     ),
     "gpt2": Recipe(
         classes=("GPT2Tokenizer",),
         values={"add_prefix_space": False},
-        special=dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>"),
+        special=KINDS["gpt2"].special,
         make=_gpt2,
     ),
 }

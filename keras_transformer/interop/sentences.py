@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transformer.data.text.strings import string_tensor
+from keras_transformer.errors import InputError
 from keras_transformer.layers.attention.masks import padding_keep_mask
 
 
@@ -27,6 +28,9 @@ def sentence_embeddings(
     Returns:
         float32 ``(texts, d_model)``, in the order of `texts`.
 
+    Raises:
+        InputError: for a tokenizer that gives ids which the model has no vectors for.
+
     Example:
         >>> bert = load_huggingface("checkpoints/all-MiniLM-L6-v2")
         >>> tokenizer = load_huggingface_tokenizer("checkpoints/all-MiniLM-L6-v2")
@@ -39,6 +43,12 @@ def sentence_embeddings(
         return found
     longest = min(max_length or model.max_length, model.max_length)
     ids = _shortened(tokenizer.tokenize(string_tensor(texts)), longest)
+    most = int(tf.reduce_max(ids.flat_values))
+    if most >= model.vocab_size:
+        raise InputError(
+            f"the tokenizer gives the id {most}, the model has vectors for {model.vocab_size}: "
+            "give the tokenizer of the model."
+        )
     # Sentences of like lengths side by side: padding is not work.
     order = np.argsort(-ids.row_lengths().numpy(), kind="stable")
     for start in range(0, len(order), batch_size):

@@ -62,41 +62,45 @@ def save_huggingface_tokenizer(tokenizer, folder: str | os.PathLike) -> None:
     """
     if isinstance(tokenizer, LibraryTokenizer):
         tokenizer.save(folder)
-    elif _is_marian(tokenizer):
-        write_marian(tokenizer, Path(folder))
     else:
+        check_vocabulary(tokenizer, {}, folder)
+        write_marian(tokenizer, Path(folder))
+
+
+def check_vocabulary(tokenizer, config: Mapping[str, Any], where) -> None:
+    """Checks that a model has vectors for all ids of a tokenizer of its kind.
+
+    Args:
+        tokenizer: of `load_huggingface_tokenizer`.
+        config: the ``config.json`` of the model; nothing is checked that it does not say.
+        where: what the error begins with.
+
+    Raises:
+        InputError: where it has not, and for a tokenizer of another kind.
+    """
+    is_library = isinstance(tokenizer, LibraryTokenizer)
+    if not is_library and not _is_marian(tokenizer):
         raise InputError(
             f"a {type(tokenizer).__name__} has no form in a checkpoint: give what "
             "load_huggingface_tokenizer gave."
         )
-
-
-def check_vocabulary(tokenizer, config: Mapping[str, Any], where) -> None:
-    """Checks that a model has vectors for all ids of a tokenizer.
-
-    Args:
-        tokenizer: of `load_huggingface_tokenizer`.
-        config: the ``config.json`` of the model; nothing is checked where it has no `vocab_size`.
-        where: the folder, for the error.
-
-    Raises:
-        InputError: where it has not.
-    """
-    size = config.get("vocab_size")
-    if not isinstance(size, int):
-        return
-    marian = _is_marian(tokenizer)
-    side = tokenizer.source if marian else tokenizer
-    first = size + (1 if marian else side.offset)
-    if side.vocab_size > first:
-        (names,) = side.lookup([list(range(first, side.vocab_size))]).to_list()
+    kind = tokenizer.kind if is_library else "marian"
+    if config.get("model_type", kind) != kind:
         raise InputError(
-            f"{where}: the tokenizer has {side.vocab_size - first + size} ids, the model vectors "
-            f"for {size} (vocab_size in {CONFIG}): none for "
-            f"{some([repr(name.decode()) for name in names])}. Take these tokens out of the "
-            "tokenizer's files, settings such as mask_token included, or give the model vectors "
-            "for them (resize_token_embeddings in transformers)."
+            f"{where}: the tokenizer is that of a {kind} checkpoint, the model is a "
+            f"{config['model_type']}: give the tokenizer of the model."
         )
+    size = config.get("vocab_size")
+    side, shift = (tokenizer, tokenizer.offset) if is_library else (tokenizer.source, 1)
+    if not isinstance(size, int) or side.vocab_size <= size + shift:
+        return
+    (names,) = side.lookup([list(range(size + shift, side.vocab_size))]).to_list()
+    raise InputError(
+        f"{where}: the tokenizer has {side.vocab_size - shift} ids, the model vectors for {size} "
+        f"(vocab_size in {CONFIG}): none for {some([repr(name.decode()) for name in names])}. Take "
+        "these tokens out of the tokenizer's files, also where a setting such as mask_token names "
+        "one, or give the model vectors for them (resize_token_embeddings in transformers)."
+    )
 
 
 def _is_marian(tokenizer) -> bool:

@@ -47,6 +47,9 @@ _REFUSED = {
 }
 """Settings that would change the ids, and what they hold."""
 
+_OF_THE_PLACE = ("name_or_path", "special_tokens_map_file", "tokenizer_file")
+"""Settings that say where the files were, which are not written."""
+
 Token = AddedToken | str
 
 
@@ -79,7 +82,7 @@ class Settings:
             added: the added tokens by their ids.
             tokenizer_class: which is to read it.
         """
-        content = dict(self.values)
+        content = {key: value for key, value in self.values.items() if key not in _OF_THE_PLACE}
         content |= {key: self.name(key) for key in self.special}
         if self.extra:
             content[_EXTRA] = [text_of(token) for token in self.extra]

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from keras_transformer.data.text.strings import string_tensor
+from keras_transformer.data.text.strings import string_tensor, valid_utf8
 from keras_transformer.errors import InputError
 
 STYLES = ("ptb-lower", "none")
@@ -192,11 +192,6 @@ def _tidy_spaces(text: tf.Tensor) -> tf.Tensor:
     return tf.strings.strip(tf.strings.regex_replace(text, _SPACES, " "))
 
 
-def _valid_utf8(text: tf.Tensor) -> tf.Tensor:
-    """Invalid bytes become U+FFFD."""
-    return tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
-
-
 def check_style(style: str) -> str:
     """Returns `style`, or raises `InputError` where it is none of `STYLES`."""
     if style not in STYLES:
@@ -223,7 +218,7 @@ def normalize(text: tf.Tensor | str | list[str], style: str = "ptb-lower") -> tf
         InputError: unknown style.
     """
     check_style(style)
-    text = _valid_utf8(string_tensor(text))
+    text = valid_utf8(string_tensor(text))
     if style == "none":
         return _tidy_spaces(tf.strings.regex_replace(text, _NUL, ""))
     text = tf.strings.regex_replace(text, _SPACES, " ")

@@ -21,3 +21,8 @@ def string_tensor(texts: Any) -> tf.Tensor:
     for place, text in np.ndenumerate(array):
         encoded[place] = utf8(text) if isinstance(text, str) else text
     return tf.convert_to_tensor(encoded, tf.string)
+
+
+def valid_utf8(text: tf.Tensor) -> tf.Tensor:
+    """Strings with U+FFFD, the replacement character, for bytes that are no UTF-8."""
+    return tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")

@@ -30,22 +30,42 @@ class Kind:
 
     Args:
         tokenizer_class: the class in `transformers`, as ``tokenizer_config.json`` has it.
-        has_padding: whether its padding has the id 0; otherwise ids here are one more than its own.
+        special: its special tokens by the names of their settings, where none says otherwise.
+        has_padding: whether the padding has the id 0; otherwise ids here are one more than there.
     """
 
     tokenizer_class: str
+    special: Mapping[str, str]
     has_padding: bool = True
 
 
+_BERT = {"sep_token": "[SEP]", "cls_token": "[CLS]", "mask_token": "[MASK]"}
 KINDS = {
-    "bert": Kind("BertTokenizer"),
-    "albert": Kind("AlbertTokenizer"),
-    "gpt2": Kind("GPT2Tokenizer", has_padding=False),
+    "bert": Kind("BertTokenizer", {"unk_token": "[UNK]", "pad_token": "[PAD]", **_BERT}),
+    "albert": Kind(
+        "AlbertTokenizer",
+        {
+            "bos_token": "[CLS]",
+            "eos_token": "[SEP]",
+            "unk_token": "<unk>",
+            "pad_token": "<pad>",
+            **_BERT,
+        },
+    ),
+    "gpt2": Kind(
+        "GPT2Tokenizer",
+        dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>"),
+        has_padding=False,
+    ),
 }
 """By the `model_type` of the checkpoint."""
 
 _RARE = "\ua66e\u13a0\U00012000"
 """A word of letters of three scripts, for which hardly a vocabulary has pieces."""
+
+
+_AFTER_NO_SPACE = (".", "?", "!", ",", "' ", "n't", "'m", "'s", "'ve", "'re")
+"""What `clean_up_tokenization_spaces` joins to what stands before it; a quote on both sides."""
 
 
 class LibraryTokenizer(Tokenizer):
@@ -83,10 +103,12 @@ class LibraryTokenizer(Tokenizer):
         self.unknown_id = self._id("unk_token") if has_padding else None
         if has_padding and self._id("pad_token") != PAD:
             raise InputError(
-                f"the vocabulary has {settings.get('pad_token')} at id {self._id('pad_token')}, "
+                f"the vocabulary has {self._token('pad_token')} at id {self._id('pad_token')}, "
                 "the pad_token: only those that have it at 0 are supported."
             )
         self._set_ends()
+        # transformers leaves texts of bytes' pairs as they are.
+        self._tidies = has_padding and bool(settings.get("clean_up_tokenization_spaces"))
         try:
             tokenizer.encode(_RARE)
         except Exception as error:  # the library raises nothing more special
@@ -100,9 +122,13 @@ class LibraryTokenizer(Tokenizer):
         """The content of ``tokenizer_config.json``."""
         return json.loads(self._settings)
 
+    def _token(self, name: str) -> str | None:
+        """The special token that a setting names; ``None`` where there is none."""
+        return {**KINDS[self.kind].special, **self.settings}.get(name)
+
     def _id(self, name: str) -> int | None:
         """The id of the special token that a setting names; ``None`` where there is none."""
-        token = self.settings.get(name)
+        token = self._token(name)
         theirs = None if token is None else self._tokenizer.token_to_id(token)
         return None if theirs is None else theirs + self.offset
 
@@ -124,7 +150,7 @@ class LibraryTokenizer(Tokenizer):
             if eos is None or end not in (None, eos):
                 raise InputError(
                     f"a text of a {self.kind} checkpoint ends with its eos_token, "
-                    f"{self.settings.get('eos_token')}: give a vocabulary that has it, and a "
+                    f"{self._token('eos_token')}: give a vocabulary that has it, and a "
                     "tokenizer.json that puts no other token there."
                 )
             end = eos
@@ -179,10 +205,17 @@ class LibraryTokenizer(Tokenizer):
             splits = np.cumsum(lengths)[:-1]
             rows = np.split(values - self.offset, splits) if len(lengths) else []
             texts = self._tokenizer.decode_batch([row[row >= 0].tolist() for row in rows])
-            return np.array([text.encode() for text in texts], object)
+            return np.array([self._tidied(text).encode() for text in texts], object)
 
         texts = tf.numpy_function(decode, [ids.flat_values, ids.row_lengths()], tf.string)
         return tf.ensure_shape(texts, [None])
+
+    def _tidied(self, text: str) -> str:
+        """A decoded text, without spaces before punctuation where the settings ask for that."""
+        if self._tidies:
+            for mark in _AFTER_NO_SPACE:
+                text = text.replace(f" {mark}", mark.rstrip())
+        return text
 
     def _pieces(self, ids: tf.Tensor) -> tf.Tensor:
         def name(token):

@@ -11,7 +11,7 @@ from typing import Self
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from keras_transformer.data.text.normalization import normalize
+from keras_transformer.data.text.strings import valid_utf8
 from keras_transformer.data.tokenizers.base import SubwordTokenizer
 from keras_transformer.data.tokenizers.vocabulary import WORD_START
 from keras_transformer.errors import InputError
@@ -19,7 +19,7 @@ from keras_transformer.files import parse_json
 from keras_transformer.internals import keep_sentencepiece_model
 from keras_transformer.special_tokens import RESERVED_TOKENS, START, UNK
 
-_CODE = r"^>>.*?<<"
+_CODE = r"(?s)^>>.*?<<"
 """The code of the target language at the beginning of a text, which is one token."""
 
 
@@ -84,7 +84,7 @@ class MarianTokenizer(SubwordTokenizer):
         return json.dumps(content, ensure_ascii=False).encode()
 
     def _encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
-        text = normalize(strings, "none")
+        text = valid_utf8(strings)  # and nothing more: the model has its own normalisation
         rest = tf.strings.regex_replace(text, _CODE, "")
         length = tf.strings.length(text) - tf.strings.length(rest)
         codes = tf.strings.substr(text, tf.zeros_like(length), length)
