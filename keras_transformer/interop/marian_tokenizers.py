@@ -104,7 +104,7 @@ def _check(folder: Path, settings: Settings) -> None:
             f"{settings.where}: separate_vocabs is not supported: only checkpoints with one "
             f"{_VOCABULARY} are."
         )
-    for name, value in (settings.values.get("sp_model_kwargs") or {}).items():
+    for name, value in dict(settings.values.get("sp_model_kwargs") or {}).items():
         if value and name not in _OF_SAMPLING:
             raise InputError(
                 f"{settings.where}: {name} in sp_model_kwargs is not supported: take it out, and "

@@ -116,8 +116,8 @@ def _kind(folder: Path, config: Mapping[str, Any], name: str | None) -> str:
         kind = {**kinds, MARIAN_CLASS: "marian"}.get(name)
     if kind not in (*RECIPES, "marian"):
         raise InputError(
-            f"{folder}: there is no tokenizer for a checkpoint of {kind!r}: those of "
-            f"{', '.join(RECIPES)}, marian are supported."
+            f"{folder}: there is no tokenizer for a checkpoint of {kind!r}, by model_type in "
+            f"{CONFIG} or tokenizer_class: those of {', '.join(RECIPES)}, marian are supported."
         )
     return kind
 

@@ -12,7 +12,7 @@ Several files may say the same thing, and not all say it alike. This is how that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 from tokenizers import AddedToken
 
 from keras_transformer.errors import InputError
+from keras_transformer.files import reason_of
 from keras_transformer.interop.checkpoints import CONFIG, read_json
 
 LIBRARY, SETTINGS = "tokenizer.json", "tokenizer_config.json"
@@ -37,6 +38,7 @@ NAMED = (
 """Settings that name special tokens, in the order in which new ones get their ids."""
 
 _EXTRA, _EXTRA_BEFORE = "extra_special_tokens", "additional_special_tokens"
+_OWN = "model_specific_special_tokens"
 _DECODER = "added_tokens_decoder"
 
 _REFUSED = {
@@ -83,7 +85,9 @@ class Settings:
             tokenizer_class: which is to read it.
         """
         content = {key: value for key, value in self.values.items() if key not in _OF_THE_PLACE}
-        content |= {key: self.name(key) for key in self.special}
+        content |= {key: self.name(key) for key in NAMED if key in self.special}
+        if own := {key: self.name(key) for key in self.special if key not in NAMED}:
+            content[_OWN] = own
         if self.extra:
             content[_EXTRA] = [text_of(token) for token in self.extra]
         content[_DECODER] = {str(i): _described(added[i]) for i in sorted(added)}
@@ -103,7 +107,6 @@ def read_settings(folder: Path) -> Settings:
     """
     path = folder / SETTINGS
     values = _object(path)
-    settings = Settings(path)
     for key, what in _REFUSED.items():
         if values.get(key):
             raise InputError(
@@ -111,35 +114,64 @@ def read_settings(folder: Path) -> Settings:
                 "transformers, save its tokenizer.json, and set tokenizer_class to "
                 "PreTrainedTokenizerFast."
             )
+    settings = Settings(path, values)
     try:
-        if values.get(_EXTRA_BEFORE) and not values.get(_EXTRA):
-            values[_EXTRA] = values.pop(_EXTRA_BEFORE)
-        if _DECODER in values:
-            decoder = values.pop(_DECODER)
-            added = {int(i): _token(token) for i, token in decoder.items()}
-        else:
-            _merge_special(values, _object(folder / _SPECIAL_TOKENS))
-            added = _added_elsewhere(folder, values)
+        settings.added = _take_added(folder, values)
+        _take_special(settings)
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise InputError(
-            f"{folder}: the added tokens cannot be read ({error}): fetch the checkpoint again."
+            f"{folder}: the special and added tokens cannot be read ({reason_of(error)}): fetch "
+            "the checkpoint again."
         ) from error
-    settings.added = [added[i] for i in sorted(added)]
-    named = {text_of(token): token for token in settings.added}
-    if isinstance(values.get(_EXTRA), dict):
-        values |= values.pop(_EXTRA)
+    return settings
+
+
+def _take_added(folder: Path, values: dict[str, Any]) -> list[AddedToken]:
+    """Takes the added tokens out of the settings, or reads them and the special ones elsewhere."""
+    if values.get(_EXTRA_BEFORE) and not values.get(_EXTRA):
+        values[_EXTRA] = values.pop(_EXTRA_BEFORE)
+    if own := _popped(values, lambda key, value: _is_own(key) and isinstance(value, str)):
+        values[_OWN] = own
+    _move_named(values)
+    if _DECODER in values:
+        decoder = values.pop(_DECODER)
+        added = {int(i): _token(token) for i, token in decoder.items()}
+    else:
+        _merge_special(values, _object(folder / _SPECIAL_TOKENS))
+        _move_named(values)
+        added = _added_elsewhere(folder, values)
+    return [added[i] for i in sorted(added)]
+
+
+def _take_special(settings: Settings) -> None:
+    """Takes the special tokens out of the settings; those that are added have flags from there."""
+    values = settings.values
     settings.has_extra = _EXTRA in values
     before = values.pop(_EXTRA_BEFORE, None)
     settings.extra = [_token_or_name(token) for token in values.pop(_EXTRA, before) or []]
-    others = [key for key in values if key.endswith("_token") and key not in NAMED]
-    for key in (*NAMED, *others):
-        if key not in values or not isinstance(values[key], Token | dict | None):
-            continue  # such as add_bos_token, which is a yes or no
-        token = values.pop(key)
+    tokens = _popped(values, lambda key, value: key in NAMED)
+    tokens |= _popped(values, lambda key, value: _is_own(key) and isinstance(value, Token | dict))
+    tokens |= values.pop(_OWN, None) or {}
+    added = {token.content: token for token in settings.added}
+    for key, token in tokens.items():
         token = None if token is None else _token_or_name(token)
-        settings.special[key] = named.get(text_of(token), token) if key in NAMED else token
-    settings.values = values
-    return settings
+        settings.special[key] = added.get(text_of(token), token) if key in NAMED else token
+
+
+def _is_own(key: str) -> bool:
+    """Whether a setting may name a special token of the model's own."""
+    return key.endswith("_token") and key not in NAMED
+
+
+def _popped(values: dict[str, Any], wanted: Callable[[str, Any], bool]) -> dict[str, Any]:
+    """Takes the settings that are wanted out of the others."""
+    return {key: values.pop(key) for key in list(values) if wanted(key, values[key])}
+
+
+def _move_named(values: dict[str, Any]) -> None:
+    """Moves extra tokens that have names to the special tokens of the model's own."""
+    if isinstance(values.get(_EXTRA), dict):
+        values[_OWN] = {**(values.get(_OWN) or {}), **values.pop(_EXTRA)}
 
 
 def text_of(token: Token | None) -> str | None:
@@ -179,6 +211,8 @@ def _token(description: dict[str, Any]) -> AddedToken:
 
 
 def _token_or_name(token: Token | dict[str, Any]) -> Token:
+    if not isinstance(token, Token | dict):
+        raise TypeError(f"a token is a string; got {token!r}")
     return _token(token) if isinstance(token, dict) else token
 
 

@@ -124,7 +124,7 @@ class LibraryTokenizer(Tokenizer):
 
     def _token(self, name: str) -> str | None:
         """The special token that a setting names; ``None`` where there is none."""
-        return {**KINDS[self.kind].special, **self.settings}.get(name)
+        return self.settings.get(name) or KINDS[self.kind].special.get(name)
 
     def _id(self, name: str) -> int | None:
         """The id of the special token that a setting names; ``None`` where there is none."""
