@@ -60,6 +60,25 @@ def test_pieces_and_texts(tokenizers):
     assert tokenizers.source.detokenize(ids).numpy()[0].decode() == TEXTS[0]
 
 
+def test_a_text_comes_to_the_model_as_it_is(model, tokenizers):
+    """Normalising it is the model's work; nobody does it before."""
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    known = set(tokenizers.source.pieces)
+    for text in (
+        "  the\tman ",
+        "a\x00b\x01c\x85d\u200b",
+        " >>pt<< the",
+        "\u3000a\u00a0b",
+        "\ufffd",
+    ):
+        (row,) = tokenizers.source.tokenize([text])
+        found = [name.decode() for name in tokenizers.source.lookup([row])[0].numpy()]
+        pieces = processor.encode(text, out_type=str)
+        assert found == [*(p if p in known else "[UNK]" for p in pieces), "[END]"]
+    (whole,) = tokenizers.source.tokenize([">>a\nb<<the"]).to_list()
+    assert whole == [UNK, *tokenizers.source.tokenize(["the"]).to_list()[0]]
+
+
 def test_a_fresh_process_reads_what_was_saved(tokenizers, tmp_path):
     tokenizers.save(tmp_path)
     program = (
