@@ -116,7 +116,7 @@ def _add_tokens(tokenizer: Tokenizer, settings: Settings) -> None:
     known = {token.content for token in (*tokens, *tokenizer.get_added_tokens_decoder().values())}
     named = [settings.special.get(key) for key in NAMED]
     named += [token for key, token in settings.special.items() if key not in NAMED]
-    for token in (*named, *settings.extra):
+    for token in (*named, *settings.extra, *settings.pieces):
         if token is not None and text_of(token) not in known and token not in tokens:
             tokens.append(token)
     names = {text_of(token) for token in named}
@@ -228,7 +228,8 @@ def _sentencepiece(path: Path, settings: Settings):
     """Pieces with their scores, and rules of normalisation; adds control pieces to the settings."""
     proto = sentencepiece_model_pb2.ModelProto.FromString(path.read_bytes())
     if not settings.has_extra:
-        settings.extra = [
+        settings.extra = []
+        settings.pieces = [
             AddedToken(piece.piece, normalized=False, special=piece.type == _CONTROL)
             for piece in proto.pieces
             if piece.type in (_CONTROL, _USER_DEFINED)

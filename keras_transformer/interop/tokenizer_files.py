@@ -7,26 +7,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_transformer.data.tokenizers.library import KINDS, LibraryTokenizer
+from keras_transformer.data.tokenizers.library import LibraryTokenizer
 from keras_transformer.data.tokenizers.marian import MarianTokenizer
 from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.files import file_error, reason_of
 from keras_transformer.interop.checkpoints import CONFIG, read_config
 from keras_transformer.interop.library_tokenizers import RECIPES, library_tokenizer
-from keras_transformer.interop.mapping import some
 from keras_transformer.interop.marian_tokenizers import MARIAN_CLASS, read_marian, write_marian
 from keras_transformer.interop.tokenizer_settings import Settings, read_settings, tokenizer_class
 
 _AS_IT_IS = ("PreTrainedTokenizerFast", "TokenizersBackend")
 """Classes whose ``tokenizer.json`` says all that there is."""
 
+_MOST_NAMED = 3  # tokens in an error
+
 
 def load_huggingface_tokenizer(folder: str | os.PathLike) -> LibraryTokenizer | Tokenizers:
     """Loads the tokenizer of a checkpoint, whose ids are those of `load_huggingface`'s model.
 
     Settings, added tokens and special tokens count as in `transformers` 5, where files disagree
-    too; see `tokenizer_settings`.
+    too: ``tokenizer_config.json`` wins over ``tokenizer.json``. Two things are otherwise. A text of
+    GPT-2 has an end, and a text that is translated never yields control tokens: ``</s>`` in it is
+    text.
 
     Args:
         folder: with ``config.json`` or ``tokenizer_config.json``, which name the kind, and
@@ -46,10 +49,17 @@ def load_huggingface_tokenizer(folder: str | os.PathLike) -> LibraryTokenizer | 
     config = read_config(folder) if (folder / CONFIG).is_file() else {}
     name = tokenizer_class(folder, settings.values)
     kind = _kind(folder, config, name)
+    classes = (MARIAN_CLASS,) if kind == "marian" else (*RECIPES[kind].classes, *_AS_IT_IS)
+    name = name or classes[0]
+    if name not in classes:
+        raise InputError(
+            f"{folder}: tokenizer_class {name!r} is not supported for a checkpoint of {kind}: only "
+            f"{', '.join(classes)} are."
+        )
     if kind == "marian":
         tokenizer = read_marian(folder, settings)
     else:
-        tokenizer = _library_tokenizer(folder, kind, name or KINDS[kind].tokenizer_class, settings)
+        tokenizer = _library_tokenizer(folder, kind, name, settings)
     check_vocabulary(tokenizer, config, folder)
     return tokenizer
 
@@ -94,12 +104,15 @@ def check_vocabulary(tokenizer, config: Mapping[str, Any], where) -> None:
     side, shift = (tokenizer, tokenizer.offset) if is_library else (tokenizer.source, 1)
     if not isinstance(size, int) or side.vocab_size <= size + shift:
         return
-    (names,) = side.lookup([list(range(size + shift, side.vocab_size))]).to_list()
+    too_many = range(size + shift, side.vocab_size)
+    (names,) = side.lookup([list(too_many[:_MOST_NAMED])]).to_list()
+    more = f" and {len(too_many) - len(names)} more" if len(too_many) > len(names) else ""
     raise InputError(
         f"{where}: the tokenizer has {side.vocab_size - shift} ids, the model vectors for {size} "
-        f"(vocab_size in {CONFIG}): none for {some([repr(name.decode()) for name in names])}. Take "
-        "these tokens out of the tokenizer's files, also where a setting such as mask_token names "
-        "one, or give the model vectors for them (resize_token_embeddings in transformers)."
+        f"(vocab_size in {CONFIG}): none for {', '.join(repr(name.decode()) for name in names)}"
+        f"{more}. Take these tokens out of the tokenizer's files, also where a setting such as "
+        "mask_token names one, or give the model vectors for them (resize_token_embeddings in "
+        "transformers)."
     )
 
 
@@ -124,14 +137,10 @@ def _kind(folder: Path, config: Mapping[str, Any], name: str | None) -> str:
 
 def _library_tokenizer(folder: Path, kind: str, name: str, settings: Settings) -> LibraryTokenizer:
     """The tokenizer of a class that runs in the `tokenizers` library."""
-    recipe = RECIPES[kind]
-    if name not in (*recipe.classes, *_AS_IT_IS):
-        raise InputError(
-            f"{settings.where}: tokenizer_class {name!r} is not supported for a checkpoint of "
-            f"{kind}: only {', '.join((*recipe.classes, *_AS_IT_IS))} are."
-        )
     try:
-        tokenizer = library_tokenizer(folder, None if name in _AS_IT_IS else recipe, settings)
+        tokenizer = library_tokenizer(
+            folder, None if name in _AS_IT_IS else RECIPES[kind], settings
+        )
         content = settings.content(tokenizer.get_added_tokens_decoder(), name)
         return LibraryTokenizer(tokenizer, kind, content)
     except OSError as error:

@@ -49,6 +49,8 @@ _REFUSED = {
 }
 """Settings that would change the ids, and what they hold."""
 
+_VERSIONS = "fast_tokenizer_files"
+
 _OF_THE_PLACE = ("name_or_path", "special_tokens_map_file", "tokenizer_file")
 """Settings that say where the files were, which are not written."""
 
@@ -65,8 +67,9 @@ class Settings:
         special: special tokens by the names of their settings, those of `NAMED` first; ``None``
             where a setting says that there is none.
         extra: further special tokens.
-        has_extra: whether `extra_special_tokens` names them. Otherwise the control pieces of a
-            SentencePiece model take their place.
+        has_extra: whether `extra_special_tokens` names them. Otherwise those that a SentencePiece
+            model has itself take their place.
+        pieces: those of a SentencePiece model, which reading its file finds.
         added: tokens that stand beside the vocabulary, in the order of their ids.
     """
 
@@ -75,6 +78,7 @@ class Settings:
     special: dict[str, Token | None] = field(default_factory=dict)
     extra: list[Token] = field(default_factory=list)
     has_extra: bool = False
+    pieces: list[AddedToken] = field(default_factory=list)
     added: list[AddedToken] = field(default_factory=list)
 
     def content(self, added: Mapping[int, AddedToken], tokenizer_class: str) -> dict[str, Any]:
@@ -89,7 +93,7 @@ class Settings:
         if own := {key: self.name(key) for key in self.special if key not in NAMED}:
             content[_OWN] = own
         if self.extra:
-            content[_EXTRA] = [text_of(token) for token in self.extra]
+            content[_EXTRA_BEFORE] = [text_of(token) for token in self.extra]  # all versions know
         content[_DECODER] = {str(i): _described(added[i]) for i in sorted(added)}
         return content | {"tokenizer_class": tokenizer_class}
 
@@ -114,6 +118,11 @@ def read_settings(folder: Path) -> Settings:
                 "transformers, save its tokenizer.json, and set tokenizer_class to "
                 "PreTrainedTokenizerFast."
             )
+    if set(values.get(_VERSIONS) or ()) - {LIBRARY}:
+        raise InputError(
+            f"{path}: {_VERSIONS} is not supported: copy the newest of the files that it names to "
+            f"{LIBRARY}, and take it out."
+        )
     settings = Settings(path, values)
     try:
         settings.added = _take_added(folder, values)

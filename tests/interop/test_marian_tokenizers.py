@@ -136,6 +136,7 @@ def test_half_a_surrogate_pair_is_the_replacement_character(folder):
         ({"tokenizer_config": {"separate_vocabs": True}}, "separate_vocabs"),
         ({"tokenizer_config": {"sp_model_kwargs": {"enable_sampling": True}}}, "enable_sampling"),
         ({"special_tokens_map": {"additional_special_tokens": [">>pt<<"]}}, "an added token"),
+        ({"tokenizer_config": {"tokenizer_class": "PreTrainedTokenizerFast"}}, "only MarianT"),
         ({"added_tokens": {"<new>": 70}}, "'<new>', an added token"),
         ({"config": {"model_type": "marian", "vocab_size": 20}}, "vectors for 20 "),
     ],

@@ -337,6 +337,7 @@ def test_other_settings_are_kept(tmp_path):
         (configured("bert", tokenizer_class="BertJapaneseTokenizer"), "BertJapaneseTokenizer"),
         (configured("bert", auto_map={"AutoTokenizer": ["a.B", None]}), "auto_map"),
         (configured("gpt2", init_inputs=["a"]), "init_inputs"),
+        (configured("bert", fast_tokenizer_files=["tokenizer.4.0.json"]), "fast_tokenizer_files"),
         (configured("bert", unk_token="<unk>"), "no id for what it does not know"),
         (configured("bert", pad_token="<new>"), "<new> at id 55, the pad_token"),
         (configured("albert", unk_token="[CLS]"), r"\[CLS\] at id 1"),

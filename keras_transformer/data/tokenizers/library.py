@@ -63,7 +63,6 @@ KINDS = {
 _RARE = "\ua66e\u13a0\U00012000"
 """A word of letters of three scripts, for which hardly a vocabulary has pieces."""
 
-
 _AFTER_NO_SPACE = (".", "?", "!", ",", "' ", "n't", "'m", "'s", "'ve", "'re")
 """What `clean_up_tokenization_spaces` joins to what stands before it; a quote on both sides."""
 
@@ -155,10 +154,9 @@ class LibraryTokenizer(Tokenizer):
                 )
             end = eos
         self.start_id, self.end_id = start, end
+        joined, segments = [*found.ids, 0, *after], [0] * len(found.ids) + [1] * (1 + len(after))
         pair = a if processor is None else processor.process(a, a)
-        self._joins = pair.ids == [*before, 0, *after, 0, *after] and pair.type_ids == [
-            0 for _ in found.ids
-        ] + [1 for _ in (0, *after)]
+        self._joins = (pair.ids, pair.type_ids) == (joined, segments)
 
     def tokenize_pairs(self, first, second):
         """Ids of pairs of texts, and which of the two each belongs to.
@@ -171,18 +169,22 @@ class LibraryTokenizer(Tokenizer):
             segment is 0 up to and with the first end, and 1 from there.
 
         Raises:
-            InputError: for a kind that has no pairs.
+            InputError: for a tokenizer that joins pairs otherwise or not at all.
         """
         if self.start_id is None or self.end_id is None or not self._joins:
             raise InputError(
-                f"this {self.kind} tokenizer has no pairs with one end each: give that of a BERT."
+                f"this {self.kind} tokenizer has no pairs of texts with a start and an end each: "
+                "give that of a BERT."
             )
         before, after = self.tokenize(first), self.tokenize(second)[:, 1:]
         segments = [tf.zeros_like(before), tf.ones_like(after)]
         return tf.concat([before, after], axis=1), tf.concat(segments, axis=1)
 
     def save(self, folder: str | os.PathLike) -> None:
-        """Writes ``tokenizer.json`` and ``tokenizer_config.json``, which `transformers` reads."""
+        """Writes ``tokenizer.json`` and ``tokenizer_config.json``, which `transformers` reads.
+
+        It gives the same ids then, by its own class too.
+        """
         make_folder(folder)
         write_text(Path(folder) / "tokenizer.json", self._tokenizer.to_str(pretty=True))
         write_json(Path(folder) / "tokenizer_config.json", self.settings)
