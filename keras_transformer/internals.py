@@ -6,10 +6,12 @@ API does not, and what would take its place.
 
 import contextlib
 import hashlib
+import io
 
 import keras
 import tensorflow as tf
 from keras.src.backend.common import global_state
+from keras.src.saving import saving_lib
 from tensorflow.compiler.tf2xla.python import xla
 from tensorflow.python.ops import control_flow_util
 
@@ -128,6 +130,22 @@ def build_for_fit(model, batch) -> None:
         batch: what ``fit`` would be given, as nested ``keras.KerasTensor``.
     """
     model._symbolic_build(data_batch=batch)
+
+
+def weights_file(model) -> io.BytesIO:
+    """The content of the file that ``Model.save_weights`` would write.
+
+    That function writes to a path alone. On a full disk HDF5 leaves a file that it can neither
+    write nor close, and the process dies when Python collects it; an argument for an open file
+    would take the place of this.
+    """
+    content = io.BytesIO()
+    store = saving_lib.H5IOStore(content, mode="w")
+    saving_lib._save_state(
+        model, weights_store=store, assets_store=None, inner_path="", visited_saveables=set()
+    )
+    store.close()
+    return content
 
 
 @contextlib.contextmanager

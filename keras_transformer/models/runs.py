@@ -13,8 +13,8 @@ from keras_transformer.config import Config, config_from_json
 from keras_transformer.config.model import LANGUAGE_MODELS
 from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
-from keras_transformer.files import reason_of, write_atomically
-from keras_transformer.internals import without_values
+from keras_transformer.files import reason_of, write_bytes
+from keras_transformer.internals import weights_file, without_values
 from keras_transformer.models.families import make_model
 
 WEIGHTS_FILE = "model.weights.h5"
@@ -81,13 +81,10 @@ def save_weights(model, path) -> None:
     Raises:
         InputError: when the file cannot be written.
     """
-
-    def write(unfinished: Path):
-        model.save_weights(unfinished)
-        with h5py.File(unfinished, "r+") as file:
-            file.attrs[_CHECKSUM] = _checksum_of(_datasets(file))
-
-    write_atomically(path, write)
+    content = weights_file(model)
+    with h5py.File(content, "r+") as file:
+        file.attrs[_CHECKSUM] = _checksum_of(_datasets(file))
+    write_bytes(path, content.getvalue())
 
 
 def load_weights(model, path: Path) -> None:
