@@ -22,6 +22,7 @@ from starlette.staticfiles import StaticFiles
 
 from keras_transformer.exporting.format import UNKNOWN_LANGUAGE
 from keras_transformer.serving import rest_json
+from keras_transformer.serving.bodies import Bodies
 from keras_transformer.serving.failures import Failure, Kind
 from keras_transformer.serving.metrics import CONTENT_TYPE
 from keras_transformer.serving.service import Service
@@ -39,9 +40,9 @@ _PAGE = {
     "frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
 }
+_CLOSE = (b"connection", b"close")
 _CLIENT_GONE = 499  # as other servers count it
 _LARGE = 20_000  # numbers; writing so many as JSON would hold up the other requests
-_BODIES_IN_MEMORY = 64  # of the largest allowed size, of all requests together
 
 
 def make_app(service: Service):
@@ -118,7 +119,7 @@ class _Models:
 
     def __init__(self, service: Service):
         self._service = service
-        self._bodies = 0  # bytes of requests whose end has not come
+        self._bodies = Bodies(service.settings)
 
     async def __call__(self, scope, receive, send):
         request = Request(scope, receive)
@@ -130,8 +131,6 @@ class _Models:
             if failure.kind.http_status != 404:
                 self._service.metrics.rejected.labels(failure.kind.name.lower()).inc()
             response = _failed(failure)
-            if failure.kind in (Kind.TOO_LARGE, Kind.SLOW_CLIENT):
-                response.headers["Connection"] = "close"  # the rest of the body is not read
         except ClientDisconnect:
             event["error"] = "the client has gone"
             response = Response(status_code=_CLIENT_GONE)  # not read by anyone, but counted
@@ -162,6 +161,9 @@ class _Models:
             return Response(rest_json.message_body(message), media_type="application/json")
         if rest != ":predict":
             raise Failure(Kind.NOT_OFFERED, f"{rest[1:]} is not offered: use predict.")
+        self._service.check_name(name)  # and version, before the body
+        with self._service.using(name, version):
+            pass
         self._service.check_room()  # before any work on a request that will not be answered
         with self._service.accepted():
             return await self._predict(request, name, version, event)
@@ -201,24 +203,9 @@ class _Models:
         )
         if announced.isdecimal() and int(announced) > most:
             raise too_large
-        body = bytearray()
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout_at(loop.time() + deadline - time.monotonic()):
-                async for chunk in request.stream():
-                    if len(body) + len(chunk) > most:
-                        raise too_large
-                    if self._bodies + len(chunk) > most * _BODIES_IN_MEMORY:
-                        raise Failure(
-                            Kind.OVERLOADED, "too many requests are being sent.", retry_after=1
-                        )
-                    body += chunk
-                    self._bodies += len(chunk)
-        except TimeoutError:
-            raise Failure(Kind.SLOW_CLIENT, "the body did not come in time.") from None
-        finally:
-            self._bodies -= len(body)
-        return bytes(body)
+        return await self._bodies.read(
+            request.stream(), request.scope["state"]["connection"].group, deadline, too_large
+        )
 
 
 async def _unless_gone(request: Request, prediction):
@@ -256,6 +243,14 @@ class _Observed:
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         identity = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         status = None
+        connection = scope["state"]["connection"]
+        unread = int(headers.get(b"content-length", b"0")) > 0 or b"transfer-encoding" in headers
+
+        async def observed_receive():
+            nonlocal unread
+            message = await receive()
+            unread = unread and message.get("more_body", False)
+            return message
 
         async def observed_send(message):
             nonlocal status
@@ -265,11 +260,18 @@ class _Observed:
                     *message.get("headers", ()),
                     (b"x-request-id", identity.encode("latin-1")),
                 ]
+                if (unread or connection.reserved) and _CLOSE not in message["headers"]:
+                    message["headers"].append(_CLOSE)
             await send(message)
 
         try:
-            app = self._models if path.startswith("/v1/") else self._others
-            await app(scope, receive, observed_send)
+            if connection.reserved and event["path"] != "probe":
+                full = Failure(Kind.OVERLOADED, "there are too many connections.", retry_after=1)
+                event["error"] = full.message
+                await _failed(full)(scope, observed_receive, observed_send)
+            else:
+                app = self._models if path.startswith("/v1/") else self._others
+                await app(scope, observed_receive, observed_send)
         except Exception as error:
             self._service.log.error("request failed", id=identity, exc_info=error)
             event["error"] = f"{type(error).__name__}: {error}"

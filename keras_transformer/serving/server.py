@@ -11,6 +11,7 @@ import uvicorn
 from keras_transformer.errors import InputError
 from keras_transformer.files import reason_of
 from keras_transformer.serving.app import make_app
+from keras_transformer.serving.connections import Connection, Connections, HttpServer
 from keras_transformer.serving.grpc_service import GrpcServer
 from keras_transformer.serving.logs import make_log
 from keras_transformer.serving.metrics import Metrics
@@ -59,13 +60,6 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-class _HttpServer(uvicorn.Server):
-    """uvicorn without its handling of signals, which knows nothing of gRPC."""
-
-    def capture_signals(self):
-        return contextlib.nullcontext()
-
-
 class _Server:
     """Both interfaces, the versions and the signals, in one event loop."""
 
@@ -86,10 +80,10 @@ class _Server:
         if self._settings.grpc_port is not None:
             address = _address(self._settings.host, self._settings.grpc_port)
             self._grpc = GrpcServer(self._service, address)
-        self._http = _HttpServer(
+        self._http = HttpServer(
             uvicorn.Config(
                 make_app(self._service),
-                http="auto",
+                http=Connection,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -97,11 +91,12 @@ class _Server:
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                timeout_keep_alive=75,
+                timeout_keep_alive=self._settings.keep_alive_seconds,
                 timeout_graceful_shutdown=_SENDING,
-            )
+            ),
+            Connections([self._listener], self._settings, self._service.metrics, self._log),
         )
-        serving = asyncio.create_task(self._http.serve(sockets=[self._listener]))
+        serving = asyncio.create_task(self._http.serve())
         serving.add_done_callback(lambda task: self._stop.set())  # should it ever fail
         watching = None
         try:

@@ -54,6 +54,24 @@ class Settings:
     max_texts: int = _setting(256, "most texts of a request")
     max_characters: int = _setting(5000, "most characters of a text")
     max_body_bytes: int = _setting(2**20, "most bytes of a request")
+    max_connections: int = _setting(
+        2048, "most HTTP connections, beyond which only health is answered"
+    )
+    max_connections_per_address: int = _setting(
+        1024, "most HTTP connections of one address, or of one IPv6 network of 64 bits"
+    )
+    head_seconds: float = _setting(
+        10.0, "seconds in which the head of a request must have come, and TLS be agreed on"
+    )
+    transfer_seconds: float = _setting(
+        10.0,
+        "seconds in which a body must have come, or an answer have been taken, and one more"
+        " for every --min-rate bytes",
+    )
+    min_rate: int = _setting(4096, "bytes a second that clients must send or take")
+    keep_alive_seconds: float = _setting(
+        75.0, "seconds for which a connection may wait for its next request"
+    )
     max_beam_size: int = _setting(16, "highest beam size that a request may ask for")
     deadline: float = _setting(
         30.0, "seconds until a request is given up, of which gRPC clients may set fewer"
@@ -83,12 +101,21 @@ class Settings:
             "max_texts",
             "max_characters",
             "max_body_bytes",
+            "max_connections",
+            "max_connections_per_address",
+            "min_rate",
             "max_beam_size",
             "workers",
         ):
             if getattr(self, field) < 1:
                 raise InputError(f"{_option(field)} {getattr(self, field)}: give 1 or more.")
-        for field in ("deadline", "poll_seconds"):
+        for field in (
+            "deadline",
+            "poll_seconds",
+            "head_seconds",
+            "transfer_seconds",
+            "keep_alive_seconds",
+        ):
             if not 0 < getattr(self, field) < math.inf:
                 raise InputError(f"{_option(field)} {getattr(self, field)}: give seconds above 0.")
         for field in ("drain_seconds", "batch_timeout_ms"):
