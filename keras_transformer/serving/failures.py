@@ -2,6 +2,8 @@
 
 from enum import Enum
 
+from keras_transformer.serving.plain import plain
+
 
 class Kind(Enum):
     """Kinds of failures: the status in HTTP and the name of the code in gRPC."""
@@ -34,9 +36,9 @@ class Failure(Exception):
     """
 
     def __init__(self, kind: Kind, message: str, *, retry_after: int | None = None):
-        super().__init__(message)
         self.kind = kind
-        self.message = message
+        self.message = plain(message)  # it quotes what the client sent
+        super().__init__(self.message)
         self.retry_after = retry_after
 
 

@@ -51,6 +51,11 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        self.dropped_log_lines = Counter(
+            "keras_transformer_dropped_log_lines",
+            "Lines of the log that could not be written, or not in time.",
+            registry=registry,
+        )
         self.texts = Counter(
             "keras_transformer_texts", "Texts answered.", ["signature"], registry=registry
         )

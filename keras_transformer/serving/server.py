@@ -13,7 +13,7 @@ from keras_transformer.files import reason_of
 from keras_transformer.serving.app import make_app
 from keras_transformer.serving.connections import Connection, Connections, HttpServer
 from keras_transformer.serving.grpc_service import GrpcServer
-from keras_transformer.serving.logs import make_log
+from keras_transformer.serving.logs import make_log, standard_error_in_log
 from keras_transformer.serving.metrics import Metrics
 from keras_transformer.serving.service import Service
 from keras_transformer.serving.settings import Settings
@@ -22,6 +22,7 @@ from keras_transformer.serving.versions import check_folder
 _TURNING_AWAY = 0.5
 """Seconds for which a stopping server turns new requests away, even when it has no others."""
 
+_WRITING = 2.0  # seconds for the last lines of the log
 _SENDING = 5  # seconds for the last answers to reach their clients
 
 
@@ -33,8 +34,13 @@ def run(settings: Settings) -> None:
     """
     check_folder(settings.saved_model)
     listener = _listen(settings.host, settings.port)
-    with contextlib.closing(listener):
-        asyncio.run(_Server(settings, listener).run())
+    metrics = Metrics()
+    log, writer = make_log(json_logs=settings.json_logs, dropped=metrics.dropped_log_lines.inc)
+    with contextlib.closing(listener), standard_error_in_log(log):
+        try:
+            asyncio.run(_Server(settings, listener, metrics, log).run())
+        finally:
+            writer.close(_WRITING)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -63,10 +69,11 @@ def _listen(host: str, port: int) -> socket.socket:
 class _Server:
     """Both interfaces, the versions and the signals, in one event loop."""
 
-    def __init__(self, settings: Settings, listener: socket.socket):
+    def __init__(self, settings: Settings, listener: socket.socket, metrics: Metrics, log):
         self._settings = settings
         self._listener = listener
-        self._log = make_log(json_logs=settings.json_logs)
+        self._metrics = metrics
+        self._log = log
 
     async def run(self) -> None:
         """Serves until told to stop."""
@@ -75,7 +82,7 @@ class _Server:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
-        self._service = Service(self._settings, Metrics(), self._log)
+        self._service = Service(self._settings, self._metrics, self._log)
         self._grpc = None
         if self._settings.grpc_port is not None:
             address = _address(self._settings.host, self._settings.grpc_port)
@@ -94,7 +101,7 @@ class _Server:
                 timeout_keep_alive=self._settings.keep_alive_seconds,
                 timeout_graceful_shutdown=_SENDING,
             ),
-            Connections([self._listener], self._settings, self._service.metrics, self._log),
+            Connections([self._listener], self._settings, self._metrics, self._log),
         )
         serving = asyncio.create_task(self._http.serve())
         serving.add_done_callback(lambda task: self._stop.set())  # should it ever fail

@@ -190,8 +190,12 @@ async def test_a_refused_client_gets_its_answer_though_it_still_sends():
         for _ in range(200):
             writer.write(b"x" * 50_000)  # but not for ever
         with pytest.raises(ConnectionError):
-            await asyncio.wait_for(writer.drain(), 5)
-            await asyncio.wait_for(writer.wait_closed(), 5)
+            await asyncio.wait_for(until_closed(writer), 5)
+
+
+async def until_closed(writer):
+    await writer.drain()
+    await writer.wait_closed()
 
 
 @run
