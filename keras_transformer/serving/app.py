@@ -23,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 from keras_transformer.exporting.format import UNKNOWN_LANGUAGE
 from keras_transformer.serving import rest_json
 from keras_transformer.serving.bodies import Bodies
+from keras_transformer.serving.edge import Edge
 from keras_transformer.serving.failures import Failure, Kind
 from keras_transformer.serving.metrics import CONTENT_TYPE
 from keras_transformer.serving.service import Service
@@ -47,21 +48,20 @@ _LARGE = 20_000  # numbers; writing so many as JSON would hold up the other requ
 
 def make_app(service: Service):
     """The ASGI application."""
-    return _Observed(
-        _Models(service),  # without Starlette's layers, which take as long as all the rest here
-        Starlette(
-            routes=[
-                Route("/healthz", _always(lambda: JSONResponse({"status": "live"}))),
-                Route("/readyz", _always(lambda: _readiness(service))),
-                Route("/metrics", _always(lambda: _metrics(service))),
-                Route("/page/config.json", _always(lambda: _page_config(service))),
-                Route("/", _always(lambda: FileResponse(STATIC / "index.html", headers=_PAGE))),
-                Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),
-            ],
-            exception_handlers={404: _as_json, 405: _as_json},
-        ),
-        service,
+    others = Starlette(
+        routes=[
+            Route("/healthz", _always(lambda: JSONResponse({"status": "live"}))),
+            Route("/readyz", _always(lambda: _readiness(service))),
+            Route("/metrics", _always(lambda: _metrics(service))),
+            Route("/page/config.json", _always(lambda: _page_config(service))),
+            Route("/", _always(lambda: FileResponse(STATIC / "index.html", headers=_PAGE))),
+            Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),
+        ],
+        exception_handlers={404: _as_json, 405: _as_json},
     )
+    others.router.redirect_slashes = False  # it would lead to whatever Host a request gives
+    # Models without Starlette's layers, which take as long as all the rest here.
+    return _Observed(_Models(service), others, service)
 
 
 def _always(answer):
@@ -109,6 +109,8 @@ def _failed(failure: Failure, headers=None) -> Response:
     headers = dict(headers or {})
     if failure.retry_after is not None:
         headers["Retry-After"] = str(failure.retry_after)
+    if failure.allow is not None:
+        headers["Allow"] = failure.allow
     return Response(
         rest_json.error_body(failure), failure.kind.http_status, headers, "application/json"
     )
@@ -145,8 +147,13 @@ class _Models:
             raise Failure(Kind.NOT_FOUND, f"Malformed request: {request.method} {path}")
         name, rest = match["name"], match["rest"]
         event["path"] = {None: "status", "/metadata": "metadata"}.get(rest, (rest or "")[1:])
-        if request.method != ("POST" if (rest or "").startswith(":") else "GET"):
-            raise Failure(Kind.WRONG_METHOD, f"Malformed request: {request.method} {path}")
+        methods = ("POST",) if (rest or "").startswith(":") else ("GET", "HEAD")
+        if request.method not in methods:
+            raise Failure(
+                Kind.WRONG_METHOD,
+                f"Malformed request: {request.method} {path}",
+                allow=", ".join(methods),
+            )
         if match["label"] is not None:
             raise Failure(
                 Kind.NOT_FOUND, f"version label {match['label']!r}: versions go by number here."
@@ -232,6 +239,7 @@ class _Observed:
         self._models = models
         self._others = others
         self._service = service
+        self._edge = Edge(service.settings)
 
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http":
@@ -265,10 +273,14 @@ class _Observed:
             await send(message)
 
         try:
-            if connection.reserved and event["path"] != "probe":
-                full = Failure(Kind.OVERLOADED, "there are too many connections.", retry_after=1)
-                event["error"] = full.message
-                await _failed(full)(scope, observed_receive, observed_send)
+            try:
+                self._edge.check(scope)
+                if connection.reserved and event["path"] != "probe":
+                    raise Failure(Kind.OVERLOADED, "there are too many connections.", retry_after=1)
+            except Failure as failure:
+                event["error"] = failure.message
+                self._service.metrics.rejected.labels(failure.kind.name.lower()).inc()
+                await _failed(failure)(scope, observed_receive, observed_send)
             else:
                 app = self._models if path.startswith("/v1/") else self._others
                 await app(scope, observed_receive, observed_send)

@@ -24,7 +24,6 @@ import contextlib
 import errno
 import json
 import socket
-import ssl
 import sys
 import time
 from collections import Counter
@@ -35,6 +34,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from keras_transformer.serving.limits import group_of
+from keras_transformer.serving.tls import Certificate
 
 _SWEEP = 0.25  # seconds between looks at all timers
 _LINGERING = 2.0  # seconds in which what follows a refused request is dropped
@@ -80,15 +80,15 @@ class Connections:
         settings: the settings of the server.
         metrics: its metrics.
         log: its log.
-        tls: the certificate, for HTTPS.
+        certificate: for HTTPS.
     """
 
-    def __init__(self, listeners, settings, metrics, log, tls: ssl.SSLContext | None = None):
+    def __init__(self, listeners, settings, metrics, log, certificate: Certificate | None = None):
         self.settings = settings
         self._listeners = listeners
         self._metrics = metrics
         self._log = log
-        self._tls = tls
+        self._certificate = certificate
         self._all: set[Connection] = set()
         self._reserved: set[Connection] = set()
         self._of_groups: Counter[str] = Counter()
@@ -172,9 +172,9 @@ class Connections:
 
     async def _connect(self, connection: "Connection", accepted: socket.socket) -> None:
         options = {}
-        if self._tls is not None:
+        if self._certificate is not None:
             options = {
-                "ssl": self._tls,
+                "ssl": self._certificate.context,
                 "ssl_handshake_timeout": self.settings.head_seconds,
                 "ssl_shutdown_timeout": _LINGERING,
             }

@@ -3,6 +3,7 @@
 import math
 import time
 import uuid
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
 
 import grpc
@@ -19,9 +20,11 @@ from tensorflow_serving.apis import (
 
 from keras_transformer.errors import InputError
 from keras_transformer.serving.failures import Failure, Kind, invalid
+from keras_transformer.serving.listening import address
 from keras_transformer.serving.rest_json import metadata_message, status_message
 from keras_transformer.serving.service import Inputs, Service
 from keras_transformer.serving.signatures import Signature, Tensor
+from keras_transformer.serving.tls import Certificate
 
 _MOST_CALLS = 4096  # at a time; further ones get RESOURCE_EXHAUSTED
 
@@ -31,13 +34,21 @@ class GrpcServer:
 
     Args:
         service: what answers.
-        address: such as ``127.0.0.1:8500``; port 0 takes a free one.
+        hosts: addresses to listen on, such as ``127.0.0.1``.
+        port: on all of them; 0 takes a free one.
+        certificate: for TLS.
 
     Raises:
         InputError: when the port cannot be had.
     """
 
-    def __init__(self, service: Service, address: str):
+    def __init__(
+        self,
+        service: Service,
+        hosts: Sequence[str],
+        port: int,
+        certificate: Certificate | None = None,
+    ):
         self._server = grpc.aio.server(
             options=[
                 ("grpc.so_reuseport", 0),  # else two servers share a port without noticing
@@ -55,12 +66,19 @@ class GrpcServer:
         )
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        try:
-            self.port = self._server.add_insecure_port(address)
-        except RuntimeError as error:
-            raise InputError(
-                f"{address}: gRPC cannot listen there: give another --grpc-port."
-            ) from error
+        self.port = port
+        for host in hosts:
+            place = address(host, self.port)
+            try:
+                if certificate is None:
+                    self.port = self._server.add_insecure_port(place)
+                else:
+                    credentials = certificate.grpc_credentials()
+                    self.port = self._server.add_secure_port(place, credentials)
+            except RuntimeError as error:
+                raise InputError(
+                    f"{place}: gRPC cannot listen there: give another --grpc-port."
+                ) from error
 
     async def start(self) -> None:
         """Begins to answer; health says that it is not serving yet."""

@@ -189,7 +189,7 @@ def _plain_values(logger, method, event: dict) -> dict:
 
 @contextlib.contextmanager
 def standard_error_in_log(log) -> Iterator[None]:
-    """A context in which what Python writes to standard error goes to the log, so that nobody waits.
+    """A context in which what Python writes to standard error goes to the log, and nobody waits.
 
     Libraries' loggers that have no handler are among it. What one place in their code says again
     and again is said a few times a minute.

@@ -9,14 +9,15 @@ import time
 import uvicorn
 
 from keras_transformer.errors import InputError
-from keras_transformer.files import reason_of
 from keras_transformer.serving.app import make_app
 from keras_transformer.serving.connections import Connection, Connections, HttpServer
 from keras_transformer.serving.grpc_service import GrpcServer
+from keras_transformer.serving.listening import address, listen
 from keras_transformer.serving.logs import make_log, standard_error_in_log
 from keras_transformer.serving.metrics import Metrics
 from keras_transformer.serving.service import Service
 from keras_transformer.serving.settings import Settings
+from keras_transformer.serving.tls import Certificate
 from keras_transformer.serving.versions import check_folder
 
 _TURNING_AWAY = 0.5
@@ -33,45 +34,32 @@ def run(settings: Settings) -> None:
         InputError: when the folder is wrong, a port is in use or no version can be loaded.
     """
     check_folder(settings.saved_model)
-    listener = _listen(settings.host, settings.port)
+    certificate = Certificate.of(settings)
+    listeners = listen(settings.host, settings.port)
     metrics = Metrics()
     log, writer = make_log(json_logs=settings.json_logs, dropped=metrics.dropped_log_lines.inc)
-    with contextlib.closing(listener), standard_error_in_log(log):
-        try:
-            asyncio.run(_Server(settings, listener, metrics, log).run())
-        finally:
-            writer.close(_WRITING)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A socket that accepts connections from now on."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise InputError(
-            f"{host}: is no address of this machine ({reason_of(error)}): give another --host."
-        ) from error
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(2048)
-    except OSError as error:
-        listener.close()
-        raise InputError(
-            f"{host}:{port}: cannot listen there ({reason_of(error)}): give another --port."
-        ) from error
-    return listener
+    with contextlib.ExitStack() as opened:
+        opened.callback(writer.close, _WRITING)
+        for listener in listeners:
+            opened.enter_context(listener)
+        opened.enter_context(standard_error_in_log(log))
+        asyncio.run(_Server(settings, listeners, certificate, metrics, log).run())
 
 
 class _Server:
     """Both interfaces, the versions and the signals, in one event loop."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, metrics: Metrics, log):
+    def __init__(
+        self,
+        settings: Settings,
+        listeners: list[socket.socket],
+        certificate: Certificate | None,
+        metrics: Metrics,
+        log,
+    ):
         self._settings = settings
-        self._listener = listener
+        self._listeners = listeners
+        self._certificate = certificate
         self._metrics = metrics
         self._log = log
 
@@ -85,8 +73,12 @@ class _Server:
         self._service = Service(self._settings, self._metrics, self._log)
         self._grpc = None
         if self._settings.grpc_port is not None:
-            address = _address(self._settings.host, self._settings.grpc_port)
-            self._grpc = GrpcServer(self._service, address)
+            self._grpc = GrpcServer(
+                self._service,
+                [listener.getsockname()[0] for listener in self._listeners],
+                self._settings.grpc_port,
+                self._certificate,
+            )
         self._http = HttpServer(
             uvicorn.Config(
                 make_app(self._service),
@@ -101,7 +93,9 @@ class _Server:
                 timeout_keep_alive=self._settings.keep_alive_seconds,
                 timeout_graceful_shutdown=_SENDING,
             ),
-            Connections([self._listener], self._settings, self._metrics, self._log),
+            Connections(
+                self._listeners, self._settings, self._metrics, self._log, self._certificate
+            ),
         )
         serving = asyncio.create_task(self._http.serve())
         serving.add_done_callback(lambda task: self._stop.set())  # should it ever fail
@@ -109,9 +103,13 @@ class _Server:
         try:
             if self._grpc is not None:
                 await self._grpc.start()
+            scheme = "http" if self._certificate is None else "https"
+            places = [address(*one.getsockname()[:2]) for one in self._listeners]
+            first, *others = [f"{scheme}://{place}" for place in places]
             self._log.info(
                 "listening",
-                rest=f"http://{_address(*self._listener.getsockname()[:2])}",
+                rest=first,
+                **({"also": ", ".join(others)} if others else {}),
                 **({"grpc": self._grpc.port} if self._grpc is not None else {}),
             )
             if await self._load():
@@ -153,8 +151,18 @@ class _Server:
         while True:
             try:
                 await self._service.versions.watch(self._settings.poll_seconds)
+                self._refresh_certificate()
             except Exception as error:  # a server goes on with the version it has
                 self._log.error("looking for versions failed", exc_info=error)
+
+    def _refresh_certificate(self) -> None:
+        if self._certificate is None:
+            return
+        try:
+            if self._certificate.refresh():
+                self._log.info("new certificate")
+        except InputError as error:  # one of the two may be there, and the other on its way
+            self._log.error("the old certificate stays", error=str(error))
 
     async def _drain(self) -> None:
         """Turns new requests away until those that were accepted are answered."""
@@ -171,7 +179,3 @@ class _Server:
             await asyncio.sleep(0.02)
         if self._service.active:
             self._log.warning("gave up requests", active=self._service.active)
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

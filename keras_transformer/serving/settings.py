@@ -33,8 +33,19 @@ class Settings:
     saved_model: Path
     name: str = _setting("", "name of the model in paths and requests; the folder's unless given")
     host: str = _setting(
-        "127.0.0.1", "address to listen on, which only this machine can reach unless it is changed"
+        "127.0.0.1",
+        "address to listen on, or a name whose addresses are all taken; only this machine can "
+        "reach it unless it is changed",
     )
+    allowed_hosts: str = _setting(
+        "",
+        "names, with commas, that requests may be sent to and pages come from, besides addresses "
+        "and names that are in no public zone; * takes any",
+    )
+    certificate: str = _setting(
+        "", "file in PEM with the certificate for HTTPS and gRPC, and those that it depends on"
+    )
+    key: str = _setting("", "file in PEM with the key of --certificate")
     port: int = _setting(
         8501, "port of REST and the page, where 0 takes a free one that the log names"
     )
@@ -88,6 +99,14 @@ class Settings:
         object.__setattr__(self, "saved_model", Path(self.saved_model))
         object.__setattr__(self, "name", self.name or self.saved_model.absolute().name)
         object.__setattr__(self, "workers", self.workers or _cores())
+        for field in ("certificate", "key"):
+            object.__setattr__(self, field, os.fspath(getattr(self, field)))
+        if bool(self.certificate) != bool(self.key):
+            given, missing = ("--key", "--certificate") if self.key else ("--certificate", "--key")
+            raise InputError(f"{given} needs {missing}, too.")
+        for name in self.allowed_host_names:
+            if not re.fullmatch(r"\*|[^\s/:@?#*]+", name):
+                raise InputError(f"--allowed-hosts {name!r}: give names without ports, or *.")
         if not re.fullmatch(r"[^/:?#\s]+", self.name):
             raise InputError(f"--name {self.name!r}: give a name without spaces or any of / : ? #.")
         for field in ("port", "grpc_port"):
@@ -126,6 +145,12 @@ class Settings:
                 f"--max-texts {self.max_texts}: a request of so many texts never finds room in a "
                 f"queue of --max-queue {self.max_queue}: give less, or a longer queue."
             )
+
+    @property
+    def allowed_host_names(self) -> frozenset[str]:
+        """The names of `allowed_hosts`."""
+        names = (name.strip().lower().rstrip(".") for name in self.allowed_hosts.split(","))
+        return frozenset(names) - {""}
 
 
 def _option(field: str) -> str:
