@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import grpc
 import numpy as np
 import tensorflow as tf
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import (
     model_pb2,
@@ -19,14 +19,14 @@ from tensorflow_serving.apis import (
 )
 
 from keras_transformer.errors import InputError
+from keras_transformer.serving.calls import Calls, options
 from keras_transformer.serving.failures import Failure, Kind, invalid
+from keras_transformer.serving.health import Health
 from keras_transformer.serving.listening import address
 from keras_transformer.serving.rest_json import metadata_message, status_message
 from keras_transformer.serving.service import Inputs, Service
 from keras_transformer.serving.signatures import Signature, Tensor
 from keras_transformer.serving.tls import Certificate
-
-_MOST_CALLS = 4096  # at a time; further ones get RESOURCE_EXHAUSTED
 
 
 class GrpcServer:
@@ -55,8 +55,9 @@ class GrpcServer:
                 # Beyond it gRPC itself turns requests away, and cannot name our option.
                 ("grpc.max_receive_message_length", 4 * service.settings.max_body_bytes),
                 ("grpc.max_send_message_length", -1),
+                *options(service.settings),
             ],
-            maximum_concurrent_rpcs=_MOST_CALLS,
+            interceptors=[Calls(service.settings, service.metrics)],
         )
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
             _PredictionService(service), self._server
@@ -64,7 +65,8 @@ class GrpcServer:
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(
             _ModelService(service), self._server
         )
-        self._health = health.aio.HealthServicer()
+        names = ("", "tensorflow.serving.PredictionService")
+        self._health = Health(names, service.settings.transfer_seconds)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self.port = port
         for host in hosts:
@@ -87,9 +89,7 @@ class GrpcServer:
 
     async def set_serving(self, serving: bool) -> None:
         """Sets what health answers."""
-        status = health_pb2.HealthCheckResponse.ServingStatus
-        for name in ("", "tensorflow.serving.PredictionService"):
-            await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
+        self._health.set(serving)
 
     async def stop(self, seconds: float) -> None:
         """Takes no more calls, and gives running ones this many seconds to end."""

@@ -71,6 +71,12 @@ class Settings:
     max_connections_per_address: int = _setting(
         1024, "most HTTP connections of one address, or of one IPv6 network of 64 bits"
     )
+    max_calls: int = _setting(
+        1024, "most gRPC calls at a time, half of them of one address; health is not among them"
+    )
+    max_watches: int = _setting(
+        128, "most streams that watch health by gRPC, half of them of one address"
+    )
     head_seconds: float = _setting(
         10.0, "seconds in which the head of a request must have come, and TLS be agreed on"
     )
@@ -122,6 +128,8 @@ class Settings:
             "max_body_bytes",
             "max_connections",
             "max_connections_per_address",
+            "max_calls",
+            "max_watches",
             "min_rate",
             "max_beam_size",
             "workers",
