@@ -12,6 +12,7 @@ models' classes: what answers is what was exported.
     batching.py       batches of the texts of several requests
     service.py        a request from its inputs to its outputs, for both interfaces
     rest_json.py      TensorFlow Serving's JSON
+    answers.py        large answers, in pieces
     app.py            the HTTP interface, health, metrics and the page in static/
     grpc_service.py   the gRPC interface
     metrics.py        metrics for Prometheus

@@ -22,6 +22,7 @@ from starlette.staticfiles import StaticFiles
 
 from keras_transformer.exporting.format import UNKNOWN_LANGUAGE
 from keras_transformer.serving import rest_json
+from keras_transformer.serving.answers import PiecedAnswer
 from keras_transformer.serving.bodies import Bodies
 from keras_transformer.serving.edge import Edge
 from keras_transformer.serving.failures import Failure, Kind
@@ -43,7 +44,7 @@ _PAGE = {
 }
 _CLOSE = (b"connection", b"close")
 _CLIENT_GONE = 499  # as other servers count it
-_LARGE = 20_000  # numbers; writing so many as JSON would hold up the other requests
+_LARGE = 2**14  # bytes of outputs; writing so many as JSON would hold up the other requests
 
 
 def make_app(service: Service):
@@ -139,6 +140,8 @@ class _Models:
         if self._service.draining:
             response.headers["Connection"] = "close"
         await response(scope, receive, send)
+        if isinstance(response, PiecedAnswer) and response.error:
+            event["error"] = response.error
 
     async def _answer(self, request: Request, event: dict) -> Response:
         path = request.scope["path"]
@@ -182,7 +185,7 @@ class _Models:
         with service.using(name, version) as model:
             content = rest_json.parse_body(body)
             signature = model.signature(rest_json.signature_name(content))
-            inputs, row_format = rest_json.read_inputs(content, signature)
+            inputs, row_format = rest_json.read_inputs(content, signature, service.check_count)
             event |= {
                 "version": model.version,
                 "signature": signature.name,
@@ -191,13 +194,10 @@ class _Models:
             outputs = await _unless_gone(
                 request, service.predict(model, signature, inputs, deadline)
             )
-        if sum(values.size for values in outputs.values()) > _LARGE:
-            answer = await asyncio.to_thread(
-                rest_json.write_outputs, outputs, row_format=row_format
-            )
-        else:
-            answer = rest_json.write_outputs(outputs, row_format=row_format)
-        return Response(answer, media_type="application/json")
+        pieces = rest_json.write_outputs(outputs, row_format=row_format)
+        if sum(values.nbytes for values in outputs.values()) > _LARGE:
+            return PiecedAnswer(pieces, service.writer, deadline)
+        return Response(b"".join(pieces), media_type="application/json")
 
     async def _body(self, request: Request, deadline: float) -> bytes:
         """Reads the whole body, unless it is larger than allowed, whatever its Content-Length."""

@@ -17,7 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from keras_transformer.serving.failures import Failure, Kind
-from keras_transformer.serving.signatures import Outputs, Part, join_parts
+from keras_transformer.serving.signatures import (
+    Outputs,
+    Part,
+    join_parts,
+    joined_bytes,
+    narrowed,
+)
 
 _OVERHEAD_ROWS = 6
 """Time that a batch takes besides that of its rows, in rows: the work that rows share."""
@@ -41,6 +47,8 @@ class Work:
         rows_factor: rows that one text stands for inside the model, such as the size of a beam.
         row_buckets: numbers of rows, ascending, to the next of which the model pads a batch; none
             where it runs batches as they are.
+        row_bytes: the bytes that the outputs of a text take at most, from the bytes of the text;
+            see `signatures.row_bytes`.
     """
 
     group: Hashable
@@ -49,6 +57,7 @@ class Work:
     deadline: float
     rows_factor: int = 1
     row_buckets: tuple[int, ...] = ()
+    row_bytes: Callable[[int], int] = lambda length: 0
     answer: asyncio.Future = field(init=False)
     waiting: dict["_Item", None] = field(init=False, default_factory=dict)
     parts: list[Part] = field(init=False, default_factory=list)
@@ -75,6 +84,9 @@ class Batcher:
             gets a batch of its own.
         batch_timeout: seconds that a text waits for others while a worker is free.
         max_queue: most texts that wait.
+        max_answer_bytes: most bytes of the outputs of a request, counted as JSON. A batch whose
+            outputs could have more is divided, and a request whose outputs will have more is given
+            up as soon as that is known.
         observe: called with the number of texts and the seconds of each batch.
     """
 
@@ -86,12 +98,14 @@ class Batcher:
         max_batch_bytes: int,
         batch_timeout: float,
         max_queue: int,
+        max_answer_bytes: int = 2**24,
         observe: Callable[[int, float], object] = lambda texts, seconds: None,
     ):
         self._max_batch_size = max_batch_size
         self._max_batch_bytes = max_batch_bytes
         self._batch_timeout = batch_timeout
         self._max_queue = max_queue
+        self._max_answer_bytes = max_answer_bytes
         self._observe = observe
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="model")
         self._workers = self._free_workers = workers
@@ -106,7 +120,8 @@ class Batcher:
         Cancelling this takes the texts that still wait out of the queue.
 
         Raises:
-            Failure: when there is no room in the queue, the deadline passes or the model fails.
+            Failure: when there is no room in the queue, the deadline passes, the answer grows too
+                large or the model fails.
         """
         self.check_room(len(work.texts))
         loop = asyncio.get_running_loop()
@@ -147,7 +162,7 @@ class Batcher:
             items = [_Item(work, range(len(work.texts)), longest, now)]
         else:
             items = [_Item(work, (i,), len(text), now) for i, text in enumerate(work.texts)]
-        work.missing = len(items)
+        work.missing = len(work.texts)
         work.waiting = dict.fromkeys(items)
         group = work if work.group is None else work.group
         self._groups.setdefault(group, {}).update(work.waiting)
@@ -195,6 +210,11 @@ class Batcher:
         """
         return self._free_workers == 0 and self.queued > 2 * self._max_batch_size
 
+    def _room(self, work: Work, size: int) -> int:
+        """How many rows of so many bytes a batch has room for, at least one."""
+        answers = self._max_answer_bytes // max(work.row_bytes(size), 1)
+        return max(min(self._max_batch_bytes // max(size, 1), answers), 1)
+
     def _most_rows(self, work: Work) -> int:
         return max(self._max_batch_size // work.rows_factor, 1)
 
@@ -209,7 +229,7 @@ class Batcher:
                 [item.size for item in items],
                 items.index(first),
                 most_rows=self._most_rows(first.work),
-                most_bytes=self._max_batch_bytes,
+                room=lambda size: self._room(first.work, size),
                 row_buckets=first.work.row_buckets,
             )
             batch = items[start:end]
@@ -240,19 +260,31 @@ class Batcher:
         self._texts_per_second = 0.8 * self._texts_per_second + 0.2 * speed
         self._observe(texts, seconds)
 
-    def _hand_out(self, results: dict[Work, Outputs | Part | Exception]) -> None:
+    def _hand_out(self, results: dict[Work, Part | Exception]) -> None:
         for work, result in results.items():
             if work.answer.done():  # its client has gone, or another batch failed
                 continue
             if isinstance(result, Exception):
                 work.answer.set_exception(result)
-            elif work.group is None:
-                work.answer.set_result(result)
-            else:
-                work.parts.append(result)
-                work.missing -= len(result.positions)
-                if not work.missing:
-                    work.answer.set_result(join_parts(work.parts, len(work.texts)))
+                continue
+            work.parts.append(result)
+            work.missing -= len(result.positions)
+            whole = work.group is None
+            size = result.bytes if whole else joined_bytes(work.parts, len(work.texts))
+            if size > self._max_answer_bytes:
+                work.parts.clear()
+                work.answer.set_exception(self._too_large())
+            elif whole:
+                work.answer.set_result(result.outputs)
+            elif not work.missing:
+                work.answer.set_result(join_parts(work.parts, len(work.texts)))
+
+    def _too_large(self) -> Failure:
+        return Failure(
+            Kind.TOO_MANY_BYTES,
+            f"the answer would have more than {self._max_answer_bytes} bytes "
+            "(--max-answer-bytes): ask for fewer or shorter texts.",
+        )
 
 
 def best_window(
@@ -260,7 +292,7 @@ def best_window(
     must: int,
     *,
     most_rows: int,
-    most_bytes: int,
+    room: Callable[[int], int],
     row_buckets: Sequence[int] = (),
 ) -> tuple[int, int]:
     """Chooses the waiting texts to translate together.
@@ -273,7 +305,7 @@ def best_window(
         sizes: of the waiting texts, ascending, bytes.
         must: index of the text that has waited longest.
         most_rows: of a batch.
-        most_bytes: of a batch, padded.
+        room: most rows of a batch whose longest text has a size, which falls with it; at least 1.
         row_buckets: numbers of rows that batches are padded to, ascending, if they are.
 
     Returns:
@@ -282,10 +314,10 @@ def best_window(
     best, window = -1.0, (must, must + 1)
     for end in range(must + 1, min(must + most_rows, len(sizes)) + 1):
         longest = sizes[end - 1]
-        room = min(end, most_rows, most_bytes // max(longest, 1))
-        if end - room > must:  # too long to go along with
+        most = min(end, most_rows, room(longest))
+        if end - most > must:  # too long to go along with
             break
-        for rows in (room, *(bucket for bucket in row_buckets if end - must <= bucket < room)):
+        for rows in (most, *(bucket for bucket in row_buckets if end - must <= bucket < most)):
             padded = next((bucket for bucket in row_buckets if bucket >= rows), rows)
             rate = rows / (padded + _OVERHEAD_ROWS) / (longest + _OVERHEAD_BYTES)
             if rate > best:
@@ -293,7 +325,7 @@ def best_window(
     return window
 
 
-def _run_batch(batch: list[_Item]) -> tuple[dict[Work, Outputs | Part | Exception], float]:
+def _run_batch(batch: list[_Item]) -> tuple[dict[Work, Part | Exception], float]:
     """Runs a batch in a worker's thread.
 
     Returns:
@@ -312,11 +344,11 @@ def _run_batch(batch: list[_Item]) -> tuple[dict[Work, Outputs | Part | Exceptio
     return results, time.monotonic() - started
 
 
-def _run_together(batch: list[_Item]) -> dict[Work, Outputs | Part]:
+def _run_together(batch: list[_Item]) -> dict[Work, Part]:
     texts = [item.work.texts[i] for item in batch for i in item.positions]
     outputs = batch[0].work.run(texts)
     if batch[0].work.group is None:
-        return {batch[0].work: outputs}
+        return {batch[0].work: _part(batch[0].positions, outputs)}
     if any(len(values) != len(texts) for values in outputs.values()):
         raise Failure(Kind.INTERNAL, "the model did not give one row for each text.")
     rows: dict[Work, tuple[list[int], list[int]]] = {}
@@ -325,9 +357,18 @@ def _run_together(batch: list[_Item]) -> dict[Work, Outputs | Part]:
         in_batch.append(row)
         in_request.append(item.positions[0])
     return {
-        work: Part(in_request, {name: values[in_batch] for name, values in outputs.items()})
+        work: _part(
+            in_request, narrowed({name: values[in_batch] for name, values in outputs.items()})
+        )
         for work, (in_batch, in_request) in rows.items()
     }
+
+
+def _part(positions: Sequence[int], outputs: Outputs) -> Part:
+    """A part whose sizes are known already: the event loop has better things to do."""
+    part = Part(positions, outputs)
+    _ = part.widths, part.string_bytes
+    return part
 
 
 def _as_failure(error: Exception) -> Failure:

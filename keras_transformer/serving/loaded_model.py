@@ -58,6 +58,12 @@ class LoadedModel:
         return self.about["compiled_rows"] if signature.name in self.compiled else ()
 
     @property
+    def longest_source(self) -> int | None:
+        """Most tokens of a text that is translated as one piece, where the export says it."""
+        longest = self.about.get("max_source_length")
+        return longest if type(longest) is int and longest > 0 else None
+
+    @property
     def default_signatures(self) -> list[Signature]:
         """Signatures that answer requests, those asked for without a name first, without twins."""
         twins = {xla_name(name) for name in self._functions}

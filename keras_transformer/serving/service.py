@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from keras_transformer.serving.failures import Failure, Kind, invalid
 from keras_transformer.serving.loaded_model import LoadedModel
 from keras_transformer.serving.metrics import Metrics
 from keras_transformer.serving.settings import Settings
-from keras_transformer.serving.signatures import Outputs, Signature
+from keras_transformer.serving.signatures import Outputs, Signature, row_bytes
 from keras_transformer.serving.versions import State, Status, Versions
 
 
@@ -36,6 +37,9 @@ class Service:
         settings: the settings of the server.
         metrics: its metrics.
         log: its log, which reports versions.
+
+    Attributes:
+        writer: a thread that writes large answers.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics, log):
@@ -57,8 +61,11 @@ class Service:
             max_batch_bytes=settings.max_batch_bytes,
             batch_timeout=settings.batch_timeout_ms / 1000,
             max_queue=settings.max_queue,
+            max_answer_bytes=settings.max_answer_bytes,
             observe=metrics.observe_batch,
         )
+        # One thread: writing JSON holds Python's lock, so that two would not be quicker.
+        self.writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         metrics.queued.set_function(lambda: self._batcher.queued)
         metrics.active.set_function(lambda: self.active)
 
@@ -71,6 +78,7 @@ class Service:
         """Ends the threads, after the last request."""
         self.versions.close()
         self._batcher.close()
+        self.writer.shutdown(wait=False, cancel_futures=True)
 
     @contextmanager
     def accepted(self) -> Iterator[None]:
@@ -133,13 +141,17 @@ class Service:
         group = None
         if signature.mergeable and inputs.texts:
             group = (id(model), signature.name, *sorted(inputs.scalars.items()))
+        beam_size = int(inputs.scalars.get("beam_size", 1))
         work = Work(
             group=group,
             run=lambda texts: model.run(signature, texts, inputs.scalars),
             texts=inputs.texts,
             deadline=deadline,
-            rows_factor=int(inputs.scalars.get("beam_size", 1)),
+            rows_factor=beam_size,
             row_buckets=model.row_buckets(signature),
+            row_bytes=row_bytes(
+                signature, longest_source=model.longest_source, beam_size=beam_size
+            ),
         )
         outputs = await self._batcher.translate(work)
         self.metrics.texts.labels(signature.name).inc(len(inputs.texts))

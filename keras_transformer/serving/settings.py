@@ -65,6 +65,9 @@ class Settings:
     max_texts: int = _setting(256, "most texts of a request")
     max_characters: int = _setting(5000, "most characters of a text")
     max_body_bytes: int = _setting(2**20, "most bytes of a request")
+    max_answer_bytes: int = _setting(
+        2**24, "most bytes of an answer, every number counted as long as JSON can be for its type"
+    )
     max_connections: int = _setting(
         2048, "most HTTP connections, beyond which only health is answered"
     )
@@ -126,6 +129,7 @@ class Settings:
             "max_texts",
             "max_characters",
             "max_body_bytes",
+            "max_answer_bytes",
             "max_connections",
             "max_connections_per_address",
             "max_calls",
