@@ -7,6 +7,7 @@ models' classes: what answers is what was exported.
     failures.py       kinds of failed requests, with the codes of HTTP and gRPC
     signatures.py     inputs and outputs of a model; the rows of a batch for each request
     loaded_model.py   one version in memory
+    programs.py       what XLA has compiled, and what answers while it has not
     warmup.py         requests run before a version serves
     versions.py       loading and unloading; a new version takes over without a failed request
     batching.py       batches of the texts of several requests

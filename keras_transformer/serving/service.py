@@ -52,8 +52,10 @@ class Service:
             settings.saved_model,
             name=settings.name,
             compile=settings.compile,
+            workers=settings.workers,
             max_batch_size=settings.max_batch_size,
             changed=self._version_changed,
+            warn=lambda message: self.log.warning("compiling", problem=message),
         )
         self._batcher = Batcher(
             workers=settings.workers,

@@ -53,8 +53,10 @@ class Versions:
         folder: of the versions.
         name: of the model, for messages.
         compile: run signatures compiled by XLA where there are any.
+        workers: threads that run batches.
         max_batch_size: of the batches to warm up with.
         changed: called in the event loop with a version and its `Status`.
+        warn: called in any thread with what is amiss with a version that serves.
 
     Attributes:
         current: the version that answers, if any.
@@ -67,12 +69,16 @@ class Versions:
         *,
         name: str,
         compile: bool,
+        workers: int,
         max_batch_size: int,
         changed: Callable[[int, Status], object] = lambda version, status: None,
+        warn: Callable[[str], object] = lambda message: None,
     ):
         self._folder = folder
         self._name = name
         self._compile = compile
+        self._workers = workers
+        self._warn = warn
         self._max_batch_size = max_batch_size
         self._changed = changed
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
@@ -155,19 +161,30 @@ class Versions:
         )
 
     def close(self) -> None:
-        """Stops loading; a version being loaded is given up."""
+        """Stops loading and compiling; a version being loaded is given up."""
         self._closed = True
+        for model in (self.current, *self._leaving.values()):
+            if model is not None:
+                model.close()
         self._loader.shutdown(wait=False, cancel_futures=True)
 
     def _load(self, folder: Path) -> LoadedModel:
+        model = None
         try:
-            model = LoadedModel(folder, compile=self._compile)
+            model = LoadedModel(
+                folder,
+                compile=self._compile,
+                workers=self._workers,
+                warn=lambda message: self._warn(f"version {folder.name}: {message}"),
+            )
             warm_up(
                 model, folder, max_batch_size=self._max_batch_size, given_up=lambda: self._closed
             )
-        except InputError:
-            raise
         except Exception as error:
+            if model is not None:
+                model.close()
+            if isinstance(error, InputError):
+                raise
             raise InputError(f"{folder}: cannot be loaded ({reason_of(error)}).") from error
         _collect_garbage()
         return model
@@ -183,6 +200,7 @@ class Versions:
 
     def _unload(self, model: LoadedModel) -> None:
         del self._leaving[model.version]
+        model.close()
         self._set(model.version, State.END)
         # Later, when those who use it here have let go.
         loop = asyncio.get_running_loop()
