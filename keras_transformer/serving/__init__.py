@@ -38,7 +38,7 @@ _EXTRA = (
 
 
 def serve(saved_model, **options) -> None:
-    """Serves an exported model until the process gets SIGTERM or SIGINT.
+    """Serves an exported model until the process gets SIGTERM, SIGINT or SIGHUP.
 
     Args:
         saved_model: a folder of versions, such as ``saved_models/pt_en``.

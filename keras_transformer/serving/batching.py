@@ -146,8 +146,8 @@ class Batcher:
             )
 
     def close(self) -> None:
-        """Lets running batches end; nothing may be submitted any more."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        """Lets running batches end, without waiting; nothing may be submitted any more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _seconds_of_queue(self) -> int:
         """Seconds that the waiting texts will take, after which clients may try again."""

@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
+import sys
+import threading
 import time
 
 import uvicorn
@@ -25,10 +28,16 @@ _TURNING_AWAY = 0.5
 
 _WRITING = 2.0  # seconds for the last lines of the log
 _SENDING = 5  # seconds for the last answers to reach their clients
+_FORCED = 1.0  # the same after a second signal
+_ENDING = 0.5  # seconds for threads to end
+_STUCK = 10.0  # seconds beyond all these, after which the process is ended from outside the loop
 
 
 def run(settings: Settings) -> None:
-    """Serves until SIGTERM or SIGINT.
+    """Serves until SIGTERM, SIGINT or SIGHUP.
+
+    Where a batch still runs, or a version is still being loaded, when everyone has been answered,
+    the process ends here and now: nothing can stop such a thread, and Python would wait for it.
 
     Raises:
         InputError: when the folder is wrong, a port is in use or no version can be loaded.
@@ -38,12 +47,27 @@ def run(settings: Settings) -> None:
     listeners = listen(settings.host, settings.port)
     metrics = Metrics()
     log, writer = make_log(json_logs=settings.json_logs, dropped=metrics.dropped_log_lines.inc)
+    before = set(threading.enumerate())
     with contextlib.ExitStack() as opened:
         opened.callback(writer.close, _WRITING)
         for listener in listeners:
             opened.enter_context(listener)
         opened.enter_context(standard_error_in_log(log))
         asyncio.run(_Server(settings, listeners, certificate, metrics, log).run())
+    if _any_runs(set(threading.enumerate()) - before):
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError, OSError, ValueError):  # none, full, closed
+                stream.flush()
+        os._exit(0)
+
+
+def _any_runs(threads: set[threading.Thread]) -> bool:
+    """Whether one of the threads that Python would wait for does not end by itself."""
+    end = time.monotonic() + _ENDING
+    waited_for = [thread for thread in threads if not thread.daemon]
+    for thread in waited_for:
+        thread.join(max(end - time.monotonic(), 0))
+    return any(thread.is_alive() for thread in waited_for)
 
 
 class _Server:
@@ -62,6 +86,7 @@ class _Server:
         self._certificate = certificate
         self._metrics = metrics
         self._log = log
+        self._timers: list[threading.Timer] = []
 
     async def run(self) -> None:
         """Serves until told to stop."""
@@ -70,6 +95,8 @@ class _Server:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+            loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         self._service = Service(self._settings, self._metrics, self._log)
         self._grpc = None
         if self._settings.grpc_port is not None:
@@ -119,18 +146,49 @@ class _Server:
         finally:
             if watching is not None:
                 watching.cancel()
-            self._http.should_exit = True
-            await serving
-            if self._grpc is not None:
-                await self._grpc.stop(_SENDING)
-            await asyncio.to_thread(self._service.close)
+            await self._close(serving)
+            for timer in self._timers:
+                timer.cancel()
         self._log.info("stopped")
 
     def _on_signal(self) -> None:
         """The first signal stops gracefully, the second at once."""
         if self._stop.is_set():
             self._force.set()
-        self._stop.set()
+            self._exit_in(_FORCED + _WRITING + _ENDING)
+        else:
+            self._on_hangup()
+
+    def _on_hangup(self) -> None:
+        """Stops gracefully; where another signal did so already, it is none to hurry."""
+        if not self._stop.is_set():
+            self._stop.set()
+            self._exit_in(self._settings.drain_seconds + _SENDING + _WRITING + _ENDING)
+
+    def _exit_in(self, seconds: float) -> None:
+        """Ends the process should it still be there, whatever holds the event loop."""
+        timer = threading.Timer(seconds + _STUCK, os._exit, (1,))
+        timer.daemon = True
+        timer.start()
+        self._timers.append(timer)
+
+    async def _close(self, serving: asyncio.Task) -> None:
+        """Answers everyone who still waits, ends both interfaces and lets go of the model."""
+        self._service.give_up()
+        self._http.should_exit = True
+        ends = [serving] if self._grpc is None else [serving, self._grpc.stop(_SENDING)]
+        ending = asyncio.gather(*ends)
+        forced = asyncio.create_task(self._force.wait())
+        await asyncio.wait({ending, forced}, return_when=asyncio.FIRST_COMPLETED)
+        forced.cancel()
+        if not ending.done():
+            self._http.force_exit = True
+            if self._grpc is not None:
+                await self._grpc.stop(_FORCED)
+            await asyncio.wait({ending}, timeout=_FORCED)
+        self._service.close()
+        if ending.done():
+            ending.result()
 
     async def _load(self) -> bool:
         """Loads the first version; returns False where a signal came before it was loaded."""

@@ -1,5 +1,6 @@
 """Requests from their inputs to their outputs, for both interfaces."""
 
+import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +48,8 @@ class Service:
         self.metrics = metrics
         self.log = log
         self.draining = False
-        self.active = 0
+        self._accepted: set[asyncio.Task] = set()
+        self._given_up = False
         self.versions = Versions(
             settings.saved_model,
             name=settings.name,
@@ -72,30 +74,49 @@ class Service:
         metrics.active.set_function(lambda: self.active)
 
     @property
+    def active(self) -> int:
+        """Requests to the model that are not answered."""
+        return len(self._accepted)
+
+    @property
     def ready(self) -> bool:
         """Whether a version is loaded and new requests are taken."""
         return self.versions.current is not None and not self.draining
 
     def close(self) -> None:
-        """Ends the threads, after the last request."""
+        """Begins nothing more; threads end with what they are at."""
         self.versions.close()
         self._batcher.close()
         self.writer.shutdown(wait=False, cancel_futures=True)
+
+    def give_up(self) -> None:
+        """Ends all accepted requests with a failure, whatever they wait for."""
+        self._given_up = True
+        for task in self._accepted:
+            task.cancel()
 
     @contextmanager
     def accepted(self) -> Iterator[None]:
         """A context for each request to the model: while one is open the server does not stop.
 
         Raises:
-            Failure: when the server is stopping.
+            Failure: when the server is stopping, or gives the request up.
         """
-        if self.draining:
+        if self.draining or self._given_up:
             raise Failure(Kind.UNAVAILABLE, "the server is stopping.", retry_after=1)
-        self.active += 1
+        task = asyncio.current_task()
+        self._accepted.add(task)
         try:
             yield
+        except asyncio.CancelledError:
+            if not self._given_up:
+                raise
+            task.uncancel()
+            raise Failure(
+                Kind.UNAVAILABLE, "the server has stopped before the answer.", retry_after=1
+            ) from None
         finally:
-            self.active -= 1
+            self._accepted.discard(task)
 
     def check_name(self, name: str) -> None:
         """Raises `Failure` unless `name` is the served model's."""

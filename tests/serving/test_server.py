@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import httpx
@@ -139,6 +140,31 @@ def test_a_stopping_server_is_not_ready_and_gives_up_in_time(folder):
         assert refused.headers["connection"] == "close"
         assert server.process.wait(30) == 0
         thread.join()
+        (given_up,) = found
+        assert given_up.status_code == 503
+        assert "stopped" in given_up.json()["error"]
+        assert "retry-after" in given_up.headers
+
+
+def test_a_second_signal_ends_a_batch_and_a_hangup_does_not_count(folder):
+    shutil.rmtree(folder / "1")
+    export_tiny(folder.parent, seconds=60.0).rename(folder / "1")
+    with running_server(folder, drain_seconds=60) as server, ThreadPoolExecutor() as threads:
+        waiting = threads.submit(
+            httpx.post, server.predict, json={"instances": ["wait"]}, timeout=60
+        )
+        wait_for(lambda: "active_requests 1.0" in httpx.get(f"{server.url}/metrics").text)
+        server.process.send_signal(signal.SIGHUP)
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(1)
+        assert server.process.poll() is None
+        assert httpx.get(f"{server.url}/readyz").status_code == 503
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(20) == 0
+        answer = waiting.result()
+        assert answer.status_code == 503
+        assert "stopped" in answer.json()["error"]
+        assert server.events()[-1]["event"] == "stopped"
 
 
 def test_wrong_folders_ports_and_settings_are_said_in_one_line(tmp_path, folder):
