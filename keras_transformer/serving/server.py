@@ -14,6 +14,7 @@ import uvicorn
 from keras_transformer.errors import InputError
 from keras_transformer.serving.app import make_app
 from keras_transformer.serving.connections import Connection, Connections, HttpServer
+from keras_transformer.serving.descriptors import fit_to_descriptors
 from keras_transformer.serving.grpc_service import GrpcServer
 from keras_transformer.serving.listening import address, listen
 from keras_transformer.serving.logs import make_log, standard_error_in_log
@@ -44,6 +45,7 @@ def run(settings: Settings) -> None:
     """
     check_folder(settings.saved_model)
     certificate = Certificate.of(settings)
+    wanted, settings = settings.max_connections, fit_to_descriptors(settings)
     listeners = listen(settings.host, settings.port)
     metrics = Metrics()
     log, writer = make_log(json_logs=settings.json_logs, dropped=metrics.dropped_log_lines.inc)
@@ -53,6 +55,11 @@ def run(settings: Settings) -> None:
         for listener in listeners:
             opened.enter_context(listener)
         opened.enter_context(standard_error_in_log(log))
+        if settings.max_connections < wanted:
+            log.warning(
+                "fewer connections than --max-connections: raise ulimit -n",
+                connections=settings.max_connections,
+            )
         asyncio.run(_Server(settings, listeners, certificate, metrics, log).run())
     if _any_runs(set(threading.enumerate()) - before):
         for stream in (sys.stdout, sys.stderr):
@@ -126,7 +133,7 @@ class _Server:
         )
         serving = asyncio.create_task(self._http.serve())
         serving.add_done_callback(lambda task: self._stop.set())  # should it ever fail
-        watching = None
+        watching = []
         try:
             if self._grpc is not None:
                 await self._grpc.start()
@@ -140,12 +147,14 @@ class _Server:
                 **({"grpc": self._grpc.port} if self._grpc is not None else {}),
             )
             if await self._load():
-                watching = asyncio.create_task(self._watch())
+                watching.append(asyncio.create_task(self._watch()))
+                if self._certificate is not None:
+                    watching.append(asyncio.create_task(self._watch_certificate()))
                 await self._stop.wait()
                 await self._drain()
         finally:
-            if watching is not None:
-                watching.cancel()
+            for task in watching:
+                task.cancel()
             await self._close(serving)
             for timer in self._timers:
                 timer.cancel()
@@ -209,18 +218,17 @@ class _Server:
         while True:
             try:
                 await self._service.versions.watch(self._settings.poll_seconds)
-                self._refresh_certificate()
             except Exception as error:  # a server goes on with the version it has
                 self._log.error("looking for versions failed", exc_info=error)
 
-    def _refresh_certificate(self) -> None:
-        if self._certificate is None:
-            return
-        try:
-            if self._certificate.refresh():
-                self._log.info("new certificate")
-        except InputError as error:  # one of the two may be there, and the other on its way
-            self._log.error("the old certificate stays", error=str(error))
+    async def _watch_certificate(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.poll_seconds)
+            try:
+                if await asyncio.to_thread(self._certificate.refresh):
+                    self._log.info("new certificate")
+            except InputError as error:  # one of the two may be there, and the other on its way
+                self._log.error("the old certificate stays", error=str(error))
 
     async def _drain(self) -> None:
         """Turns new requests away until those that were accepted are answered."""

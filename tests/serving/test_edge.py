@@ -2,13 +2,12 @@
 
 import socket
 import ssl
-import subprocess
-from types import SimpleNamespace
 
 import pytest
+from certificates import make_certificate
 
 from keras_transformer.errors import InputError
-from keras_transformer.serving import listening
+from keras_transformer.serving import descriptors, listening
 from keras_transformer.serving.edge import Edge
 from keras_transformer.serving.failures import Failure, Kind
 from keras_transformer.serving.settings import Settings
@@ -199,20 +198,6 @@ def test_odd_hosts_are_said_in_one_line(host):
     assert "\n" not in str(caught.value)
 
 
-def make_certificate(folder, name="localhost", password=None):
-    """A self-signed certificate and its key."""
-    key, certificate = folder / f"{name}.key", folder / f"{name}.pem"
-    subject = ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1"]
-    secret = ["-nodes"] if password is None else ["-passout", f"pass:{password}"]
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-days", "2"]
-    subprocess.run(
-        ["openssl", "req", "-x509", *kind, *secret, *subject, "-keyout", key, "-out", certificate],
-        check=True,
-        capture_output=True,
-    )
-    return SimpleNamespace(key=key, certificate=certificate)
-
-
 def test_a_certificate_that_cannot_be_used_is_one_line(tmp_path):
     good, other = make_certificate(tmp_path), make_certificate(tmp_path, "other")
     secret = make_certificate(tmp_path, "secret", password="word")
@@ -247,3 +232,37 @@ def test_a_certificate_is_read_again_when_it_changes(tmp_path):
     make_certificate(tmp_path)
     assert certificate.refresh()
     assert certificate.context is not first
+
+
+@pytest.fixture
+def limit(monkeypatch):
+    """Sets what the system says of descriptors, and gives what was asked of it."""
+    asked = []
+
+    def set_limit(soft, hard):
+        monkeypatch.setattr(descriptors.resource, "getrlimit", lambda kind: (soft, hard))
+        monkeypatch.setattr(
+            descriptors.resource, "setrlimit", lambda kind, limits: asked.append(limits)
+        )
+        return asked
+
+    return set_limit
+
+
+def test_there_are_no_more_connections_than_descriptors(limit):
+    settings = Settings("none", max_connections=1000, max_connections_per_address=900)
+    fit = descriptors.fit_to_descriptors
+    asked = limit(10_000, 10_000)
+    assert fit(settings) is settings
+    assert not asked
+    asked = limit(1024, 10_000)
+    assert fit(settings) is settings
+    assert asked == [(2256, 10_000)]
+    limit(1024, 1024)
+    fewer = fit(settings)
+    assert (fewer.max_connections, fewer.max_connections_per_address) == (384, 192)
+    alone = fit(Settings("none", max_connections=700, grpc_port=None))
+    assert alone.max_connections == 700
+    limit(100, 200)
+    with pytest.raises(InputError, match="ulimit -n"):
+        fit(settings)
