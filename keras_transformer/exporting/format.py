@@ -3,6 +3,7 @@
 import importlib.resources
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -22,6 +23,9 @@ EXTRA_FOLDER = "assets.extra"
 
 ABOUT_FILE = Path(EXTRA_FOLDER, "keras_transformer.json")
 """What a SavedModel says of itself: its languages, its longest source, its compiled sizes."""
+
+MOST_VERSION = 2**63 - 1
+"""The highest number of a version, which TensorFlow Serving's interfaces hold in 64 bits."""
 
 UNKNOWN_LANGUAGE = "unknown"
 """What stands for the code of a language that nobody has named."""
@@ -162,11 +166,19 @@ def write_version(
 
 
 def version_folders(folder) -> list[Path]:
-    """The numbered versions under the folder of an export, lowest first, in whatever form."""
+    """The numbered versions under the folder of an export, lowest first, in whatever form.
+
+    A number that no interface could name is none: one beyond `MOST_VERSION`, or in other digits.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         return []
-    versions = [there for there in folder.iterdir() if there.name.isdecimal()]
+    versions = [
+        there
+        for there in folder.iterdir()
+        if re.fullmatch("[0-9]+", there.name) and len(there.name) < 100
+        if int(there.name) <= MOST_VERSION
+    ]
     return sorted(versions, key=lambda version: int(version.name))
 
 

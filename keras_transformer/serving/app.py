@@ -25,17 +25,16 @@ from keras_transformer.serving import rest_json
 from keras_transformer.serving.answers import PiecedAnswer
 from keras_transformer.serving.bodies import Bodies
 from keras_transformer.serving.edge import Edge
-from keras_transformer.serving.failures import Failure, Kind
+from keras_transformer.serving.failures import REQUEST_ID, Failure, Kind
 from keras_transformer.serving.metrics import CONTENT_TYPE
 from keras_transformer.serving.service import Service
 
 STATIC = Path(__file__).parent / "static"
 
 _MODEL_PATH = re.compile(
-    r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d{1,18})|/labels/(?P<label>[^/:]+))?"
+    r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]{1,19})|/labels/(?P<label>[^/:]+))?"
     r"(?P<rest>/metadata|:predict|:classify|:regress)?"
 )
-_REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _PAGE = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
@@ -249,7 +248,7 @@ class _Observed:
         event = scope["kt.event"] = {"path": _label(path)}
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"").decode("latin-1")
-        identity = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        identity = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         status = None
         connection = scope["state"]["connection"]
         unread = int(headers.get(b"content-length", b"0")) > 0 or b"transfer-encoding" in headers

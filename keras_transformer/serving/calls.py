@@ -17,7 +17,7 @@ import asyncio
 from collections import Counter
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from keras_transformer.serving.failures import Kind
 from keras_transformer.serving.limits import Room
@@ -31,6 +31,7 @@ _ANSWERS = 64  # of the largest allowed request's size, of all clients together
 _BESIDES = 64  # calls of a connection that are refused, or ask for health
 _IDLE = 60_000  # milliseconds
 _AGE = 600_000
+_MALFORMED = object()
 
 
 def options(settings: Settings) -> list[tuple[str, int]]:
@@ -112,7 +113,10 @@ class Calls(grpc.aio.ServerInterceptor):
         try:
             async with timeout:
                 self._reading.take(holder)
-                return await anext(aiter(requests))
+                request = await anext(aiter(requests))
+            if request is not _MALFORMED:
+                return request
+            kind, message = Kind.INVALID, "the request is not of the message of this call."
         except TimeoutError:
             kind = Kind.OVERLOADED if pushed_out else Kind.SLOW_CLIENT
             message = "the request did not come in time."
@@ -170,4 +174,10 @@ def _streaming(handler, behave):
     async def behaviour(requests, context):
         return await behave(requests, context)
 
-    return make(behaviour, handler.request_deserializer, handler.response_serializer)
+    def deserialize(content: bytes):
+        try:
+            return handler.request_deserializer(content)
+        except DecodeError:  # gRPC would call it a fault of the server
+            return _MALFORMED
+
+    return make(behaviour, deserialize, handler.response_serializer)

@@ -1,8 +1,12 @@
 """Kinds of failed requests, with their codes in HTTP and in gRPC."""
 
+import re
 from enum import Enum
 
 from keras_transformer.serving.plain import plain
+
+REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+"""An id that a client may give its request, to find it in the log again."""
 
 
 class Kind(Enum):

@@ -1,6 +1,5 @@
 """The gRPC interface: TensorFlow Serving's PredictionService and ModelService, and health."""
 
-import math
 import time
 import uuid
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from tensorflow_serving.apis import (
 
 from keras_transformer.errors import InputError
 from keras_transformer.serving.calls import Calls, options
-from keras_transformer.serving.failures import Failure, Kind, invalid
+from keras_transformer.serving.failures import REQUEST_ID, Failure, Kind, invalid
 from keras_transformer.serving.health import Health
 from keras_transformer.serving.listening import address
 from keras_transformer.serving.rest_json import metadata_message, status_message
@@ -105,7 +104,8 @@ async def _observed(service: Service, path: str, context):
     """
     started = time.perf_counter()
     event: dict = {}
-    code, failure = "OK", None
+    code, failure, identity = "OK", None, _request_id(context)
+    context.set_trailing_metadata((("x-request-id", identity),))
     try:
         yield event
     except Failure as error:
@@ -118,7 +118,7 @@ async def _observed(service: Service, path: str, context):
         failure = Failure(Kind.INTERNAL, "the server failed; its log says why.")
         code = failure.kind.grpc_code
         event["error"] = f"{type(error).__name__}: {error}"
-        service.log.error("request failed", exc_info=error)
+        service.log.error("request failed", id=identity, exc_info=error)
     except BaseException:  # the client has gone
         code = "CANCELLED"
         raise
@@ -127,7 +127,7 @@ async def _observed(service: Service, path: str, context):
         service.metrics.observe_request("grpc", path, code, seconds)
         service.log.info(
             "request",
-            id=_request_id(context),
+            id=identity,
             method="gRPC",
             url=path,
             status=code,
@@ -135,7 +135,7 @@ async def _observed(service: Service, path: str, context):
             **event,
         )
     if failure is not None:
-        await _abort(context, failure)
+        await _abort(context, failure, identity)
 
 
 class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -212,15 +212,18 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
         )
 
 
-async def _abort(context, failure: Failure):
-    if failure.retry_after is not None:
-        context.set_trailing_metadata((("retry-after", str(failure.retry_after)),))
+async def _abort(context, failure: Failure, identity: str | None = None):
+    details = {"x-request-id": identity, "retry-after": failure.retry_after}
+    context.set_trailing_metadata(
+        tuple((key, str(value)) for key, value in details.items() if value is not None)
+    )
     await context.abort(grpc.StatusCode[failure.kind.grpc_code], failure.message)
 
 
 def _request_id(context) -> str:
+    """The id that the client gave, where it is one, or a new one."""
     for key, value in context.invocation_metadata() or ():
-        if key == "x-request-id" and isinstance(value, str) and len(value) <= 64:
+        if key == "x-request-id" and isinstance(value, str) and REQUEST_ID.fullmatch(value):
             return value
     return uuid.uuid4().hex
 
@@ -250,7 +253,7 @@ def _read_inputs(protos, signature: Signature, service: Service) -> Inputs:
 
 def _scalar(name: str, tensor: Tensor, proto: tensor_pb2.TensorProto) -> np.generic:
     expected = types_pb2.DataType.Value(tensor.dtype)
-    if proto.dtype != expected or math.prod(dim.size for dim in proto.tensor_shape.dim) != 1:
+    if proto.dtype != expected or any(dim.size != 1 for dim in proto.tensor_shape.dim):
         raise invalid(f'"{name}" must be one {tensor.dtype}.')
     try:
         return tensor.scalar(_array(name, proto).ravel()[0])

@@ -51,6 +51,7 @@ class LoadedModel:
         warn: Callable[[str], object] = lambda message: None,
     ):
         self.version = int(folder.name)
+        self._folder = folder
         self.declared, self.signatures = read_signatures(folder)
         try:
             # Kept, for the variables live as long as this object.
@@ -175,11 +176,18 @@ class LoadedModel:
             outputs = functions[signature.name](**inputs)
             return {name: tensor.numpy() for name, tensor in outputs.items()}
         except tf.errors.InvalidArgumentError as error:
-            raise invalid(f"the model refuses the inputs: {_first_line(error)}") from error
+            raise invalid(f"the model refuses the inputs: {self._told(error)}") from error
         except tf.errors.ResourceExhaustedError as error:
             raise Failure(Kind.OVERLOADED, "the model ran out of memory.", retry_after=1) from error
         except Exception as error:
-            raise Failure(Kind.INTERNAL, f"the model failed: {_first_line(error)}") from error
+            raise Failure(Kind.INTERNAL, f"the model failed: {self._told(error)}") from error
+
+    def _told(self, error: Exception) -> str:
+        """What clients are told of an error, which names no paths of this machine."""
+        line = _first_line(error)
+        for folder in (self._folder.absolute(), self._folder):
+            line = line.replace(str(folder), f"version {self.version}")
+        return line
 
 
 def _first_line(error: Exception) -> str:

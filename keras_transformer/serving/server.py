@@ -62,6 +62,7 @@ def run(settings: Settings) -> None:
             )
         asyncio.run(_Server(settings, listeners, certificate, metrics, log).run())
     if _any_runs(set(threading.enumerate()) - before):
+        threading.Timer(_WRITING, os._exit, (0,)).start()  # should nobody read what is flushed
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(AttributeError, OSError, ValueError):  # none, full, closed
                 stream.flush()

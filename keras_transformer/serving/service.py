@@ -215,10 +215,10 @@ class Service:
         if loaded:
             self.metrics.version.labels(self.settings.name, version).set(1)
         elif status.state is State.END:
-            if status.error:
+            if status.reason:
                 self.metrics.failed_loads.inc()
             else:
                 self.metrics.version.remove(self.settings.name, str(version))
-        log = self.log.error if status.error else self.log.info
-        error = {"error": status.error} if status.error else {}
+        log = self.log.error if status.reason else self.log.info
+        error = {"error": status.reason} if status.reason else {}
         log("version", version=version, state=status.state.name, **error)

@@ -78,7 +78,11 @@ class Tensor:
             fits = fits and whole and limits.min <= value <= limits.max
         if not fits or not (whole or isinstance(value, float | np.floating)):
             raise ValueError(f"takes one {numpy_type.__name__}, not {value!r}")
-        return numpy_type(value)
+        try:
+            with np.errstate(over="ignore"):  # it becomes infinite, which is refused elsewhere
+                return numpy_type(value)
+        except OverflowError:
+            raise ValueError(f"takes one {numpy_type.__name__}, and this is too large") from None
 
 
 @dataclass(frozen=True)

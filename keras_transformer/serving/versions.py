@@ -39,11 +39,16 @@ class Status:
 
     Attributes:
         state: one of `State`.
-        error: reason why it is not available; empty without an error.
+        reason: why it is not available, for the log; empty without an error.
     """
 
     state: State
-    error: str = ""
+    reason: str = ""
+
+    @property
+    def error(self) -> str:
+        """What clients are told of it, which names no paths of this machine."""
+        return "the version cannot be loaded: the server's log says why." if self.reason else ""
 
 
 class Versions:
@@ -206,8 +211,8 @@ class Versions:
         loop = asyncio.get_running_loop()
         loop.call_later(1.0, lambda: loop.run_in_executor(None, _collect_garbage))
 
-    def _set(self, version: int, state: State, error: str = "") -> None:
-        status = Status(state, error)
+    def _set(self, version: int, state: State, reason: str = "") -> None:
+        status = Status(state, reason)
         self.statuses.pop(version, None)
         self.statuses[version] = status
         ended = [number for number, other in self.statuses.items() if other.state is State.END]

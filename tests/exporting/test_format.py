@@ -58,7 +58,7 @@ def test_an_export_that_names_no_sizes_has_those_of_version_0_1(content, tmp_pat
 
 
 def test_the_highest_version_that_has_the_file_is_found(tmp_path):
-    for name in ("1", "2", "10", "11", "other"):
+    for name in ("1", "2", "10", "11", "other", "\u0663", str(2**63), "9" * 200):
         (tmp_path / name).mkdir()
     for name in ("1", "2", "10"):
         (tmp_path / name / "saved_model.pb").touch()
