@@ -2,7 +2,7 @@
 
 GET  /v1/models/NAME[/versions/N]            state of the versions
 GET  /v1/models/NAME[/versions/N]/metadata   signatures
-POST /v1/models/NAME[/versions/N]:predict    answers
+POST /v1/models/NAME[/versions/N]:predict    answers; /labels/LABEL may stand for /versions/N
 GET  /healthz /readyz /metrics               for those who operate the server
 GET  /                                       translate in the browser
 """
@@ -156,11 +156,10 @@ class _Models:
                 f"Malformed request: {request.method} {path}",
                 allow=", ".join(methods),
             )
-        if match["label"] is not None:
-            raise Failure(
-                Kind.NOT_FOUND, f"version label {match['label']!r}: versions go by number here."
-            )
         version = None if match["version"] is None else int(match["version"])
+        if match["label"] is not None:
+            self._service.check_name(name)
+            version = self._service.labelled(match["label"])
         if rest is None:
             message = rest_json.status_message(self._service.statuses(name, version))
             return Response(rest_json.message_body(message), media_type="application/json")

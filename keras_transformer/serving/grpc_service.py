@@ -156,7 +156,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             )
         left = context.time_remaining()
         deadline = service.deadline(None if left is None else max(left, 0.0))
-        with service.accepted(), service.using(*_wanted(request.model_spec)) as model:
+        with service.accepted(), service.using(*_wanted(request.model_spec, service)) as model:
             signature = model.signature(request.model_spec.signature_name)
             wanted = set(request.output_filter)
             if unknown := wanted - signature.outputs.keys():
@@ -182,7 +182,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         async with _observed(self._service, "metadata", context):
             if list(request.metadata_field) != ["signature_def"]:
                 raise invalid('metadata_field must be just "signature_def".')
-            with self._service.using(*_wanted(request.model_spec)) as model:
+            with self._service.using(*_wanted(request.model_spec, self._service)) as model:
                 return metadata_message(self._service.settings.name, model)
 
     async def Classify(self, request, context):
@@ -204,7 +204,9 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
     async def GetModelStatus(self, request, context):
         async with _observed(self._service, "status", context):
-            return status_message(self._service.statuses(*_wanted(request.model_spec)))
+            return status_message(
+                self._service.statuses(*_wanted(request.model_spec, self._service))
+            )
 
     async def HandleReloadConfigRequest(self, request, context):
         await _abort(
@@ -228,12 +230,11 @@ def _request_id(context) -> str:
     return uuid.uuid4().hex
 
 
-def _wanted(spec: model_pb2.ModelSpec) -> tuple[str, int | None]:
+def _wanted(spec: model_pb2.ModelSpec, service: Service) -> tuple[str, int | None]:
     """Name and version that a request is for."""
     if spec.HasField("version_label"):
-        raise Failure(
-            Kind.NOT_FOUND, f"version label {spec.version_label!r}: versions go by number here."
-        )
+        service.check_name(spec.name)
+        return spec.name, service.labelled(spec.version_label)
     return spec.name, spec.version.value if spec.HasField("version") else None
 
 

@@ -213,6 +213,11 @@ class _Server:
         if self._grpc is not None:
             await self._grpc.set_serving(True)
         self._log.info("ready", model=self._settings.name)
+        for label, version in self._settings.labels.items():
+            if version not in self._service.versions.statuses:
+                self._log.warning(
+                    "label of a version that is not there", label=label, version=version
+                )
         return True
 
     async def _watch(self) -> None:

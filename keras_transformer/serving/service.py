@@ -56,6 +56,8 @@ class Service:
             compile=settings.compile,
             workers=settings.workers,
             max_batch_size=settings.max_batch_size,
+            kept=settings.labels.values(),
+            retry_seconds=settings.retry_seconds,
             changed=self._version_changed,
             warn=lambda message: self.log.warning("compiling", problem=message),
         )
@@ -122,6 +124,18 @@ class Service:
         """Raises `Failure` unless `name` is the served model's."""
         if name != self.settings.name:
             raise Failure(Kind.NOT_FOUND, f"Servable not found for request: Latest({name})")
+
+    def labelled(self, label: str) -> int:
+        """The version that a label is for.
+
+        Raises:
+            Failure: when there is no such label.
+        """
+        version = self.settings.labels.get(label)
+        if version is None:
+            known = ", ".join(self.settings.labels) or "there are none"
+            raise Failure(Kind.NOT_FOUND, f"version label {label!r} is not one of: {known}.")
+        return version
 
     def using(self, name: str, version: int | None) -> AbstractContextManager[LoadedModel]:
         """The model of a request, kept in memory while the context is open.

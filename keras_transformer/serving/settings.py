@@ -4,10 +4,13 @@ import dataclasses
 import math
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from keras_transformer.errors import InputError
+from keras_transformer.exporting.format import MOST_VERSION
 
 
 def _cores() -> int:
@@ -101,6 +104,14 @@ class Settings:
     )
     compile: bool = _setting(True, "use the signatures compiled by XLA, where the model has them")
     poll_seconds: float = _setting(5.0, "seconds between looks for new versions in the folder")
+    retry_seconds: float = _setting(
+        10.0,
+        "seconds until a version that could not be loaded is tried again, twice as many after each"
+        " try, up to ten minutes",
+    )
+    labels: Mapping[str, int] | None = _setting(
+        None, "names for versions, which then serve beside the highest one"
+    )
     workers: int = _setting(0, "batches at a time; the number of cores unless given")
     json_logs: bool = _setting(False, "log one JSON object a line")
 
@@ -143,6 +154,7 @@ class Settings:
         for field in (
             "deadline",
             "poll_seconds",
+            "retry_seconds",
             "head_seconds",
             "transfer_seconds",
             "keep_alive_seconds",
@@ -152,6 +164,14 @@ class Settings:
         for field in ("drain_seconds", "batch_timeout_ms"):
             if not 0 <= getattr(self, field) < math.inf:
                 raise InputError(f"{_option(field)} {getattr(self, field)}: give 0 or more.")
+        object.__setattr__(self, "labels", MappingProxyType(dict(self.labels or {})))
+        for label, version in self.labels.items():
+            if not re.fullmatch(r"[\w.-]{1,64}", label, re.ASCII):
+                raise InputError(
+                    f"--label {label!r}: give a name of up to 64 letters, digits and any of . _ -."
+                )
+            if type(version) is not int or not 0 <= version <= MOST_VERSION:
+                raise InputError(f"--label {label}={version}: give the number of a version.")
         if self.max_texts > self.max_queue:
             raise InputError(
                 f"--max-texts {self.max_texts}: a request of so many texts never finds room in a "

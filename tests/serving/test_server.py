@@ -203,6 +203,7 @@ def test_wrong_folders_ports_and_settings_are_said_in_one_line(tmp_path, folder)
         ("deadline", 0),
         ("deadline", float("nan")),
         ("poll_seconds", float("inf")),
+        ("retry_seconds", 0),
         ("drain_seconds", -1),
         ("max_texts", 5000),
     ],
@@ -210,6 +211,12 @@ def test_wrong_folders_ports_and_settings_are_said_in_one_line(tmp_path, folder)
 def test_wrong_settings_name_their_option(field, value):
     with pytest.raises(InputError, match=f"--{field.replace('_', '-')}"):
         Settings("saved_models/pt_en", **{field: value})
+
+
+@pytest.mark.parametrize("labels", [{"a b": 1}, {"": 1}, {"a": -1}, {"a": 2**63}, {"a": "1"}])
+def test_wrong_labels_are_named(labels):
+    with pytest.raises(InputError, match="--label"):
+        Settings("saved_models/pt_en", labels=labels)
 
 
 def test_the_name_is_the_folders_unless_given():
