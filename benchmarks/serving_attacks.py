@@ -7,6 +7,7 @@ client notices of them, and `tests/attacks` asserts that it is served.
 
 import asyncio
 import contextlib
+import itertools
 import json
 import struct
 from collections.abc import Awaitable, Callable
@@ -138,6 +139,48 @@ async def requests_without_end(target: Target) -> None:
     await keep_open(target.port, behave, 10)
 
 
+async def _ask(target: Target, contents, count: int) -> None:
+    """Connections that ask one request after the other, and read the answers.
+
+    Args:
+        target: to ask.
+        contents: called with the number of a connection; gives the contents of its requests.
+        count: of connections.
+    """
+
+    async def behave(number, reader, writer):
+        for content in contents(number):
+            body = json.dumps(content).encode()
+            writer.write(head(target, len(body)) + body)
+            answer = (await reader.readuntil(b"\r\n\r\n")).lower()
+            if b"content-length:" in answer:
+                await reader.readexactly(int(answer.split(b"content-length:")[1].split()[0]))
+                continue
+            while size := int(await reader.readuntil(b"\r\n"), 16):
+                await reader.readexactly(size + 2)
+            await reader.readuntil(b"\r\n")
+
+    await keep_open(target.port, behave, count)
+
+
+async def large_answers(target: Target) -> None:
+    """Attention of as many texts as a request may have, each of letters alone: much from little."""
+    content = {"signature_name": "attention", "inputs": [" ".join("a" * 120)] * 256}
+    await _ask(target, lambda number: itertools.repeat(content), 1)
+
+
+async def odd_beams(target: Target) -> None:
+    """Beams of all sizes, for which no program of XLA is there."""
+
+    def contents(number):
+        for i in itertools.count():
+            beam = {"beam_size": 7 + i % 10, "length_penalty": 1.0, "max_length": 0}
+            inputs = {"text": [f"uma pergunta {i}"] * (1 + i % 3), **beam}
+            yield {"signature_name": "translate_beam", "inputs": inputs}
+
+    await _ask(target, contents, 2)
+
+
 # --------------------------------------------------------------------------------------------- gRPC
 
 _HEADERS, _SETTINGS, _PING, _DATA = 1, 4, 6, 0
@@ -201,6 +244,8 @@ ATTACKS: dict[str, Callable[[Target], Awaitable[None]]] = {
         bodies_of_nobody,
         slow_readers,
         requests_without_end,
+        large_answers,
+        odd_beams,
         grpc_watches,
         grpc_unfinished_calls,
     )

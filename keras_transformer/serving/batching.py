@@ -6,6 +6,9 @@ others of similar length, since a batch takes as long as its longest text. `best
 them, weighing small batches against padding. The text that has waited longest is always among
 them, so that no text waits for ever.
 
+A batch cannot be interrupted, so those that will take long get all workers but one: whoever asks
+for little finds one free soon. How long a batch takes is learned from those before it.
+
 All bookkeeping happens in the event loop, and only models run in threads, so there are no locks.
 """
 
@@ -31,6 +34,9 @@ _OVERHEAD_ROWS = 6
 _OVERHEAD_BYTES = 16
 """Time that a text takes besides that of its bytes, in bytes: its start, its end, its encoding."""
 
+_LONG, _TIMES_USUAL = 0.5, 4
+"""A batch takes long beyond so many seconds and so many times what others take."""
+
 Run = Callable[[Sequence[bytes]], Outputs]
 """Translates a batch; called in a thread."""
 
@@ -49,6 +55,7 @@ class Work:
             where it runs batches as they are.
         row_bytes: the bytes that the outputs of a text take at most, from the bytes of the text;
             see `signatures.row_bytes`.
+        kind: works of one kind take about equally long for texts of like size; there are few.
     """
 
     group: Hashable
@@ -58,6 +65,7 @@ class Work:
     rows_factor: int = 1
     row_buckets: tuple[int, ...] = ()
     row_bytes: Callable[[int], int] = lambda length: 0
+    kind: str = ""
     answer: asyncio.Future = field(init=False)
     waiting: dict["_Item", None] = field(init=False, default_factory=dict)
     parts: list[Part] = field(init=False, default_factory=list)
@@ -112,6 +120,9 @@ class Batcher:
         self._groups: dict[Hashable, dict[_Item, None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._texts_per_second = 0.0
+        self._seconds_per_cost: dict[str, float] = {}  # by kinds
+        self._usual_seconds = 0.0  # of a batch that does not take long
+        self._running_long = 0
         self.queued = 0
 
     async def translate(self, work: Work) -> Outputs:
@@ -189,18 +200,33 @@ class Batcher:
             self._timer = None
         while self._groups and (self._free_workers > 0 or self._runs_ahead()):
             now = time.monotonic()
-            ready, earliest = None, math.inf
+            ready, earliest = [], math.inf
             for group in self._groups.values():
                 first = next(iter(group))
                 full = first.work.group is None or len(group) >= self._most_rows(first.work)
                 due = first.since if full else first.since + self._batch_timeout
-                earliest = min(earliest, due)
-                if due <= now and (ready is None or first.since < next(iter(ready)).since):
-                    ready = group
-            if ready is None:
-                self._timer = asyncio.get_running_loop().call_later(earliest - now, self._dispatch)
+                if due <= now:
+                    ready.append((first.since, group))
+                else:
+                    earliest = min(earliest, due)
+            for _, group in sorted(ready, key=lambda one: one[0]):
+                batch = self._next_batch(group)
+                if not (long := self._takes_long(batch)) or self._may_take_long():
+                    self._start(batch, long)
+                    break
+            else:  # the next one has to wait for others, or for a batch that takes long to end
+                if earliest < math.inf:
+                    wait = earliest - now
+                    self._timer = asyncio.get_running_loop().call_later(wait, self._dispatch)
                 return
-            self._start(self._take(ready))
+
+    def _may_take_long(self) -> bool:
+        """Whether a batch that takes long may start, with a worker left for others."""
+        return self._workers == 1 or self._running_long < self._workers - 1
+
+    def _takes_long(self, batch: list[_Item]) -> bool:
+        seconds = _cost(batch) * self._seconds_per_cost.get(batch[0].work.kind, 0.0)
+        return seconds > max(_LONG, _TIMES_USUAL * self._usual_seconds)
 
     def _runs_ahead(self) -> bool:
         """Whether to make a batch before a worker is free, for it to go on without waiting.
@@ -218,27 +244,26 @@ class Batcher:
     def _most_rows(self, work: Work) -> int:
         return max(self._max_batch_size // work.rows_factor, 1)
 
-    def _take(self, group: dict[_Item, None]) -> list[_Item]:
-        """The batch to run next, taken out of its group."""
+    def _next_batch(self, group: dict[_Item, None]) -> list[_Item]:
+        """The batch of a group to run next."""
         first = next(iter(group))
         if first.work.group is None:
-            batch = [first]
-        else:
-            items = sorted(group, key=lambda item: item.size)
-            start, end = best_window(
-                [item.size for item in items],
-                items.index(first),
-                most_rows=self._most_rows(first.work),
-                room=lambda size: self._room(first.work, size),
-                row_buckets=first.work.row_buckets,
-            )
-            batch = items[start:end]
+            return [first]
+        items = sorted(group, key=lambda item: item.size)
+        start, end = best_window(
+            [item.size for item in items],
+            items.index(first),
+            most_rows=self._most_rows(first.work),
+            room=lambda size: self._room(first.work, size),
+            row_buckets=first.work.row_buckets,
+        )
+        return items[start:end]
+
+    def _start(self, batch: list[_Item], long: bool) -> None:
         for item in batch:
             self._remove(item)
-        return batch
-
-    def _start(self, batch: list[_Item]) -> None:
         self._free_workers -= 1
+        self._running_long += long
         loop = asyncio.get_running_loop()
         running = loop.run_in_executor(self._threads, _run_batch, batch)
 
@@ -246,14 +271,20 @@ class Batcher:
             if running.cancelled():  # closed
                 return
             results, seconds = running.result()
-            self._note_speed(batch, seconds)
+            self._note_speed(batch, seconds, long)
             self._free_workers += 1
+            self._running_long -= long
             self._hand_out(results)
             self._dispatch()
 
         running.add_done_callback(finished)
 
-    def _note_speed(self, batch: list[_Item], seconds: float) -> None:
+    def _note_speed(self, batch: list[_Item], seconds: float, long: bool) -> None:
+        rate, kind = seconds / _cost(batch), batch[0].work.kind
+        before = self._seconds_per_cost.get(kind, rate)
+        self._seconds_per_cost[kind] = 0.7 * before + 0.3 * rate
+        if not long:
+            self._usual_seconds += 0.1 * (seconds - self._usual_seconds)
         texts = sum(len(item.positions) for item in batch)
         busy = self._workers - max(self._free_workers, 0)
         speed = busy * texts / max(seconds, 1e-6)
@@ -265,19 +296,24 @@ class Batcher:
             if work.answer.done():  # its client has gone, or another batch failed
                 continue
             if isinstance(result, Exception):
-                work.answer.set_exception(result)
+                self._refuse(work, result)
                 continue
             work.parts.append(result)
             work.missing -= len(result.positions)
             whole = work.group is None
             size = result.bytes if whole else joined_bytes(work.parts, len(work.texts))
             if size > self._max_answer_bytes:
-                work.parts.clear()
-                work.answer.set_exception(self._too_large())
+                self._refuse(work, self._too_large())
             elif whole:
                 work.answer.set_result(result.outputs)
             elif not work.missing:
                 work.answer.set_result(join_parts(work.parts, len(work.texts)))
+
+    def _refuse(self, work: Work, failure: Exception) -> None:
+        """Answers with a failure; what still waits of the request is not run any more."""
+        self._withdraw(work)
+        work.parts.clear()
+        work.answer.set_exception(failure)
 
     def _too_large(self) -> Failure:
         return Failure(
@@ -285,6 +321,13 @@ class Batcher:
             f"the answer would have more than {self._max_answer_bytes} bytes "
             "(--max-answer-bytes): ask for fewer or shorter texts.",
         )
+
+
+def _cost(batch: list[_Item]) -> int:
+    """What the time of a batch is proportional to, as far as that is known before it is run."""
+    rows = sum(len(item.positions) for item in batch) * batch[0].work.rows_factor
+    longest = max(item.size for item in batch)
+    return (rows + _OVERHEAD_ROWS) * (longest + _OVERHEAD_BYTES)
 
 
 def best_window(

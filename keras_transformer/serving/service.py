@@ -184,6 +184,7 @@ class Service:
             run=lambda texts: model.run(signature, texts, inputs.scalars),
             texts=inputs.texts,
             deadline=deadline,
+            kind=signature.name,
             rows_factor=beam_size,
             row_buckets=model.row_buckets(signature),
             row_bytes=row_bytes(

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from keras_transformer.serving import batching
 from keras_transformer.serving.batching import Batcher, Work, best_window
 from keras_transformer.serving.failures import Failure, Kind
 from keras_transformer.serving.signatures import (
@@ -237,6 +238,45 @@ def test_nobody_starves_among_texts_that_fit_together_better():
 
 def room_for(most_bytes):
     return lambda size: max(most_bytes // max(size, 1), 1)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_batches_that_take_long_leave_a_worker_to_others(workers, monkeypatch):
+    monkeypatch.setattr(batching, "_LONG", 0.05)
+    running, most = 0, []
+    lock = threading.Lock()
+
+    class Uneven(Model):
+        def run(self, texts):
+            nonlocal running
+            long = len(texts[0]) > 100
+            with lock:
+                running += long
+                most.append(running)
+            time.sleep(0.1 if long else 0.002)
+            with lock:
+                running -= long
+            return super().run(texts)
+
+    model = Uneven()
+    some = batcher(workers=workers, max_batch_size=1)
+
+    async def run():
+        long, short = "l" * 500, "s"
+        for _ in range(4):  # from these it learns how long they take
+            await some.translate(work(model, [long], group="long", kind="long"))
+            await some.translate(work(model, [short], kind="short"))
+        most.clear()
+        longs = [
+            asyncio.create_task(some.translate(work(model, [long] * 8, group="long", kind="long")))
+        ]
+        shorts = [asyncio.create_task(some.translate(work(model, [short] * 20, kind="short")))]
+        await asyncio.gather(*shorts)
+        assert not longs[0].done() or workers == 1
+        await asyncio.gather(*longs)
+
+    asyncio.run(run())
+    assert max(most) == max(workers - 1, 1)
 
 
 @pytest.mark.parametrize("seed", range(20))

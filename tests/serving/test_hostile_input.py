@@ -183,7 +183,7 @@ def test_ids_of_calls_are_those_of_requests(channel, server):
     request = get_model_status_pb2.GetModelStatusRequest()
     for name, fails in (("tiny", False), ("x" * 5000, True)):
         request.model_spec.name = name
-        for given in ("mine-1", "with space", "x" * 65, 'a"b', "$(reboot)"):
+        for given in ("call-1", "with space", "x" * 65, 'a"b', "$(reboot)"):
             metadata = (("x-request-id", given),)
             if fails:
                 with pytest.raises(grpc.RpcError) as caught:
@@ -193,5 +193,5 @@ def test_ids_of_calls_are_those_of_requests(channel, server):
             else:
                 _, done = call.with_call(request, metadata=metadata, timeout=20)
                 trailing = dict(done.trailing_metadata())
-            assert (trailing["x-request-id"] == given) is (given == "mine-1")
+            assert (trailing["x-request-id"] == given) is (given == "call-1")
             assert trailing["x-request-id"].replace("-", "").isalnum()
