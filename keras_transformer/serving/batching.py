@@ -1,10 +1,10 @@
 """Batches of the texts of several requests.
 
 Texts wait in groups: those of one group run the same function with the same parameters. When a
-worker is free it takes a batch of the group whose first text has waited longest: that text, and
-others of similar length, since a batch takes as long as its longest text. `best_window` chooses
-them, weighing small batches against padding. The text that has waited longest is always among
-them, so that no text waits for ever.
+worker is free it takes the text whose turn it is, and others of its group of similar length, since
+a batch takes as long as its longest text. `best_window` chooses them, weighing small batches
+against padding. Requests take turns: the next is the one that has waited longest since it came or
+since a batch had texts of it. So no text waits for ever, nor for all texts of a long request.
 
 A batch cannot be interrupted, so those that will take long get all workers but one: whoever asks
 for little finds one free soon. How long a batch takes is learned from those before it.
@@ -70,6 +70,7 @@ class Work:
     waiting: dict["_Item", None] = field(init=False, default_factory=dict)
     parts: list[Part] = field(init=False, default_factory=list)
     missing: int = field(init=False, default=0)
+    served: float = field(init=False, default=0.0)  # when its last batch began
 
 
 @dataclass(eq=False, slots=True)
@@ -80,6 +81,11 @@ class _Item:
     positions: Sequence[int]
     size: int  # bytes of the longest text
     since: float
+
+    @property
+    def turn(self) -> float:
+        """The lower it is, the sooner it is this text's turn."""
+        return max(self.since, self.work.served)
 
 
 class Batcher:
@@ -202,11 +208,11 @@ class Batcher:
             now = time.monotonic()
             ready, earliest = [], math.inf
             for group in self._groups.values():
-                first = next(iter(group))
+                first = _first(group)
                 full = first.work.group is None or len(group) >= self._most_rows(first.work)
                 due = first.since if full else first.since + self._batch_timeout
                 if due <= now:
-                    ready.append((first.since, group))
+                    ready.append((first.turn, group))
                 else:
                     earliest = min(earliest, due)
             for _, group in sorted(ready, key=lambda one: one[0]):
@@ -246,7 +252,7 @@ class Batcher:
 
     def _next_batch(self, group: dict[_Item, None]) -> list[_Item]:
         """The batch of a group to run next."""
-        first = next(iter(group))
+        first = _first(group)
         if first.work.group is None:
             return [first]
         items = sorted(group, key=lambda item: item.size)
@@ -260,7 +266,9 @@ class Batcher:
         return items[start:end]
 
     def _start(self, batch: list[_Item], long: bool) -> None:
+        now = time.monotonic()
         for item in batch:
+            item.work.served = now
             self._remove(item)
         self._free_workers -= 1
         self._running_long += long
@@ -321,6 +329,11 @@ class Batcher:
             f"the answer would have more than {self._max_answer_bytes} bytes "
             "(--max-answer-bytes): ask for fewer or shorter texts.",
         )
+
+
+def _first(group: dict[_Item, None]) -> _Item:
+    """The text of a group whose turn it is."""
+    return min(group, key=lambda item: item.turn)
 
 
 def _cost(batch: list[_Item]) -> int:

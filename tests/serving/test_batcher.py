@@ -240,6 +240,27 @@ def room_for(most_bytes):
     return lambda size: max(most_bytes // max(size, 1), 1)
 
 
+@pytest.mark.parametrize("group", ["group", "other"])
+def test_a_request_of_one_text_does_not_wait_for_all_texts_of_another(group):
+    model = Model()
+    one = batcher(workers=1, max_batch_size=2)
+
+    async def run():
+        model.go.clear()
+        many = [f"{i:02d}" + "x" * 50 * (i % 8) for i in range(40)]
+        long = asyncio.create_task(one.translate(work(model, many)))
+        await asyncio.sleep(0.05)
+        few = [asyncio.create_task(one.translate(work(model, [name], group))) for name in "ab"]
+        await asyncio.sleep(0.05)
+        model.go.set()
+        await asyncio.gather(long, *few)
+
+    asyncio.run(run())
+    places = [i for i, batch in enumerate(model.batches) if {b"a", b"b"} & set(batch)]
+    assert max(places) <= 4
+    assert len(model.batches) >= 20
+
+
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_batches_that_take_long_leave_a_worker_to_others(workers, monkeypatch):
     monkeypatch.setattr(batching, "_LONG", 0.05)
