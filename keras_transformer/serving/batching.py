@@ -6,8 +6,9 @@ a batch takes as long as its longest text. `best_window` chooses them, weighing 
 against padding. Requests take turns: the next is the one that has waited longest since it came or
 since a batch had texts of it. So no text waits for ever, nor for all texts of a long request.
 
-A batch cannot be interrupted, so those that will take long get all workers but one: whoever asks
-for little finds one free soon. How long a batch takes is learned from those before it.
+A batch cannot be interrupted, so batches that will take long, and those of one request, get all
+workers but one: whoever asks for little finds one free soon. How long a batch takes is learned from
+those before it.
 
 All bookkeeping happens in the event loop, and only models run in threads, so there are no locks.
 """
@@ -71,6 +72,7 @@ class Work:
     parts: list[Part] = field(init=False, default_factory=list)
     missing: int = field(init=False, default=0)
     served: float = field(init=False, default=0.0)  # when its last batch began
+    running: int = field(init=False, default=0)  # batches
 
 
 @dataclass(eq=False, slots=True)
@@ -208,7 +210,9 @@ class Batcher:
             now = time.monotonic()
             ready, earliest = [], math.inf
             for group in self._groups.values():
-                first = _first(group)
+                first = self._first(group)
+                if first is None:
+                    continue
                 full = first.work.group is None or len(group) >= self._most_rows(first.work)
                 due = first.since if full else first.since + self._batch_timeout
                 if due <= now:
@@ -217,7 +221,7 @@ class Batcher:
                     earliest = min(earliest, due)
             for _, group in sorted(ready, key=lambda one: one[0]):
                 batch = self._next_batch(group)
-                if not (long := self._takes_long(batch)) or self._may_take_long():
+                if not (long := self._takes_long(batch)) or self._leaves_one(self._running_long):
                     self._start(batch, long)
                     break
             else:  # the next one has to wait for others, or for a batch that takes long to end
@@ -226,9 +230,14 @@ class Batcher:
                     self._timer = asyncio.get_running_loop().call_later(wait, self._dispatch)
                 return
 
-    def _may_take_long(self) -> bool:
-        """Whether a batch that takes long may start, with a worker left for others."""
-        return self._workers == 1 or self._running_long < self._workers - 1
+    def _leaves_one(self, running: int) -> bool:
+        """Whether one more batch than these leaves a worker to others, where there are several."""
+        return self._workers == 1 or running < self._workers - 1
+
+    def _first(self, group: dict[_Item, None]) -> _Item | None:
+        """The text of a group whose turn it is, if any may run now."""
+        may_run = (item for item in group if self._leaves_one(item.work.running))
+        return min(may_run, key=lambda item: item.turn, default=None)
 
     def _takes_long(self, batch: list[_Item]) -> bool:
         seconds = _cost(batch) * self._seconds_per_cost.get(batch[0].work.kind, 0.0)
@@ -252,7 +261,7 @@ class Batcher:
 
     def _next_batch(self, group: dict[_Item, None]) -> list[_Item]:
         """The batch of a group to run next."""
-        first = _first(group)
+        first = self._first(group)
         if first.work.group is None:
             return [first]
         items = sorted(group, key=lambda item: item.size)
@@ -268,8 +277,11 @@ class Batcher:
     def _start(self, batch: list[_Item], long: bool) -> None:
         now = time.monotonic()
         for item in batch:
-            item.work.served = now
             self._remove(item)
+        works = {item.work for item in batch}
+        for work in works:
+            work.served = now
+            work.running += 1
         self._free_workers -= 1
         self._running_long += long
         loop = asyncio.get_running_loop()
@@ -282,6 +294,8 @@ class Batcher:
             self._note_speed(batch, seconds, long)
             self._free_workers += 1
             self._running_long -= long
+            for work in works:
+                work.running -= 1
             self._hand_out(results)
             self._dispatch()
 
@@ -329,11 +343,6 @@ class Batcher:
             f"the answer would have more than {self._max_answer_bytes} bytes "
             "(--max-answer-bytes): ask for fewer or shorter texts.",
         )
-
-
-def _first(group: dict[_Item, None]) -> _Item:
-    """The text of a group whose turn it is."""
-    return min(group, key=lambda item: item.turn)
 
 
 def _cost(batch: list[_Item]) -> int:

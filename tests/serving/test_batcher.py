@@ -262,6 +262,25 @@ def test_a_request_of_one_text_does_not_wait_for_all_texts_of_another(group):
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
+def test_one_request_leaves_a_worker_to_others(workers):
+    model = Model()
+    model.go.clear()
+    some = batcher(workers=workers, max_batch_size=2)
+
+    async def run():
+        long = asyncio.create_task(some.translate(work(model, ["long"] * 12)))
+        await asyncio.sleep(0.1)
+        assert len(model.batches) == max(workers - 1, 1)
+        short = asyncio.create_task(some.translate(work(model, ["short"] * 2)))
+        await asyncio.sleep(0.1)
+        assert len(model.batches) == workers
+        model.go.set()
+        await asyncio.gather(long, short)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
 def test_batches_that_take_long_leave_a_worker_to_others(workers, monkeypatch):
     monkeypatch.setattr(batching, "_LONG", 0.05)
     running, most = 0, []
