@@ -5,8 +5,9 @@ that does as agreed needs moments, so it is never the oldest; one that holds its
 loses it.
 """
 
+import asyncio
 import ipaddress
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Hashable
 
 
@@ -26,6 +27,50 @@ def group_of(host: str | None) -> str:
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
+
+
+class Turns:
+    """Whose request is begun next: few in a round of the event loop, and groups in turn.
+
+    However many requests of one client are ready, those of the others are begun after few of them.
+
+    Args:
+        loop: the event loop.
+        most: that are begun in a round.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, most: int):
+        self._loop = loop
+        self._most = most
+        self._begun = 0
+        self._queues: dict[str, deque[Callable[[], object]]] = {}  # the next group first
+        self._scheduled = False
+
+    def take(self, group: str, begin: Callable[[], object]) -> bool:
+        """Whether a request may be begun now; if not, `begin` is called when its turn has come."""
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._round)
+        if self._begun < self._most and not self._queues:
+            self._begun += 1
+            return True
+        self._queues.setdefault(group, deque()).append(begin)
+        return False
+
+    def _round(self) -> None:
+        self._scheduled = False
+        self._begun = 0
+        while self._queues and self._begun < self._most:
+            group, queue = next(iter(self._queues.items()))
+            del self._queues[group]
+            begin = queue.popleft()
+            if queue:
+                self._queues[group] = queue  # as the last
+            self._begun += 1
+            begin()
+        if self._begun and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._round)
 
 
 class Room:
