@@ -286,7 +286,8 @@ class _Observed:
             except Failure as failure:
                 event["error"] = failure.message
                 self._service.metrics.rejected.labels(failure.kind.name.lower()).inc()
-                await _failed(failure)(scope, observed_receive, observed_send)
+                closing = {"Connection": "close"}  # what follows may be part of what was refused
+                await _failed(failure, closing)(scope, observed_receive, observed_send)
             else:
                 app = self._models if path.startswith("/v1/") else self._others
                 await app(scope, observed_receive, observed_send)

@@ -162,7 +162,10 @@ class Connections:
             accepted.close()
             return
         accepted.setblocking(False)
-        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        with contextlib.suppress(OSError):  # gone already
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            # Else the second part of an answer waits until the client has confirmed the first.
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = Connection(self, group, reserved, self._config, self._state, self._loop)
         self._all.add(connection)
         if reserved:

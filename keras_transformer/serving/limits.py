@@ -10,6 +10,8 @@ import ipaddress
 from collections import Counter, deque
 from collections.abc import Callable, Hashable
 
+_LONGEST_REST = 0.01  # seconds
+
 
 def group_of(host: str | None) -> str:
     """What counts as one client: an IPv4 address, or the first 64 bits of an IPv6 address.
@@ -50,16 +52,23 @@ class Turns:
         """Whether a request may be begun now; if not, `begin` is called when its turn has come."""
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self._round)
+            self._loop.call_soon(self._rest, self._loop.time())
         if self._begun < self._most and not self._queues:
             self._begun += 1
             return True
         self._queues.setdefault(group, deque()).append(begin)
         return False
 
-    def _round(self) -> None:
-        self._scheduled = False
+    def _rest(self, started: float) -> None:
+        """After a round, while requests wait, leaves as much time to what else there is to do."""
         self._begun = 0
+        if self._queues:
+            self._loop.call_later(min(self._loop.time() - started, _LONGEST_REST), self._round)
+        else:
+            self._scheduled = False
+
+    def _round(self) -> None:
+        started = self._loop.time()
         while self._queues and self._begun < self._most:
             group, queue = next(iter(self._queues.items()))
             del self._queues[group]
@@ -68,9 +77,7 @@ class Turns:
                 self._queues[group] = queue  # as the last
             self._begun += 1
             begin()
-        if self._begun and not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._round)
+        self._loop.call_soon(self._rest, started)
 
 
 class Room:
