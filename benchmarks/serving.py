@@ -115,15 +115,15 @@ class Server:
         )
         self.reading = threading.Event()
         self.reading.set()
-        threading.Thread(target=self._read_log, daemon=True).start()
+        threading.Thread(target=self._read_log, args=[self.log.open("wb")], daemon=True).start()
         self.name = folder.absolute().name
         self.start_seconds = self._wait_for("ready")["waited"]
         listening = self._wait_for("listening")
         self.host = urlsplit(listening["rest"])
         self.grpc_port = listening.get("grpc")
 
-    def _read_log(self) -> None:
-        with self.log.open("wb") as log:
+    def _read_log(self, log) -> None:
+        with log:
             while content := os.read(self.process.stderr.fileno(), 2**16):
                 log.write(content)
                 log.flush()

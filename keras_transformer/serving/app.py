@@ -13,6 +13,7 @@ import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -26,6 +27,7 @@ from keras_transformer.serving.answers import PiecedAnswer
 from keras_transformer.serving.bodies import Bodies
 from keras_transformer.serving.edge import Edge
 from keras_transformer.serving.failures import REQUEST_ID, Failure, Kind
+from keras_transformer.serving.loaded_model import LoadedModel
 from keras_transformer.serving.metrics import CONTENT_TYPE
 from keras_transformer.serving.service import Service
 
@@ -122,6 +124,7 @@ class _Models:
     def __init__(self, service: Service):
         self._service = service
         self._bodies = Bodies(service.settings)
+        self._metadata: WeakKeyDictionary[LoadedModel, bytes] = WeakKeyDictionary()
 
     async def __call__(self, scope, receive, send):
         request = Request(scope, receive)
@@ -165,8 +168,11 @@ class _Models:
             return Response(rest_json.message_body(message), media_type="application/json")
         if rest == "/metadata":
             with self._service.using(name, version) as model:
-                message = rest_json.metadata_message(name, model)
-            return Response(rest_json.message_body(message), media_type="application/json")
+                body = self._metadata.get(model)
+                if body is None:  # large, and always the same
+                    message = rest_json.metadata_message(name, model)
+                    body = self._metadata[model] = rest_json.message_body(message)
+            return Response(body, media_type="application/json")
         if rest != ":predict":
             raise Failure(Kind.NOT_OFFERED, f"{rest[1:]} is not offered: use predict.")
         self._service.check_name(name)  # and version, before the body
@@ -278,7 +284,8 @@ class _Observed:
             except Failure as failure:
                 event["error"] = failure.message
                 self._service.metrics.rejected.labels(failure.kind.name.lower()).inc()
-                await _failed(failure)(scope, observed_receive, observed_send)
+                closing = {"Connection": "close"}  # what follows may be part of what was refused
+                await _failed(failure, closing)(scope, observed_receive, observed_send)
             else:
                 app = self._models if path.startswith("/v1/") else self._others
                 await app(scope, observed_receive, observed_send)

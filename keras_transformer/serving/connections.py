@@ -10,6 +10,8 @@ and none for clients that are slow on purpose, so this module adds them:
     refusal   what a client still sends after its request was refused is read and dropped for some
               seconds, for closing at once would destroy the answer on its way
 
+Few requests are begun in a round of the event loop, those of different addresses in turn.
+
 A connection that finds no place pushes out one that waits for a request: the oldest of the address
 that has the most. Where all are at work it is one of few more that may ask for health alone.
 
@@ -33,7 +35,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from keras_transformer.serving.limits import group_of
+from keras_transformer.serving.limits import Turns, group_of
 from keras_transformer.serving.tls import Certificate
 
 _SWEEP = 0.25  # seconds between looks at all timers
@@ -41,6 +43,7 @@ _LINGERING = 2.0  # seconds in which what follows a refused request is dropped
 _MOST_LINGERING = 2**22  # bytes of it
 _RESERVE = 64  # connections beyond the limits, for health
 _ACCEPTS = 64  # new connections at a time, after which others have their turn
+_REQUESTS = 4  # that are begun in a round of the event loop
 _UNSENT_ANSWERS = 64  # of the largest allowed request's size, of all clients together
 _PAUSE = 1.0  # seconds without accepting where the system has no descriptors left
 _BETWEEN_WARNINGS = 60.0  # seconds
@@ -106,6 +109,7 @@ class Connections:
         self._config, self._state = config, state
         self._loop = asyncio.get_running_loop()
         self._accepting = True
+        self.turns = Turns(self._loop, _REQUESTS)
         for listener in self._listeners:
             listener.setblocking(False)
             self._loop.add_reader(listener, self._accept, listener)
@@ -158,7 +162,10 @@ class Connections:
             accepted.close()
             return
         accepted.setblocking(False)
-        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        with contextlib.suppress(OSError):  # gone already
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            # Else the second part of an answer waits until the client has confirmed the first.
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = Connection(self, group, reserved, self._config, self._state, self._loop)
         self._all.add(connection)
         if reserved:
@@ -320,6 +327,7 @@ class Connection(H11Protocol):
         self._connections = connections
         self._own: asyncio.Transport | None = None
         self._head_since: float | None = time.monotonic()  # None where nothing of one has come
+        self._queued = False  # for its turn
         self._dropped = 0
         self._written = 0
         self._sent_before = 0
@@ -348,11 +356,14 @@ class Connection(H11Protocol):
     # Called by uvicorn.
 
     def handle_events(self) -> None:
-        before = self.cycle
-        super().handle_events()
-        if self.cycle is not before:
-            self._connections.works(self)
-            self._head_since = None
+        if self._at_work():
+            super().handle_events()
+        elif not self._queued:
+            if self._connections.turns.take(self.group, self._begin):
+                self._handle_request()
+            else:
+                self._queued = True
+                self.flow.pause_reading()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -444,6 +455,20 @@ class Connection(H11Protocol):
     def lingered(self, now: float) -> bool:
         """Whether a refused client has had the time to read its answer."""
         return now > self.lingering_since + _LINGERING and not self.unsent
+
+    def _begin(self) -> None:
+        """Goes on with what has come, as it is this connection's turn."""
+        self._queued = False
+        if self.lingering_since is None and not self._own.is_closing():
+            self.flow.resume_reading()
+            self._handle_request()
+
+    def _handle_request(self) -> None:
+        before = self.cycle
+        super().handle_events()
+        if self.cycle is not before:
+            self._connections.works(self)
+            self._head_since = None
 
     def _linger(self) -> None:
         self.lingering_since = time.monotonic()

@@ -87,6 +87,8 @@ def _without_port(scheme: str, host: str) -> str:
 
 
 def _check_framing(scope, names: set[bytes]) -> None:
+    if scope["http_version"] not in ("1.0", "1.1"):
+        raise invalid(f"HTTP/{scope['http_version']} is not spoken here: use HTTP/1.1.")
     chunked = b"transfer-encoding" in names
     if chunked and b"content-length" in names:
         raise invalid("the request has a Content-Length and a Transfer-Encoding: send one.")

@@ -5,9 +5,12 @@ that does as agreed needs moments, so it is never the oldest; one that holds its
 loses it.
 """
 
+import asyncio
 import ipaddress
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Hashable
+
+_LONGEST_REST = 0.01  # seconds
 
 
 def group_of(host: str | None) -> str:
@@ -26,6 +29,55 @@ def group_of(host: str | None) -> str:
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
+
+
+class Turns:
+    """Whose request is begun next: few in a round of the event loop, and groups in turn.
+
+    However many requests of one client are ready, those of the others are begun after few of them.
+
+    Args:
+        loop: the event loop.
+        most: that are begun in a round.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, most: int):
+        self._loop = loop
+        self._most = most
+        self._begun = 0
+        self._queues: dict[str, deque[Callable[[], object]]] = {}  # the next group first
+        self._scheduled = False
+
+    def take(self, group: str, begin: Callable[[], object]) -> bool:
+        """Whether a request may be begun now; if not, `begin` is called when its turn has come."""
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._rest, self._loop.time())
+        if self._begun < self._most and not self._queues:
+            self._begun += 1
+            return True
+        self._queues.setdefault(group, deque()).append(begin)
+        return False
+
+    def _rest(self, started: float) -> None:
+        """After a round, while requests wait, leaves as much time to what else there is to do."""
+        self._begun = 0
+        if self._queues:
+            self._loop.call_later(min(self._loop.time() - started, _LONGEST_REST), self._round)
+        else:
+            self._scheduled = False
+
+    def _round(self) -> None:
+        started = self._loop.time()
+        while self._queues and self._begun < self._most:
+            group, queue = next(iter(self._queues.items()))
+            del self._queues[group]
+            begin = queue.popleft()
+            if queue:
+                self._queues[group] = queue  # as the last
+            self._begun += 1
+            begin()
+        self._loop.call_soon(self._rest, started)
 
 
 class Room:

@@ -14,7 +14,7 @@ import uvicorn
 from keras_transformer.serving.bodies import Bodies
 from keras_transformer.serving.connections import Connection, Connections, HttpServer
 from keras_transformer.serving.failures import Failure, Kind
-from keras_transformer.serving.limits import Room, group_of
+from keras_transformer.serving.limits import Room, Turns, group_of
 from keras_transformer.serving.metrics import Metrics
 from keras_transformer.serving.settings import Settings
 
@@ -137,6 +137,18 @@ async def test_a_head_has_its_time_however_it_trickles():
         assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
         writer.write(GET[:20])
         assert (await ended(reader)).startswith(b"HTTP/1.1 408 ")
+
+
+@run
+async def test_no_part_of_an_answer_waits_for_another():
+    async with listening() as edge:
+        reader, writer = await opened(edge, GET)
+        await reader.readuntil(b"\r\n\r\n")
+        (connection,) = edge.connections._all
+        accepted = connection.transport.get_extra_info("socket")
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        writer.close()
 
 
 @run
@@ -269,6 +281,20 @@ async def test_no_descriptors_are_a_pause_and_one_line():
 
 
 @run
+async def test_many_requests_of_one_client_do_not_hold_up_the_others():
+    async with listening() as edge:
+        flood = [await opened(edge, GET * 200, "127.0.0.2") for _ in range(50)]
+        for _ in range(5):
+            assert b" 200 " in await asked(edge)
+        assert any(edge.connections.turns._queues)
+        for reader, _ in flood:  # and all are answered, in the end
+            for _ in range(200):
+                assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+        for _, writer in flood:
+            writer.close()
+
+
+@run
 async def test_what_is_no_http_gets_one_error_in_json():
     async with listening() as edge:
         for request, status in (
@@ -331,6 +357,30 @@ async def test_unfinished_bodies_make_room_for_new_ones():
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@run
+async def test_groups_have_their_turns():
+    turns, begun = Turns(asyncio.get_running_loop(), 2), []
+
+    def ask(group, number):
+        if turns.take(group, lambda: begun.append((group, number))):
+            begun.append((group, number))
+
+    for number in range(6):
+        ask("a", number)
+    ask("b", 0)
+    assert begun == [("a", 0), ("a", 1)]
+    while len(begun) == 2:
+        await asyncio.sleep(0)
+    assert begun[2:] == [("a", 2), ("b", 0)]
+    ask("b", 1)
+    while len(begun) < 8:
+        await asyncio.sleep(0)
+    assert begun[4:] == [("a", 3), ("b", 1), ("a", 4), ("a", 5)]
+    await asyncio.sleep(0.05)
+    ask("b", 2)
+    assert begun[-1] == ("b", 2)  # at once, as nobody waits
 
 
 def test_room_is_shared_between_groups():

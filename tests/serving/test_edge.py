@@ -101,6 +101,7 @@ def test_one_framing_one_type_and_a_bounded_head(edge):
     assert refusal(edge, chunked) is None
     assert refusal(edge, length, chunked) is Kind.INVALID
     assert refusal(edge, chunked, version="1.0") is Kind.INVALID
+    assert refusal(edge, version="2.0") is Kind.INVALID
     assert refusal(edge, ("a", "b" * 40_000)) is Kind.LARGE_HEAD
     assert refusal(edge, path="/" + "a" * 40_000) is Kind.LARGE_HEAD
     for content_type in ("text/plain", "Text/Plain; charset=utf-8", "multipart/form-data; a=b"):
