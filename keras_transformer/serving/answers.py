@@ -43,6 +43,7 @@ class PiecedAnswer(Response):
             self.error = "the deadline passed before the client had taken the answer"
             if (connection := scope.get("state", {}).get("connection")) is not None:
                 connection.abort()
+                await asyncio.sleep(0)  # until that has happened
         finally:
             gone.cancel()
             with contextlib.suppress(asyncio.CancelledError):
