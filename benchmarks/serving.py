@@ -15,6 +15,12 @@ too many of them and when it is told to stop.
 
 The clients share the cores with the server, so they do little: they speak plain HTTP over asyncio.
 
+With --attack, instead, what a well-behaved client notices of each attack in serving_attacks.py, or
+of those that are named: its p99 and that of /healthz before the attack and during it, and the
+memory of the server before, during and after. `log_not_read` stops reading the server's log.
+
+    python benchmarks/serving.py --saved-model saved_models/pt_en --texts validation.pt --attack
+
     python benchmarks/serving.py --saved-model saved_models/pt_en --texts validation.pt --seconds 30
 """
 
@@ -22,6 +28,7 @@ import argparse
 import asyncio
 import collections
 import contextlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -31,6 +38,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -39,11 +47,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from common import cores, machine, positive, say, versions
+from serving_attacks import ATTACKS, Target
 
 from keras_transformer.compile_cache import use_compile_cache
 
 OFFLINE_BATCH = 64
 OVERLOAD = 10  # times as many clients
+LOG_NOT_READ = "log_not_read"
+AFTER = 15.0  # seconds from the end of an attack until its memory should be free again
 PAUSE = 0.5  # seconds before a client that was turned away comes back: less than it was told
 SERVE = """
 import json, sys
@@ -99,13 +110,24 @@ class Server:
 
     def __init__(self, folder: Path, options: dict[str, Any]):
         self.log = Path(tempfile.mkdtemp()) / "server.log"
-        with open(self.log, "wb") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", SERVE, json.dumps(options)], stderr=errors
-            )
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SERVE, json.dumps(options)], stderr=subprocess.PIPE
+        )
+        self.reading = threading.Event()
+        self.reading.set()
+        threading.Thread(target=self._read_log, args=[self.log.open("wb")], daemon=True).start()
         self.name = folder.absolute().name
         self.start_seconds = self._wait_for("ready")["waited"]
-        self.host = urlsplit(self._wait_for("listening")["rest"])
+        listening = self._wait_for("listening")
+        self.host = urlsplit(listening["rest"])
+        self.grpc_port = listening.get("grpc")
+
+    def _read_log(self, log) -> None:
+        with log:
+            while content := os.read(self.process.stderr.fileno(), 2**16):
+                log.write(content)
+                log.flush()
+                self.reading.wait()
 
     def _wait_for(self, event: str) -> dict[str, Any]:
         started = time.perf_counter()
@@ -304,6 +326,107 @@ def summary(tally: Tally) -> dict[str, Any]:
     }
 
 
+async def attacked(server: Server, texts: list[str], arguments) -> dict[str, Any]:
+    """What a well-behaved client notices of each attack."""
+    target = Target(server.host.port, server.grpc_port, server.name)
+    found = {}
+    for name in arguments.attack or (*ATTACKS, LOG_NOT_READ):
+        say(f"{name}: {arguments.attack_seconds} s")
+        await behaved(server, texts, 3)  # whatever is slow the first time
+        memory = server.memory_mib()
+        quiet = await behaved(server, texts, arguments.attack_seconds)
+        process = None
+        if name == LOG_NOT_READ:
+            server.reading.clear()
+        else:
+            process = multiprocessing.get_context("spawn").Process(
+                target=run_attack, args=(name, target), daemon=True
+            )
+            process.start()
+        await asyncio.sleep(2)  # until it is under way
+        during = await behaved(server, texts, arguments.attack_seconds)
+        most = server.memory_mib()
+        server.reading.set()
+        if process is not None:
+            process.terminate()
+            process.join()
+        await asyncio.sleep(AFTER)
+        after = server.memory_mib()
+        found[name] = {"quiet": quiet, "during": during, "memory_mib": [memory, most, after]}
+    return found
+
+
+def run_attack(name: str, target: Target) -> None:
+    """An attack in a process of its own, until that is ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    asyncio.run(ATTACKS[name](target))
+
+
+async def behaved(server: Server, texts: list[str], seconds: float) -> dict[str, Any]:
+    """Milliseconds that one client, and one who asks for health on new connections, wait."""
+    until = time.perf_counter() + seconds
+    found = {"predict": [], "health": []}
+    failures = []
+
+    async def predict():
+        connection = Connection(server)
+        for text in itertools.cycle(texts):
+            started = time.perf_counter()
+            if started > until:
+                return connection.close()
+            try:
+                status, _ = await asyncio.wait_for(connection.ask(text), 60)
+            except (OSError, EOFError) as error:
+                connection.close()
+                status = repr(error)
+            if status != 200:
+                failures.append(status)
+            found["predict"].append((time.perf_counter() - started) * 1000)
+
+    async def health():
+        while (started := time.perf_counter()) < until:
+            reader, writer = await asyncio.open_connection(server.host.hostname, server.host.port)
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            if not (await reader.read()).startswith(b"HTTP/1.1 200 "):
+                failures.append("health")
+            writer.close()
+            found["health"].append((time.perf_counter() - started) * 1000)
+            await asyncio.sleep(0.05)
+
+    await asyncio.gather(predict(), health())
+    return {
+        key: {"count": len(times), "p99_ms": statistics.quantiles(times, n=100)[98]}
+        | {"p50_ms": statistics.median(times), "most_ms": max(times)}
+        for key, times in found.items()
+    } | {"failures": failures[:10], "failed": len(failures)}
+
+
+def attack_table(result: dict[str, Any]) -> str:
+    """The attacks, one a line."""
+    lines = [f"{'':24}{'p99, quiet':>12}{'attacked':>10}{'times':>7}{'health p99':>12}{'most':>7}"]
+    lines[0] += f"{'failed':>8}{'MiB before':>12}{'during':>8}{'after':>8}"
+    for name, found in result.items():
+        quiet, during = found["quiet"]["predict"]["p99_ms"], found["during"]["predict"]["p99_ms"]
+        health, (before, most, after) = found["during"]["health"], found["memory_mib"]
+        line = f"{name:24}{quiet:9.0f} ms{during:7.0f} ms{during / quiet:7.2f}"
+        line += (
+            f"{health['p99_ms']:9.1f} ms{health['most_ms']:4.0f} ms{found['during']['failed']:8}"
+        )
+        lines.append(f"{line}{before:12.0f}{most:8.0f}{after:8.0f}")
+    return "\n".join(lines)
+
+
+def withstood(found: dict[str, Any]) -> bool:
+    """Whether an attack did as little as is promised."""
+    before, _, after = found["memory_mib"]
+    return (
+        not found["during"]["failed"]
+        and found["during"]["predict"]["p99_ms"] < 3 * found["quiet"]["predict"]["p99_ms"]
+        and found["during"]["health"]["p99_ms"] < 100
+        and after < 1.1 * before
+    )
+
+
 async def measure(server: Server, answers: dict[str, str], arguments) -> dict[str, Any]:
     random.seed(1)
     phases = {}
@@ -371,9 +494,37 @@ def parse_arguments() -> argparse.Namespace:
         "--compile", action=argparse.BooleanOptionalAction, default=True, help="XLA, on both sides"
     )
     parser.add_argument(
+        "--attack",
+        nargs="*",
+        choices=(*ATTACKS, LOG_NOT_READ),
+        help="measure attacks instead; all unless named",
+    )
+    parser.add_argument("--attack-seconds", type=positive, default=20)
+    parser.add_argument(
         "--json", type=Path, help="where the result goes; a temporary file if unset"
     )
     return parser.parse_args()
+
+
+def attack(texts: list[str], arguments, path: Path) -> int:
+    """Measures attacks on a server with the limits that it has unless told."""
+    options = {
+        "saved_model": str(arguments.saved_model),
+        "port": 0,
+        "grpc_port": 0,
+        "compile": arguments.compile,
+        "json_logs": True,
+    }
+    server = Server(arguments.saved_model, options)
+    try:
+        result = asyncio.run(attacked(server, texts, arguments))
+    finally:
+        server.close()
+    content = {"machine": machine(), "versions": versions(), "settings": vars(arguments)}
+    path.write_text(json.dumps(content | {"result": result}, indent=2, default=str) + "\n")
+    print(attack_table(result))
+    say(f"written to {path}")
+    return 0 if all(map(withstood, result.values())) else 1
 
 
 def main() -> int:
@@ -383,6 +534,8 @@ def main() -> int:
     use_compile_cache()  # for both sides: compiling is not what is measured here
     path = arguments.json or Path(tempfile.mkdtemp()) / "serving.json"
     texts = read_texts(arguments)
+    if arguments.attack is not None:
+        return attack(texts, arguments, path)
     numbers = [there.name for there in arguments.saved_model.iterdir() if there.name.isdecimal()]
     offline = Offline(arguments.saved_model / max(numbers, key=int), arguments.compile)
     say(f"offline: {len(texts)} texts")

@@ -1,8 +1,23 @@
 """``keras-transformer serve``: the server of an exported model."""
 
+import re
+
 import click
 
 from keras_transformer.cli.options import path_option, serving_options, verb
+
+
+def _labels(context, parameter, given: tuple[str, ...]) -> dict[str, int]:
+    """Versions by label."""
+    labels: dict[str, int] = {}
+    for one in given:
+        label, _, version = one.rpartition("=")
+        if not label or not re.fullmatch("[0-9]{1,19}", version):
+            raise click.BadParameter(f"{one!r}: give a label and a version, such as stable=3.")
+        if label in labels:
+            raise click.BadParameter(f"{label} is given twice.")
+        labels[label] = int(version)
+    return labels
 
 
 @verb()
@@ -18,12 +33,20 @@ from keras_transformer.cli.options import path_option, serving_options, verb
     show_default=True,
     help="Use the signatures compiled by XLA, where the model has them.",
 )
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="LABEL=VERSION",
+    callback=_labels,
+    help="A name for a version, which then serves beside the highest one; may be repeated.",
+)
 @click.option("--json-logs", is_flag=True, help="One JSON object a line.")
-def serve(saved_model, no_grpc, compiled, json_logs, **options):
+def serve(saved_model, no_grpc, compiled, labels, json_logs, **options):
     """Serve an exported model: a page at /, TensorFlow Serving's REST and gRPC interfaces."""
     from keras_transformer.serving import serve as run
 
     options = {name: value for name, value in options.items() if value is not None}
     if no_grpc:
         options["grpc_port"] = None
-    run(saved_model, **options, compile=compiled, json_logs=json_logs)
+    run(saved_model, **options, compile=compiled, labels=labels, json_logs=json_logs)

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import importlib.resources
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,6 +35,9 @@ EXTRA_FOLDER = "assets.extra"
 ABOUT_FILE = Path(EXTRA_FOLDER, "keras_transformer.json")
 """What a SavedModel says of itself: its languages, its longest source, its compiled sizes."""
 
+MOST_VERSION = 2**63 - 1
+"""The highest number of a version, which TensorFlow Serving's interfaces hold in 64 bits."""
+
 UNKNOWN_LANGUAGE = "unknown"
 """What stands for the code of a language that nobody has named."""
 
@@ -61,7 +65,8 @@ _REPLACED = ".replaced-"  # what a version is called while another takes its pla
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-_ROWS = (1, 4, 16, 64, 256)  # of version 0.1, whose exports do not name them
+# Of version 0.1, whose exports do not name them.
+_ROWS, _LENGTH = (1, 4, 16, 64, 256), 32
 
 TEMPLATE_KINDS = ("wordpiece", "sentencepiece")
 """Kinds of tokenizers whose use without this package READMEs show, by templates of their own."""
@@ -86,7 +91,13 @@ def xla_name(signature: str) -> str:
 
 
 def write_about(
-    folder: Path, *, source_language, target_language, max_source_length, compiled_rows
+    folder: Path,
+    *,
+    source_language,
+    target_language,
+    max_source_length,
+    compiled_rows,
+    compiled_length,
 ) -> None:
     """Writes the `ABOUT_FILE` of a SavedModel.
 
@@ -95,20 +106,24 @@ def write_about(
         source_language, target_language: their codes, or `UNKNOWN_LANGUAGE`.
         max_source_length: most tokens of a text that is translated as one piece.
         compiled_rows: numbers of rows, ascending, to which signatures compiled by XLA pad a batch.
+        compiled_length: the smallest number of tokens to which they pad its texts; the next ones
+            double it.
     """
     content = {
         "source_language": source_language,
         "target_language": target_language,
         "max_source_length": max_source_length,
         "compiled_rows": list(compiled_rows),
+        "compiled_length": compiled_length,
     }
     write_json(folder / ABOUT_FILE, content)
 
 
 def read_about(folder: Path) -> dict:
-    """What `write_about` wrote; without what is missing or damaged, except for the rows.
+    """What `write_about` wrote; without what is missing or damaged, except for compiled sizes.
 
-    ``compiled_rows`` is a tuple, for an export that does not name them that of version 0.1.
+    ``compiled_rows`` is a tuple. For an export that does not name them, it and ``compiled_length``
+    are those of version 0.1.
     """
     try:
         about = parse_json((folder / ABOUT_FILE).read_text(encoding="utf-8"))
@@ -117,7 +132,10 @@ def read_about(folder: Path) -> dict:
     about = about if isinstance(about, dict) else {}
     rows = about.get("compiled_rows")
     fits = isinstance(rows, list) and all(type(size) is int and size > 0 for size in rows)
-    return {**about, "compiled_rows": tuple(sorted(rows)) if fits and rows else _ROWS}
+    rows = tuple(sorted(rows)) if fits and rows else _ROWS
+    length = about.get("compiled_length")
+    length = length if type(length) is int and length > 0 else _LENGTH
+    return {**about, "compiled_rows": rows, "compiled_length": length}
 
 
 def write_version(
@@ -214,11 +232,19 @@ def _exists(version: Path) -> InputError:
 
 
 def version_folders(folder) -> list[Path]:
-    """The numbered versions under the folder of an export, lowest first, in whatever form."""
+    """The numbered versions under the folder of an export, lowest first, in whatever form.
+
+    A number that no interface could name is none: one beyond `MOST_VERSION`, or in other digits.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         return []
-    versions = [there for there in folder.iterdir() if there.name.isdecimal()]
+    versions = [
+        there
+        for there in folder.iterdir()
+        if re.fullmatch("[0-9]+", there.name) and len(there.name) < 100
+        if int(there.name) <= MOST_VERSION
+    ]
     return sorted(versions, key=lambda version: int(version.name))
 
 

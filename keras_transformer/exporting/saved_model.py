@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from keras_transformer.decoding.buckets import ROWS
+from keras_transformer.decoding.buckets import ROWS, SOURCE_ROOM
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import (
     DEFAULT_SIGNATURE,
@@ -90,6 +90,7 @@ def export(
             target_language=translator.tokenizers.target_language,
             max_source_length=translator.max_source_length,
             compiled_rows=ROWS,
+            compiled_length=SOURCE_ROOM,
         )
         write_warm_up_requests(unfinished)
         write_text(unfinished / "README.md", model_card(translator, unfinished, scores))

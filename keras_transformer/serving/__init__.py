@@ -7,11 +7,13 @@ models' classes: what answers is what was exported.
     failures.py       kinds of failed requests, with the codes of HTTP and gRPC
     signatures.py     inputs and outputs of a model; the rows of a batch for each request
     loaded_model.py   one version in memory
+    programs.py       what XLA has compiled, and what answers while it has not
     warmup.py         requests run before a version serves
     versions.py       loading and unloading; a new version takes over without a failed request
     batching.py       batches of the texts of several requests
     service.py        a request from its inputs to its outputs, for both interfaces
     rest_json.py      TensorFlow Serving's JSON
+    answers.py        large answers, in pieces
     app.py            the HTTP interface, health, metrics and the page in static/
     grpc_service.py   the gRPC interface
     metrics.py        metrics for Prometheus
@@ -36,7 +38,7 @@ _EXTRA = (
 
 
 def serve(saved_model, **options) -> None:
-    """Serves an exported model until the process gets SIGTERM or SIGINT.
+    """Serves an exported model until the process gets SIGTERM, SIGINT or SIGHUP.
 
     Args:
         saved_model: a folder of versions, such as ``saved_models/pt_en``.

@@ -2,7 +2,7 @@
 
 GET  /v1/models/NAME[/versions/N]            state of the versions
 GET  /v1/models/NAME[/versions/N]/metadata   signatures
-POST /v1/models/NAME[/versions/N]:predict    answers
+POST /v1/models/NAME[/versions/N]:predict    answers; /labels/LABEL may stand for /versions/N
 GET  /healthz /readyz /metrics               for those who operate the server
 GET  /                                       translate in the browser
 """
@@ -13,6 +13,7 @@ import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -22,45 +23,47 @@ from starlette.staticfiles import StaticFiles
 
 from keras_transformer.exporting.format import UNKNOWN_LANGUAGE
 from keras_transformer.serving import rest_json
-from keras_transformer.serving.failures import Failure, Kind
+from keras_transformer.serving.answers import PiecedAnswer
+from keras_transformer.serving.bodies import Bodies
+from keras_transformer.serving.edge import Edge
+from keras_transformer.serving.failures import REQUEST_ID, Failure, Kind
+from keras_transformer.serving.loaded_model import LoadedModel
 from keras_transformer.serving.metrics import CONTENT_TYPE
 from keras_transformer.serving.service import Service
 
 STATIC = Path(__file__).parent / "static"
 
 _MODEL_PATH = re.compile(
-    r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d{1,18})|/labels/(?P<label>[^/:]+))?"
+    r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]{1,19})|/labels/(?P<label>[^/:]+))?"
     r"(?P<rest>/metadata|:predict|:classify|:regress)?"
 )
-_REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _PAGE = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
 }
+_CLOSE = (b"connection", b"close")
 _CLIENT_GONE = 499  # as other servers count it
-_LARGE = 20_000  # numbers; writing so many as JSON would hold up the other requests
-_BODIES_IN_MEMORY = 64  # of the largest allowed size, of all requests together
+_LARGE = 2**14  # bytes of outputs; writing so many as JSON would hold up the other requests
 
 
 def make_app(service: Service):
     """The ASGI application."""
-    return _Observed(
-        _Models(service),  # without Starlette's layers, which take as long as all the rest here
-        Starlette(
-            routes=[
-                Route("/healthz", _always(lambda: JSONResponse({"status": "live"}))),
-                Route("/readyz", _always(lambda: _readiness(service))),
-                Route("/metrics", _always(lambda: _metrics(service))),
-                Route("/page/config.json", _always(lambda: _page_config(service))),
-                Route("/", _always(lambda: FileResponse(STATIC / "index.html", headers=_PAGE))),
-                Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),
-            ],
-            exception_handlers={404: _as_json, 405: _as_json},
-        ),
-        service,
+    others = Starlette(
+        routes=[
+            Route("/healthz", _always(lambda: JSONResponse({"status": "live"}))),
+            Route("/readyz", _always(lambda: _readiness(service))),
+            Route("/metrics", _always(lambda: _metrics(service))),
+            Route("/page/config.json", _always(lambda: _page_config(service))),
+            Route("/", _always(lambda: FileResponse(STATIC / "index.html", headers=_PAGE))),
+            Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),
+        ],
+        exception_handlers={404: _as_json, 405: _as_json},
     )
+    others.router.redirect_slashes = False  # it would lead to whatever Host a request gives
+    # Models without Starlette's layers, which take as long as all the rest here.
+    return _Observed(_Models(service), others, service)
 
 
 def _always(answer):
@@ -108,6 +111,8 @@ def _failed(failure: Failure, headers=None) -> Response:
     headers = dict(headers or {})
     if failure.retry_after is not None:
         headers["Retry-After"] = str(failure.retry_after)
+    if failure.allow is not None:
+        headers["Allow"] = failure.allow
     return Response(
         rest_json.error_body(failure), failure.kind.http_status, headers, "application/json"
     )
@@ -118,7 +123,8 @@ class _Models:
 
     def __init__(self, service: Service):
         self._service = service
-        self._bodies = 0  # bytes of requests whose end has not come
+        self._bodies = Bodies(service.settings)
+        self._metadata: WeakKeyDictionary[LoadedModel, bytes] = WeakKeyDictionary()
 
     async def __call__(self, scope, receive, send):
         request = Request(scope, receive)
@@ -130,14 +136,14 @@ class _Models:
             if failure.kind.http_status != 404:
                 self._service.metrics.rejected.labels(failure.kind.name.lower()).inc()
             response = _failed(failure)
-            if failure.kind in (Kind.TOO_LARGE, Kind.SLOW_CLIENT):
-                response.headers["Connection"] = "close"  # the rest of the body is not read
         except ClientDisconnect:
             event["error"] = "the client has gone"
             response = Response(status_code=_CLIENT_GONE)  # not read by anyone, but counted
         if self._service.draining:
             response.headers["Connection"] = "close"
         await response(scope, receive, send)
+        if isinstance(response, PiecedAnswer) and response.error:
+            event["error"] = response.error
 
     async def _answer(self, request: Request, event: dict) -> Response:
         path = request.scope["path"]
@@ -146,22 +152,32 @@ class _Models:
             raise Failure(Kind.NOT_FOUND, f"Malformed request: {request.method} {path}")
         name, rest = match["name"], match["rest"]
         event["path"] = {None: "status", "/metadata": "metadata"}.get(rest, (rest or "")[1:])
-        if request.method != ("POST" if (rest or "").startswith(":") else "GET"):
-            raise Failure(Kind.WRONG_METHOD, f"Malformed request: {request.method} {path}")
-        if match["label"] is not None:
+        methods = ("POST",) if (rest or "").startswith(":") else ("GET", "HEAD")
+        if request.method not in methods:
             raise Failure(
-                Kind.NOT_FOUND, f"version label {match['label']!r}: versions go by number here."
+                Kind.WRONG_METHOD,
+                f"Malformed request: {request.method} {path}",
+                allow=", ".join(methods),
             )
         version = None if match["version"] is None else int(match["version"])
+        if match["label"] is not None:
+            self._service.check_name(name)
+            version = self._service.labelled(match["label"])
         if rest is None:
             message = rest_json.status_message(self._service.statuses(name, version))
             return Response(rest_json.message_body(message), media_type="application/json")
         if rest == "/metadata":
             with self._service.using(name, version) as model:
-                message = rest_json.metadata_message(name, model)
-            return Response(rest_json.message_body(message), media_type="application/json")
+                body = self._metadata.get(model)
+                if body is None:  # large, and always the same
+                    message = rest_json.metadata_message(name, model)
+                    body = self._metadata[model] = rest_json.message_body(message)
+            return Response(body, media_type="application/json")
         if rest != ":predict":
             raise Failure(Kind.NOT_OFFERED, f"{rest[1:]} is not offered: use predict.")
+        self._service.check_name(name)  # and version, before the body
+        with self._service.using(name, version):
+            pass
         self._service.check_room()  # before any work on a request that will not be answered
         with self._service.accepted():
             return await self._predict(request, name, version, event)
@@ -173,7 +189,7 @@ class _Models:
         with service.using(name, version) as model:
             content = rest_json.parse_body(body)
             signature = model.signature(rest_json.signature_name(content))
-            inputs, row_format = rest_json.read_inputs(content, signature)
+            inputs, row_format = rest_json.read_inputs(content, signature, service.check_count)
             event |= {
                 "version": model.version,
                 "signature": signature.name,
@@ -182,13 +198,10 @@ class _Models:
             outputs = await _unless_gone(
                 request, service.predict(model, signature, inputs, deadline)
             )
-        if sum(values.size for values in outputs.values()) > _LARGE:
-            answer = await asyncio.to_thread(
-                rest_json.write_outputs, outputs, row_format=row_format
-            )
-        else:
-            answer = rest_json.write_outputs(outputs, row_format=row_format)
-        return Response(answer, media_type="application/json")
+        pieces = rest_json.write_outputs(outputs, row_format=row_format)
+        if sum(values.nbytes for values in outputs.values()) > _LARGE:
+            return PiecedAnswer(pieces, service.writer, deadline)
+        return Response(b"".join(pieces), media_type="application/json")
 
     async def _body(self, request: Request, deadline: float) -> bytes:
         """Reads the whole body, unless it is larger than allowed, whatever its Content-Length."""
@@ -201,24 +214,9 @@ class _Models:
         )
         if announced.isdecimal() and int(announced) > most:
             raise too_large
-        body = bytearray()
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout_at(loop.time() + deadline - time.monotonic()):
-                async for chunk in request.stream():
-                    if len(body) + len(chunk) > most:
-                        raise too_large
-                    if self._bodies + len(chunk) > most * _BODIES_IN_MEMORY:
-                        raise Failure(
-                            Kind.OVERLOADED, "too many requests are being sent.", retry_after=1
-                        )
-                    body += chunk
-                    self._bodies += len(chunk)
-        except TimeoutError:
-            raise Failure(Kind.SLOW_CLIENT, "the body did not come in time.") from None
-        finally:
-            self._bodies -= len(body)
-        return bytes(body)
+        return await self._bodies.read(
+            request.stream(), request.scope["state"]["connection"].group, deadline, too_large
+        )
 
 
 async def _unless_gone(request: Request, prediction):
@@ -245,6 +243,7 @@ class _Observed:
         self._models = models
         self._others = others
         self._service = service
+        self._edge = Edge(service.settings)
 
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http":
@@ -254,8 +253,16 @@ class _Observed:
         event = scope["kt.event"] = {"path": _label(path)}
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"").decode("latin-1")
-        identity = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        identity = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         status = None
+        connection = scope["state"]["connection"]
+        unread = int(headers.get(b"content-length", b"0")) > 0 or b"transfer-encoding" in headers
+
+        async def observed_receive():
+            nonlocal unread
+            message = await receive()
+            unread = unread and message.get("more_body", False)
+            return message
 
         async def observed_send(message):
             nonlocal status
@@ -265,11 +272,23 @@ class _Observed:
                     *message.get("headers", ()),
                     (b"x-request-id", identity.encode("latin-1")),
                 ]
+                if (unread or connection.reserved) and _CLOSE not in message["headers"]:
+                    message["headers"].append(_CLOSE)
             await send(message)
 
         try:
-            app = self._models if path.startswith("/v1/") else self._others
-            await app(scope, receive, observed_send)
+            try:
+                self._edge.check(scope)
+                if connection.reserved and event["path"] != "probe":
+                    raise Failure(Kind.OVERLOADED, "there are too many connections.", retry_after=1)
+            except Failure as failure:
+                event["error"] = failure.message
+                self._service.metrics.rejected.labels(failure.kind.name.lower()).inc()
+                closing = {"Connection": "close"}  # what follows may be part of what was refused
+                await _failed(failure, closing)(scope, observed_receive, observed_send)
+            else:
+                app = self._models if path.startswith("/v1/") else self._others
+                await app(scope, observed_receive, observed_send)
         except Exception as error:
             self._service.log.error("request failed", id=identity, exc_info=error)
             event["error"] = f"{type(error).__name__}: {error}"

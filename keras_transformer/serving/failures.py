@@ -1,18 +1,27 @@
 """Kinds of failed requests, with their codes in HTTP and in gRPC."""
 
+import re
 from enum import Enum
+
+from keras_transformer.serving.plain import plain
+
+REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+"""An id that a client may give its request, to find it in the log again."""
 
 
 class Kind(Enum):
     """Kinds of failures: the status in HTTP and the name of the code in gRPC."""
 
     INVALID = (400, "INVALID_ARGUMENT")
+    FORBIDDEN = (403, "PERMISSION_DENIED")
     NOT_FOUND = (404, "NOT_FOUND")
     WRONG_METHOD = (405, "UNIMPLEMENTED")
     SLOW_CLIENT = (408, "DEADLINE_EXCEEDED")
     TOO_LARGE = (413, "INVALID_ARGUMENT")
     TOO_MANY_BYTES = (413, "RESOURCE_EXHAUSTED")  # which is what gRPC itself says
     WRONG_ENCODING = (415, "INVALID_ARGUMENT")
+    MISDIRECTED = (421, "INVALID_ARGUMENT")
+    LARGE_HEAD = (431, "INVALID_ARGUMENT")
     INTERNAL = (500, "INTERNAL")
     NOT_OFFERED = (501, "UNIMPLEMENTED")
     OVERLOADED = (503, "RESOURCE_EXHAUSTED")
@@ -31,13 +40,17 @@ class Failure(Exception):
         kind: one of `Kind`.
         message: for the client: what is wrong, and the remedy where there is one.
         retry_after: whole seconds after which another try makes sense, if one does.
+        allow: the methods of HTTP that would have been right, where that was wrong.
     """
 
-    def __init__(self, kind: Kind, message: str, *, retry_after: int | None = None):
-        super().__init__(message)
+    def __init__(
+        self, kind: Kind, message: str, *, retry_after: int | None = None, allow: str | None = None
+    ):
         self.kind = kind
-        self.message = message
+        self.message = plain(message)  # it quotes what the client sent
+        super().__init__(self.message)
         self.retry_after = retry_after
+        self.allow = allow
 
 
 def invalid(message: str) -> Failure:

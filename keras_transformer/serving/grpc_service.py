@@ -1,14 +1,14 @@
 """The gRPC interface: TensorFlow Serving's PredictionService and ModelService, and health."""
 
-import math
 import time
 import uuid
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
 
 import grpc
 import numpy as np
 import tensorflow as tf
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import (
     model_pb2,
@@ -18,12 +18,14 @@ from tensorflow_serving.apis import (
 )
 
 from keras_transformer.errors import InputError
-from keras_transformer.serving.failures import Failure, Kind, invalid
+from keras_transformer.serving.calls import Calls, options
+from keras_transformer.serving.failures import REQUEST_ID, Failure, Kind, invalid
+from keras_transformer.serving.health import Health
+from keras_transformer.serving.listening import address
 from keras_transformer.serving.rest_json import metadata_message, status_message
 from keras_transformer.serving.service import Inputs, Service
 from keras_transformer.serving.signatures import Signature, Tensor
-
-_MOST_CALLS = 4096  # at a time; further ones get RESOURCE_EXHAUSTED
+from keras_transformer.serving.tls import Certificate
 
 
 class GrpcServer:
@@ -31,21 +33,30 @@ class GrpcServer:
 
     Args:
         service: what answers.
-        address: such as ``127.0.0.1:8500``; port 0 takes a free one.
+        hosts: addresses to listen on, such as ``127.0.0.1``.
+        port: on all of them; 0 takes a free one.
+        certificate: for TLS.
 
     Raises:
         InputError: when the port cannot be had.
     """
 
-    def __init__(self, service: Service, address: str):
+    def __init__(
+        self,
+        service: Service,
+        hosts: Sequence[str],
+        port: int,
+        certificate: Certificate | None = None,
+    ):
         self._server = grpc.aio.server(
             options=[
                 ("grpc.so_reuseport", 0),  # else two servers share a port without noticing
                 # Beyond it gRPC itself turns requests away, and cannot name our option.
                 ("grpc.max_receive_message_length", 4 * service.settings.max_body_bytes),
                 ("grpc.max_send_message_length", -1),
+                *options(service.settings),
             ],
-            maximum_concurrent_rpcs=_MOST_CALLS,
+            interceptors=[Calls(service.settings, service.metrics)],
         )
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
             _PredictionService(service), self._server
@@ -53,14 +64,22 @@ class GrpcServer:
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(
             _ModelService(service), self._server
         )
-        self._health = health.aio.HealthServicer()
+        names = ("", "tensorflow.serving.PredictionService")
+        self._health = Health(names, service.settings.transfer_seconds)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        try:
-            self.port = self._server.add_insecure_port(address)
-        except RuntimeError as error:
-            raise InputError(
-                f"{address}: gRPC cannot listen there: give another --grpc-port."
-            ) from error
+        self.port = port
+        for host in hosts:
+            place = address(host, self.port)
+            try:
+                if certificate is None:
+                    self.port = self._server.add_insecure_port(place)
+                else:
+                    credentials = certificate.grpc_credentials()
+                    self.port = self._server.add_secure_port(place, credentials)
+            except RuntimeError as error:
+                raise InputError(
+                    f"{place}: gRPC cannot listen there: give another --grpc-port."
+                ) from error
 
     async def start(self) -> None:
         """Begins to answer; health says that it is not serving yet."""
@@ -69,9 +88,7 @@ class GrpcServer:
 
     async def set_serving(self, serving: bool) -> None:
         """Sets what health answers."""
-        status = health_pb2.HealthCheckResponse.ServingStatus
-        for name in ("", "tensorflow.serving.PredictionService"):
-            await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
+        self._health.set(serving)
 
     async def stop(self, seconds: float) -> None:
         """Takes no more calls, and gives running ones this many seconds to end."""
@@ -87,7 +104,8 @@ async def _observed(service: Service, path: str, context):
     """
     started = time.perf_counter()
     event: dict = {}
-    code, failure = "OK", None
+    code, failure, identity = "OK", None, _request_id(context)
+    context.set_trailing_metadata((("x-request-id", identity),))
     try:
         yield event
     except Failure as error:
@@ -100,7 +118,7 @@ async def _observed(service: Service, path: str, context):
         failure = Failure(Kind.INTERNAL, "the server failed; its log says why.")
         code = failure.kind.grpc_code
         event["error"] = f"{type(error).__name__}: {error}"
-        service.log.error("request failed", exc_info=error)
+        service.log.error("request failed", id=identity, exc_info=error)
     except BaseException:  # the client has gone
         code = "CANCELLED"
         raise
@@ -109,7 +127,7 @@ async def _observed(service: Service, path: str, context):
         service.metrics.observe_request("grpc", path, code, seconds)
         service.log.info(
             "request",
-            id=_request_id(context),
+            id=identity,
             method="gRPC",
             url=path,
             status=code,
@@ -117,7 +135,7 @@ async def _observed(service: Service, path: str, context):
             **event,
         )
     if failure is not None:
-        await _abort(context, failure)
+        await _abort(context, failure, identity)
 
 
 class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -138,7 +156,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             )
         left = context.time_remaining()
         deadline = service.deadline(None if left is None else max(left, 0.0))
-        with service.accepted(), service.using(*_wanted(request.model_spec)) as model:
+        with service.accepted(), service.using(*_wanted(request.model_spec, service)) as model:
             signature = model.signature(request.model_spec.signature_name)
             wanted = set(request.output_filter)
             if unknown := wanted - signature.outputs.keys():
@@ -164,7 +182,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         async with _observed(self._service, "metadata", context):
             if list(request.metadata_field) != ["signature_def"]:
                 raise invalid('metadata_field must be just "signature_def".')
-            with self._service.using(*_wanted(request.model_spec)) as model:
+            with self._service.using(*_wanted(request.model_spec, self._service)) as model:
                 return metadata_message(self._service.settings.name, model)
 
     async def Classify(self, request, context):
@@ -186,7 +204,9 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
     async def GetModelStatus(self, request, context):
         async with _observed(self._service, "status", context):
-            return status_message(self._service.statuses(*_wanted(request.model_spec)))
+            return status_message(
+                self._service.statuses(*_wanted(request.model_spec, self._service))
+            )
 
     async def HandleReloadConfigRequest(self, request, context):
         await _abort(
@@ -194,25 +214,27 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
         )
 
 
-async def _abort(context, failure: Failure):
-    if failure.retry_after is not None:
-        context.set_trailing_metadata((("retry-after", str(failure.retry_after)),))
+async def _abort(context, failure: Failure, identity: str | None = None):
+    details = {"x-request-id": identity, "retry-after": failure.retry_after}
+    context.set_trailing_metadata(
+        tuple((key, str(value)) for key, value in details.items() if value is not None)
+    )
     await context.abort(grpc.StatusCode[failure.kind.grpc_code], failure.message)
 
 
 def _request_id(context) -> str:
+    """The id that the client gave, where it is one, or a new one."""
     for key, value in context.invocation_metadata() or ():
-        if key == "x-request-id" and isinstance(value, str) and len(value) <= 64:
+        if key == "x-request-id" and isinstance(value, str) and REQUEST_ID.fullmatch(value):
             return value
     return uuid.uuid4().hex
 
 
-def _wanted(spec: model_pb2.ModelSpec) -> tuple[str, int | None]:
+def _wanted(spec: model_pb2.ModelSpec, service: Service) -> tuple[str, int | None]:
     """Name and version that a request is for."""
     if spec.HasField("version_label"):
-        raise Failure(
-            Kind.NOT_FOUND, f"version label {spec.version_label!r}: versions go by number here."
-        )
+        service.check_name(spec.name)
+        return spec.name, service.labelled(spec.version_label)
     return spec.name, spec.version.value if spec.HasField("version") else None
 
 
@@ -232,7 +254,7 @@ def _read_inputs(protos, signature: Signature, service: Service) -> Inputs:
 
 def _scalar(name: str, tensor: Tensor, proto: tensor_pb2.TensorProto) -> np.generic:
     expected = types_pb2.DataType.Value(tensor.dtype)
-    if proto.dtype != expected or math.prod(dim.size for dim in proto.tensor_shape.dim) != 1:
+    if proto.dtype != expected or any(dim.size != 1 for dim in proto.tensor_shape.dim):
         raise invalid(f'"{name}" must be one {tensor.dtype}.')
     try:
         return tensor.scalar(_array(name, proto).ravel()[0])

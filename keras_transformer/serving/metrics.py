@@ -42,6 +42,20 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        self.connections = Gauge(
+            "keras_transformer_connections", "HTTP connections.", registry=registry
+        )
+        self.refused_connections = Counter(
+            "keras_transformer_refused_connections",
+            "Connections that the server ended: slow clients, and those that made room.",
+            ["reason"],
+            registry=registry,
+        )
+        self.dropped_log_lines = Counter(
+            "keras_transformer_dropped_log_lines",
+            "Lines of the log that could not be written, or not in time.",
+            registry=registry,
+        )
         self.texts = Counter(
             "keras_transformer_texts", "Texts answered.", ["signature"], registry=registry
         )

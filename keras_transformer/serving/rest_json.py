@@ -8,6 +8,8 @@ one input or one output its name is left out. Source: TensorFlow Serving's RESTf
 import base64
 import binascii
 import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,9 @@ from keras_transformer.serving.versions import Status
 from keras_transformer.unicode import utf8
 
 _BINARY_SUFFIX = "_bytes"  # outputs of such names are encoded
+_NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}  # NumPy's, Python's JSON's
+_TOGETHER = 4096  # numbers: so many are written in a few milliseconds
+_PIECE = 2**14
 
 
 def parse_body(body: bytes) -> dict[str, Any]:
@@ -44,23 +49,31 @@ def signature_name(content: dict[str, Any]) -> str:
     return name
 
 
-def read_inputs(content: dict[str, Any], signature: Signature) -> tuple[Inputs, bool]:
+def read_inputs(
+    content: dict[str, Any], signature: Signature, check_count: Callable[[int], object]
+) -> tuple[Inputs, bool]:
     """Reads the inputs of a signature from the content of a request.
+
+    Args:
+        content: as parsed.
+        signature: that the inputs are for.
+        check_count: called with the number of texts before any of them is looked at.
 
     Returns:
         the inputs, and whether they came in row format.
 
     Raises:
-        Failure: when they do not fit the signature.
+        Failure: when they do not fit the signature, and what `check_count` raises.
     """
     if ("instances" in content) == ("inputs" in content):
         raise invalid('give either "instances" (row format) or "inputs" (column format).')
     if "instances" in content:
-        return Inputs(_texts_of_rows(content["instances"], signature), {}), True
-    return _inputs_of_columns(content["inputs"], signature), False
+        texts = _texts_of_rows(content["instances"], signature, check_count)
+        return Inputs(texts, {}), True
+    return _inputs_of_columns(content["inputs"], signature, check_count), False
 
 
-def _texts_of_rows(rows: Any, signature: Signature) -> list[bytes]:
+def _texts_of_rows(rows: Any, signature: Signature, check_count) -> list[bytes]:
     if signature.scalars:
         names = ", ".join(f'"{name}"' for name in signature.scalars)
         raise invalid(
@@ -69,6 +82,7 @@ def _texts_of_rows(rows: Any, signature: Signature) -> list[bytes]:
         )
     if not isinstance(rows, list) or not rows:
         raise invalid('"instances" must be a list with at least one item.')
+    check_count(len(rows))
     named = _is_object(rows[0])
     texts = []
     for number, row in enumerate(rows):
@@ -85,7 +99,7 @@ def _texts_of_rows(rows: Any, signature: Signature) -> list[bytes]:
     return texts
 
 
-def _inputs_of_columns(columns: Any, signature: Signature) -> Inputs:
+def _inputs_of_columns(columns: Any, signature: Signature, check_count) -> Inputs:
     if not _is_object(columns):
         if signature.scalars:
             raise invalid(f'"inputs" must be an object with {_listed(signature.inputs)}.')
@@ -97,6 +111,7 @@ def _inputs_of_columns(columns: Any, signature: Signature) -> Inputs:
     texts = columns[signature.text]
     if not isinstance(texts, list):
         raise invalid(f'"{signature.text}" must be a list of strings.')
+    check_count(len(texts))
     return Inputs(
         [_text(text, f'item {i} of "{signature.text}"') for i, text in enumerate(texts)],
         {name: _scalar(name, tensor, columns[name]) for name, tensor in signature.scalars.items()},
@@ -133,49 +148,131 @@ def _listed(names) -> str:
     return ", ".join(f'"{name}"' for name in names) or "none"
 
 
-def write_outputs(outputs: Outputs, *, row_format: bool) -> bytes:
-    """The body of an answer.
+def write_outputs(outputs: Outputs, *, row_format: bool) -> Iterator[bytes]:
+    """The body of an answer, in pieces each of which is written in a few milliseconds.
 
     Raises:
         Failure: in row format, when an output has not one row for each text.
     """
-    columns = {name: _values(name, values) for name, values in outputs.items()}
+    if row_format:
+        rows = {values.shape[:1] for values in outputs.values()}
+        if len(rows) != 1 or () in rows:
+            raise invalid(
+                'the outputs have different numbers of rows: use column format, {"inputs": ...}.'
+            )
+    return _in_pieces(_written(outputs, row_format))
+
+
+def _in_pieces(texts: Iterator[str]) -> Iterator[bytes]:
+    """Joins short texts to pieces of `_PIECE` letters or more."""
+    piece, size = [], 0
+    for text in texts:
+        piece.append(text)
+        size += len(text)
+        if size >= _PIECE:
+            yield _utf8("".join(piece))
+            piece, size = [], 0
+    yield _utf8("".join(piece))
+
+
+def _written(outputs: Outputs, row_format: bool) -> Iterator[str]:
+    names = [f"{_json(name)}:" if len(outputs) > 1 else "" for name in outputs]
     if not row_format:
-        content = next(iter(columns.values())) if len(columns) == 1 else columns
-        return _encode({"outputs": content})
-    rows = {len(values) if isinstance(values, list) else None for values in columns.values()}
-    if len(rows) != 1 or None in rows:
-        raise invalid(
-            'the outputs have different numbers of rows: use column format, {"inputs": ...}.'
-        )
-    if len(columns) == 1:
-        return _encode({"predictions": next(iter(columns.values()))})
-    names = list(columns)
-    predictions = [
-        dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)
-    ]
-    return _encode({"predictions": predictions})
+        yield '{"outputs":'
+        yield from _object(names, list(map(_columns, outputs, outputs.values())))
+    else:
+        yield '{"predictions":['
+        rows = zip(*map(_rows, outputs, outputs.values()), strict=True)
+        for number, row in enumerate(rows):
+            yield "," if number else ""
+            yield from _object(names, row)
+        yield "]"
+    yield "}"
 
 
-def _values(name: str, values: np.ndarray) -> Any:
-    if values.dtype == object:
-        if name.endswith(_BINARY_SUFFIX):
-            return _mapped(values, lambda text: {"b64": base64.b64encode(text).decode("ascii")})
-        return _mapped(values, lambda text: text.decode("utf-8", errors="replace"))
+def _object(names: list[str], values: Sequence[Iterable[str]]) -> Iterator[str]:
+    """An object with values by name, or the value alone where there is just one, without a name."""
+    yield "{" if len(names) > 1 else ""
+    for number, (name, value) in enumerate(zip(names, values, strict=True)):
+        yield f",{name}" if number else name
+        yield from value
+    yield "}" if len(names) > 1 else ""
+
+
+def _rows(name: str, values: np.ndarray) -> Iterator[Iterable[str]]:
+    """The JSON of each row: those of few numbers together, which is quicker."""
+    size = math.prod(values.shape[1:])
+    if size > _TOGETHER:
+        for row in values:
+            yield _columns(name, row)
+        return
+    step = _TOGETHER // max(size, 1)
+    for start in range(0, len(values), step):
+        for row in _nested(_items(name, values[start : start + step]), 1):
+            yield (row,)
+
+
+def _columns(name: str, values: np.ndarray) -> Iterator[str]:
+    """The JSON of a tensor, in texts of no more than `_TOGETHER` numbers where it has axes."""
+    if values.ndim == 0 or values.size <= _TOGETHER:
+        yield from _nested(_items(name, values), 0)
+        return
+    yield "["
+    for number, row in enumerate(_rows(name, values)):
+        yield "," if number else ""
+        yield from row
+    yield "]"
+
+
+def _nested(items: np.ndarray, axes: int) -> list[str]:
+    """Puts brackets around the items of all axes but the first few.
+
+    Args:
+        items: JSON of the items.
+        axes: that are left as they are.
+
+    Returns:
+        what is left, flat.
+    """
+    texts = items.ravel().tolist()
+    for axis in reversed(range(axes, items.ndim)):
+        size, count = items.shape[axis], math.prod(items.shape[:axis])
+        texts = ["[" + ",".join(texts[i * size : (i + 1) * size]) + "]" for i in range(count)]
+    return texts
+
+
+def _items(name: str, values: np.ndarray) -> np.ndarray:
+    """The JSON of each item of a tensor, as an array of the same shape."""
     if values.dtype == np.float32:
-        # By way of its shortest decimal form: 0.1 and not 0.10000000149011612.
-        return values.astype("U32").astype(np.float64).tolist()
-    return values.tolist()
+        items = values.astype("U32")  # the shortest form: 0.1 and not 0.10000000149011612
+        if not np.isfinite(values).all():
+            items = items.astype(object)
+            for shown, written in _NOT_FINITE.items():
+                items[items == shown] = written
+        return items
+    if values.dtype != object:
+        texts = list(map(_json, values.ravel().tolist()))
+    elif name.endswith(_BINARY_SUFFIX):
+        encoded = (base64.b64encode(text).decode("ascii") for text in values.ravel())
+        texts = [f'{{"b64":"{text}"}}' for text in encoded]
+    else:
+        texts = [_json(text.decode("utf-8", errors="replace")) for text in values.ravel()]
+    items = np.empty(len(texts), object)
+    items[:] = texts
+    return items.reshape(values.shape)
 
 
-def _mapped(values: np.ndarray, function) -> Any:
-    mapped = np.empty(values.shape, object)
-    mapped.ravel()[:] = [function(value) for value in values.ravel()]
-    return mapped.tolist()
+def _json(content: Any) -> str:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
 def _encode(content: Any) -> bytes:
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    return _utf8(_json(content))
+
+
+def _utf8(text: str) -> bytes:
+    # Half a character, of which a request may hold an escape, stays one: \ud800.
+    return text.encode("utf-8", "backslashreplace")
 
 
 def error_body(failure: Failure) -> bytes:

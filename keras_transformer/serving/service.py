@@ -1,7 +1,9 @@
 """Requests from their inputs to their outputs, for both interfaces."""
 
+import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
@@ -12,7 +14,7 @@ from keras_transformer.serving.failures import Failure, Kind, invalid
 from keras_transformer.serving.loaded_model import LoadedModel
 from keras_transformer.serving.metrics import Metrics
 from keras_transformer.serving.settings import Settings
-from keras_transformer.serving.signatures import Outputs, Signature
+from keras_transformer.serving.signatures import Outputs, Signature, row_bytes
 from keras_transformer.serving.versions import State, Status, Versions
 
 
@@ -36,6 +38,9 @@ class Service:
         settings: the settings of the server.
         metrics: its metrics.
         log: its log, which reports versions.
+
+    Attributes:
+        writer: a thread that writes large answers.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics, log):
@@ -43,13 +48,18 @@ class Service:
         self.metrics = metrics
         self.log = log
         self.draining = False
-        self.active = 0
+        self._accepted: set[asyncio.Task] = set()
+        self._given_up = False
         self.versions = Versions(
             settings.saved_model,
             name=settings.name,
             compile=settings.compile,
+            workers=settings.workers,
             max_batch_size=settings.max_batch_size,
+            kept=settings.labels.values(),
+            retry_seconds=settings.retry_seconds,
             changed=self._version_changed,
+            warn=lambda message: self.log.warning("compiling", problem=message),
         )
         self._batcher = Batcher(
             workers=settings.workers,
@@ -57,10 +67,18 @@ class Service:
             max_batch_bytes=settings.max_batch_bytes,
             batch_timeout=settings.batch_timeout_ms / 1000,
             max_queue=settings.max_queue,
+            max_answer_bytes=settings.max_answer_bytes,
             observe=metrics.observe_batch,
         )
+        # One thread: writing JSON holds Python's lock, so that two would not be quicker.
+        self.writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         metrics.queued.set_function(lambda: self._batcher.queued)
         metrics.active.set_function(lambda: self.active)
+
+    @property
+    def active(self) -> int:
+        """Requests to the model that are not answered."""
+        return len(self._accepted)
 
     @property
     def ready(self) -> bool:
@@ -68,29 +86,56 @@ class Service:
         return self.versions.current is not None and not self.draining
 
     def close(self) -> None:
-        """Ends the threads, after the last request."""
+        """Begins nothing more; threads end with what they are at."""
         self.versions.close()
         self._batcher.close()
+        self.writer.shutdown(wait=False, cancel_futures=True)
+
+    def give_up(self) -> None:
+        """Ends all accepted requests with a failure, whatever they wait for."""
+        self._given_up = True
+        for task in self._accepted:
+            task.cancel()
 
     @contextmanager
     def accepted(self) -> Iterator[None]:
         """A context for each request to the model: while one is open the server does not stop.
 
         Raises:
-            Failure: when the server is stopping.
+            Failure: when the server is stopping, or gives the request up.
         """
-        if self.draining:
+        if self.draining or self._given_up:
             raise Failure(Kind.UNAVAILABLE, "the server is stopping.", retry_after=1)
-        self.active += 1
+        task = asyncio.current_task()
+        self._accepted.add(task)
         try:
             yield
+        except asyncio.CancelledError:
+            if not self._given_up:
+                raise
+            task.uncancel()
+            raise Failure(
+                Kind.UNAVAILABLE, "the server has stopped before the answer.", retry_after=1
+            ) from None
         finally:
-            self.active -= 1
+            self._accepted.discard(task)
 
     def check_name(self, name: str) -> None:
         """Raises `Failure` unless `name` is the served model's."""
         if name != self.settings.name:
             raise Failure(Kind.NOT_FOUND, f"Servable not found for request: Latest({name})")
+
+    def labelled(self, label: str) -> int:
+        """The version that a label is for.
+
+        Raises:
+            Failure: when there is no such label.
+        """
+        version = self.settings.labels.get(label)
+        if version is None:
+            known = ", ".join(self.settings.labels) or "there are none"
+            raise Failure(Kind.NOT_FOUND, f"version label {label!r} is not one of: {known}.")
+        return version
 
     def using(self, name: str, version: int | None) -> AbstractContextManager[LoadedModel]:
         """The model of a request, kept in memory while the context is open.
@@ -133,13 +178,18 @@ class Service:
         group = None
         if signature.mergeable and inputs.texts:
             group = (id(model), signature.name, *sorted(inputs.scalars.items()))
+        beam_size = int(inputs.scalars.get("beam_size", 1))
         work = Work(
             group=group,
             run=lambda texts: model.run(signature, texts, inputs.scalars),
             texts=inputs.texts,
             deadline=deadline,
-            rows_factor=int(inputs.scalars.get("beam_size", 1)),
+            kind=signature.name,
+            rows_factor=beam_size,
             row_buckets=model.row_buckets(signature),
+            row_bytes=row_bytes(
+                signature, longest_source=model.longest_source, beam_size=beam_size
+            ),
         )
         outputs = await self._batcher.translate(work)
         self.metrics.texts.labels(signature.name).inc(len(inputs.texts))
@@ -180,10 +230,10 @@ class Service:
         if loaded:
             self.metrics.version.labels(self.settings.name, version).set(1)
         elif status.state is State.END:
-            if status.error:
+            if status.reason:
                 self.metrics.failed_loads.inc()
             else:
                 self.metrics.version.remove(self.settings.name, str(version))
-        log = self.log.error if status.error else self.log.info
-        error = {"error": status.error} if status.error else {}
+        log = self.log.error if status.reason else self.log.info
+        error = {"error": status.reason} if status.reason else {}
         log("version", version=version, state=status.state.name, **error)

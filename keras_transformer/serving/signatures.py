@@ -5,7 +5,8 @@ this module knows which axes are padded to the longest row of the batch, and cut
 of a request to what the request alone would have given.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,12 @@ _NUMBERS = {
     "DT_FLOAT": np.float32,
     "DT_DOUBLE": np.float64,
 }
+
+_LETTERS = {np.bool_: 6, np.int32: 12, np.int64: 21, np.float32: 16, np.float64: 25}
+"""Most bytes of one number in JSON, its comma included."""
+
+_LETTERS_OF_STRING = 3  # besides its own: quotation marks and a comma
+_LETTERS_OF_OTHERS = 25
 
 Outputs = dict[str, np.ndarray]
 """Tensors by name; strings as arrays of `bytes` objects."""
@@ -71,7 +78,11 @@ class Tensor:
             fits = fits and whole and limits.min <= value <= limits.max
         if not fits or not (whole or isinstance(value, float | np.floating)):
             raise ValueError(f"takes one {numpy_type.__name__}, not {value!r}")
-        return numpy_type(value)
+        try:
+            with np.errstate(over="ignore"):  # it becomes infinite, which is refused elsewhere
+                return numpy_type(value)
+        except OverflowError:
+            raise ValueError(f"takes one {numpy_type.__name__}, and this is too large") from None
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,26 @@ class Part:
     positions: Sequence[int]
     outputs: Outputs
 
+    @cached_property
+    def widths(self) -> dict[str, int]:
+        """The longest row of each output of tokens."""
+        return {
+            name: int(_row_lengths(self.outputs[name]).max(initial=0))
+            for name in self.outputs.keys() & _TOKENS
+        }
+
+    @cached_property
+    def string_bytes(self) -> int:
+        """The bytes of all strings."""
+        strings = [values for values in self.outputs.values() if values.dtype == object]
+        return sum(sum(map(len, values.ravel())) for values in strings)
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of these outputs, counted as by `joined_bytes`."""
+        sizes = [values.size * _letters(values.dtype) for values in self.outputs.values()]
+        return sum(sizes) + self.string_bytes
+
 
 def read_signatures(folder: Path) -> tuple[meta_graph_pb2.MetaGraphDef, dict[str, Signature]]:
     """Reads what a SavedModel declares, without loading it.
@@ -154,6 +185,70 @@ def read_signatures(folder: Path) -> tuple[meta_graph_pb2.MetaGraphDef, dict[str
     return declared, signatures
 
 
+def joined_bytes(parts: Sequence[Part], rows: int) -> int:
+    """Bytes that the outputs of a request have at least once all its parts are joined.
+
+    They are counted as JSON with the longest numbers of each type, and without escapes. What is
+    missing is counted as wide as the widest row so far, since it will be padded to it.
+
+    Args:
+        parts: those that are there, one or more.
+        rows: of the request.
+    """
+    widths = _widths(parts)
+    total = sum(part.string_bytes for part in parts)
+    for name, first in parts[0].outputs.items():
+        total += math.prod(_joined_shape(name, first, rows, widths)) * _letters(first.dtype)
+    return total
+
+
+def row_bytes(
+    signature: Signature, *, longest_source: int | None, beam_size: int = 1
+) -> Callable[[int], int]:
+    """How much an answer can grow with a text.
+
+    Targets are taken to be as long as exports let them be: twice the source and a little more.
+    Axes of which nothing is known count nothing.
+
+    Args:
+        signature: what answers.
+        longest_source: most tokens of a text that is translated as one piece, if it is known.
+        beam_size: the hypotheses of each text.
+
+    Returns:
+        a function from the bytes of a text to those of its row in the outputs, without the content
+        of strings.
+    """
+
+    def of_text(length: int) -> int:
+        tokens = length + 2
+        source = min(tokens, longest_source or tokens)
+        sizes = {"tokens": tokens, "source_tokens": source, "target_tokens": 2 * source + 16}
+        total = 0
+        for name, tensor in signature.outputs.items():
+            if tensor.shape is None or not tensor.shape:
+                continue
+            axes = _axes_of(name, len(tensor.shape))
+            cells = 1
+            for size, axis in zip(tensor.shape[1:], axes, strict=True):
+                cells *= size or (beam_size if axis is None else sizes[axis[0]] + axis[1])
+            total += cells * _letters(np.dtype(_NUMBERS.get(tensor.dtype, object)))
+        return total
+
+    return of_text
+
+
+def narrowed(outputs: Outputs) -> Outputs:
+    """Rows of a batch without the padding that only rows of others needed."""
+    widths = _widths([Part((), outputs)])
+    narrow = {}
+    for name, values in outputs.items():
+        shape = _joined_shape(name, values, len(values), widths)
+        cut = values[tuple(map(slice, shape))]
+        narrow[name] = values if cut.shape == values.shape else cut.copy()
+    return narrow
+
+
 def join_parts(parts: Sequence[Part], rows: int) -> Outputs:
     """Puts the rows of a request together, padded no further than its own longest row.
 
@@ -161,17 +256,10 @@ def join_parts(parts: Sequence[Part], rows: int) -> Outputs:
         parts: which have every position of the request once.
         rows: of the request.
     """
-    widths: dict[str, int] = {}
-    for part in parts:
-        for name in part.outputs.keys() & _TOKENS:
-            longest = int(_row_lengths(part.outputs[name]).max(initial=0))
-            widths[name] = max(widths.get(name, 0), longest)
+    widths = _widths(parts)
     joined = {}
     for name, first in parts[0].outputs.items():
-        shape = [rows]
-        for axis, size in zip(_axes_of(name, first.ndim), first.shape[1:], strict=True):
-            tokens, longer = axis or (None, 0)
-            shape.append(max(widths[tokens] + longer, 0) if tokens in widths else size)
+        shape = _joined_shape(name, first, rows, widths)
         whole = np.zeros(shape, first.dtype)
         if first.dtype == object:
             whole.fill(b"")
@@ -180,6 +268,29 @@ def join_parts(parts: Sequence[Part], rows: int) -> Outputs:
             whole[(np.asarray(part.positions, int), *map(slice, values.shape[1:]))] = values
         joined[name] = whole
     return joined
+
+
+def _widths(parts: Sequence[Part]) -> dict[str, int]:
+    """The longest row of each output of tokens."""
+    widths: dict[str, int] = {}
+    for part in parts:
+        for name, width in part.widths.items():
+            widths[name] = max(widths.get(name, 0), width)
+    return widths
+
+
+def _joined_shape(name: str, values: np.ndarray, rows: int, widths: dict[str, int]) -> list[int]:
+    shape = [rows]
+    for axis, size in zip(_axes_of(name, values.ndim), values.shape[1:], strict=True):
+        tokens, longer = axis or (None, 0)
+        shape.append(max(widths[tokens] + longer, 0) if tokens in widths else size)
+    return shape
+
+
+def _letters(dtype: np.dtype) -> int:
+    if dtype.hasobject:
+        return _LETTERS_OF_STRING
+    return _LETTERS.get(dtype.type, _LETTERS_OF_OTHERS)
 
 
 _TOKENS = {axis[0] for axes in _AXES.values() for axis in axes if axis is not None}

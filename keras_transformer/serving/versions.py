@@ -1,14 +1,17 @@
 """Loading, offering and unloading the versions of a model.
 
 The highest complete version serves. When a higher one appears it is loaded and warmed up beside
-the old one, takes over, and the old one goes once its last request is answered. A version that
-cannot be loaded is reported and left alone until its files change.
+the old one, takes over, and the old one goes once its last request is answered. Versions that have
+a label serve beside it, and stay. A version that cannot be loaded is reported, and tried again when
+its files change, and after pauses that grow, for the reason may pass: no memory, a disk that is
+away.
 """
 
 import asyncio
 import contextlib
 import gc
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
@@ -21,6 +24,7 @@ from keras_transformer.serving.failures import Failure, Kind
 from keras_transformer.serving.loaded_model import LoadedModel
 from keras_transformer.serving.warmup import warm_up
 
+_MOST_PAUSE = 600.0  # seconds between tries to load a version
 _MOST_STATUSES = 32  # remembered, so that a server of many versions does not grow
 
 
@@ -39,11 +43,31 @@ class Status:
 
     Attributes:
         state: one of `State`.
-        error: reason why it is not available; empty without an error.
+        reason: why it is not available, for the log; empty without an error.
     """
 
     state: State
-    error: str = ""
+    reason: str = ""
+
+    @property
+    def error(self) -> str:
+        """What clients are told of it, which names no paths of this machine."""
+        return "the version cannot be loaded: the server's log says why." if self.reason else ""
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """A version that could not be loaded.
+
+    Attributes:
+        files: as they were; see `_files_of`.
+        pause: seconds until the next try.
+        until: when that is, on the clock of `time.monotonic`.
+    """
+
+    files: object
+    pause: float
+    until: float
 
 
 class Versions:
@@ -53,8 +77,13 @@ class Versions:
         folder: of the versions.
         name: of the model, for messages.
         compile: run signatures compiled by XLA where there are any.
+        workers: threads that run batches.
         max_batch_size: of the batches to warm up with.
+        kept: versions that serve beside the highest one.
+        retry_seconds: until a version that could not be loaded is tried again; twice as many after
+            each try.
         changed: called in the event loop with a version and its `Status`.
+        warn: called in any thread with what is amiss with a version that serves.
 
     Attributes:
         current: the version that answers, if any.
@@ -67,23 +96,32 @@ class Versions:
         *,
         name: str,
         compile: bool,
+        workers: int,
         max_batch_size: int,
+        kept: Collection[int] = (),
+        retry_seconds: float = 10.0,
         changed: Callable[[int, Status], object] = lambda version, status: None,
+        warn: Callable[[str], object] = lambda message: None,
     ):
         self._folder = folder
         self._name = name
         self._compile = compile
+        self._workers = workers
+        self._warn = warn
+        self._kept = frozenset(kept)
+        self._retry_seconds = retry_seconds
         self._max_batch_size = max_batch_size
         self._changed = changed
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self.current: LoadedModel | None = None
+        self._beside: dict[int, LoadedModel] = {}  # kept ones, besides the current one
         self._leaving: dict[int, LoadedModel] = {}
-        self._failed: dict[int, object] = {}  # version -> its files when it failed
+        self._failed: dict[int, _Failed] = {}
         self._closed = False
         self.statuses: dict[int, Status] = {}
 
     async def update(self) -> None:
-        """Looks for versions once, and loads the highest one that can be if it is not served.
+        """Looks for versions once, and loads what is to be served and can be.
 
         Raises:
             InputError: when none is served and none can be loaded.
@@ -95,24 +133,48 @@ class Versions:
             del self._failed[version]
         for version in sorted(found, reverse=True):
             if self.current is not None and self.current.version == version:
-                return
-            folder = found[version]
-            files = await loop.run_in_executor(self._loader, _files_of, folder)
-            if self._failed.get(version) == files:
-                continue
-            self._set(version, State.LOADING)
+                break
             try:
-                model = await loop.run_in_executor(self._loader, self._load, folder)
+                model = self._beside.get(version) or await self._loaded(version, found[version])
             except InputError as error:
                 problem = error
-                self._failed[version] = files
-                self._set(version, State.END, str(error))
                 continue
-            self._failed.pop(version, None)
-            self._take_over(model)
-            return
+            if model is not None:
+                self._take_over(model)
+                break
         if self.current is None:
             raise problem or InputError(_no_version(self._folder))
+        for version in sorted(self._kept & found.keys(), reverse=True):
+            if version == self.current.version or version in self._beside:
+                continue
+            with contextlib.suppress(InputError):  # reported in the status
+                model = await self._loaded(version, found[version])
+                if model is not None:
+                    self._beside[version] = model
+                    self._set(version, State.AVAILABLE)
+
+    async def _loaded(self, version: int, folder: Path) -> LoadedModel | None:
+        """Loads a version; gives none where that has failed lately.
+
+        Raises:
+            InputError: when it cannot be loaded.
+        """
+        loop = asyncio.get_running_loop()
+        files = await loop.run_in_executor(self._loader, _files_of, folder)
+        failed = self._failed.get(version)
+        again = failed is not None and failed.files == files
+        if again and time.monotonic() < failed.until:
+            return None
+        self._set(version, State.LOADING)
+        try:
+            model = await loop.run_in_executor(self._loader, self._load, folder)
+        except InputError as error:
+            pause = min(2 * failed.pause, _MOST_PAUSE) if again else self._retry_seconds
+            self._failed[version] = _Failed(files, pause, time.monotonic() + pause)
+            self._set(version, State.END, str(error))
+            raise
+        self._failed.pop(version, None)
+        return model
 
     async def watch(self, poll_seconds: float) -> None:
         """Looks for versions every `poll_seconds`, until cancelled."""
@@ -133,7 +195,7 @@ class Versions:
         """
         model = self.current
         if version is not None and (model is None or model.version != version):
-            model = self._leaving.get(version)
+            model = self._beside.get(version) or self._leaving.get(version)
             if model is None:
                 raise self.not_found(version)
         if model is None:
@@ -155,27 +217,41 @@ class Versions:
         )
 
     def close(self) -> None:
-        """Stops loading; a version being loaded is given up."""
+        """Stops loading and compiling; a version being loaded is given up."""
         self._closed = True
+        for model in (self.current, *self._beside.values(), *self._leaving.values()):
+            if model is not None:
+                model.close()
         self._loader.shutdown(wait=False, cancel_futures=True)
 
     def _load(self, folder: Path) -> LoadedModel:
+        model = None
         try:
-            model = LoadedModel(folder, compile=self._compile)
+            model = LoadedModel(
+                folder,
+                compile=self._compile,
+                workers=self._workers,
+                warn=lambda message: self._warn(f"version {folder.name}: {message}"),
+            )
             warm_up(
                 model, folder, max_batch_size=self._max_batch_size, given_up=lambda: self._closed
             )
-        except InputError:
-            raise
         except Exception as error:
+            if model is not None:
+                model.close()
+            if isinstance(error, InputError):
+                raise
             raise InputError(f"{folder}: cannot be loaded ({reason_of(error)}).") from error
         _collect_garbage()
         return model
 
     def _take_over(self, model: LoadedModel) -> None:
         old, self.current = self.current, model
-        self._set(model.version, State.AVAILABLE)
-        if old is not None:
+        if self._beside.pop(model.version, None) is None:
+            self._set(model.version, State.AVAILABLE)
+        if old is not None and old.version in self._kept:
+            self._beside[old.version] = old
+        elif old is not None:
             self._leaving[old.version] = old
             self._set(old.version, State.UNLOADING)
             if not old.users:
@@ -183,13 +259,14 @@ class Versions:
 
     def _unload(self, model: LoadedModel) -> None:
         del self._leaving[model.version]
+        model.close()
         self._set(model.version, State.END)
         # Later, when those who use it here have let go.
         loop = asyncio.get_running_loop()
         loop.call_later(1.0, lambda: loop.run_in_executor(None, _collect_garbage))
 
-    def _set(self, version: int, state: State, error: str = "") -> None:
-        status = Status(state, error)
+    def _set(self, version: int, state: State, reason: str = "") -> None:
+        status = Status(state, reason)
         self.statuses.pop(version, None)
         self.statuses[version] = status
         ended = [number for number, other in self.statuses.items() if other.state is State.END]

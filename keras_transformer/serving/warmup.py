@@ -52,14 +52,14 @@ def warm_up(
         for signature, texts, scalars in _own_requests(model, folder):
             if given_up():
                 return count
-            model.run(signature, texts, scalars)
+            model.warm(signature, texts, scalars)
             count += 1
         for signature, texts in _representative_requests(model, max_batch_size):
             if given_up() or (count and time.monotonic() > last_start):
                 break
             scalars = _usual_scalars(signature)
             if scalars is not None:
-                model.run(signature, texts, scalars)
+                model.warm(signature, texts, scalars)
                 count += 1
     except Failure as failure:
         raise InputError(

@@ -236,6 +236,8 @@ def test_info_describes_a_run(run, tiny_run):
         ["export", "--model", "x", "--output", "y", "--batch-size", "1"],
         ["export", "--model", "x", "--output", "y", "--format", "stablehlo", "--scores", "z"],
         ["serve"],
+        ["serve", "--saved-model", "x", "--label", "stable"],
+        ["serve", "--saved-model", "x", "--label", "a=1", "--label", "a=2"],
         ["fly"],
     ],
 )

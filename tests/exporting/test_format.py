@@ -43,8 +43,9 @@ def test_a_title_names_the_languages_that_are_known():
 def test_what_is_written_is_read(tmp_path):
     (tmp_path / EXTRA_FOLDER).mkdir()
     about = {"source_language": "pt", "target_language": "en", "max_source_length": 9}
-    write_about(tmp_path, **about, compiled_rows=(1, 2))
-    assert read_about(tmp_path) == {**about, "compiled_rows": (1, 2)}
+    write_about(tmp_path, **about, compiled_rows=(1, 2), compiled_length=8)
+    sizes = {"compiled_rows": (1, 2), "compiled_length": 8}
+    assert read_about(tmp_path) == about | sizes
 
 
 @pytest.mark.parametrize("content", [None, "broken", "[]", "{}", json.dumps({"compiled_rows": []})])
@@ -52,11 +53,12 @@ def test_an_export_that_names_no_sizes_has_those_of_version_0_1(content, tmp_pat
     (tmp_path / EXTRA_FOLDER).mkdir()
     if content is not None:
         (tmp_path / ABOUT_FILE).write_text(content)
-    assert read_about(tmp_path) == {"compiled_rows": (1, 4, 16, 64, 256)}
+    sizes = {"compiled_rows": (1, 4, 16, 64, 256), "compiled_length": 32}
+    assert read_about(tmp_path) == sizes
 
 
 def test_the_highest_version_that_has_the_file_is_found(tmp_path):
-    for name in ("1", "2", "10", "11", "other"):
+    for name in ("1", "2", "10", "11", "other", "\u0663", str(2**63), "9" * 200):
         (tmp_path / name).mkdir()
     for name in ("1", "2", "10"):
         (tmp_path / name / "saved_model.pb").touch()

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from keras_transformer.decoding.buckets import ROWS
+from keras_transformer.decoding.buckets import ROWS, SOURCE_ROOM
 from keras_transformer.errors import InputError
 from keras_transformer.exporting import export
 from keras_transformer.exporting.model_card import model_card
@@ -271,6 +271,7 @@ def test_what_stands_beside_the_model(exported, tiny_run):
     assert extra["max_source_length"] == tiny_run.translator.max_source_length
     assert (extra["source_language"], extra["target_language"]) == ("pt", "en")
     assert extra["compiled_rows"] == list(ROWS)
+    assert extra["compiled_length"] == SOURCE_ROOM
     assert not list(exported.rglob("*.tmp*"))
 
 

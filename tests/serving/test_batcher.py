@@ -7,9 +7,16 @@ import time
 import numpy as np
 import pytest
 
+from keras_transformer.serving import batching
 from keras_transformer.serving.batching import Batcher, Work, best_window
 from keras_transformer.serving.failures import Failure, Kind
-from keras_transformer.serving.signatures import Part, join_parts
+from keras_transformer.serving.signatures import (
+    Part,
+    Signature,
+    Tensor,
+    join_parts,
+    row_bytes,
+)
 
 
 class Model:
@@ -59,7 +66,7 @@ def answers(batcher, works):
             outputs = await batcher.translate(work)
         except Failure as failure:
             return failure
-        return [text.decode() for text in outputs["translation"]]
+        return [text.decode() for text in outputs.get("translation", ())]
 
     async def run():
         return await asyncio.gather(*(one(work) for work in works))
@@ -160,6 +167,45 @@ def test_a_request_that_breaks_its_batch_breaks_alone():
     assert len(model.batches[0]) == 5
 
 
+def test_a_request_is_given_up_once_its_answer_is_sure_to_be_too_large():
+    class Wide(Model):
+        def run(self, texts):
+            super().run(texts)
+            return {"weights": np.zeros((len(texts), 100), np.float32)}  # 1,600 bytes a text
+
+    model = Wide()
+    small = batcher(workers=1, max_answer_bytes=50_000, max_batch_size=4)
+    found = answers(small, [work(model, ["a"] * 40)])[0]
+    assert found.kind is Kind.TOO_MANY_BYTES
+    assert len(model.batches) <= 2  # the first batch shows it
+    whole = answers(batcher(max_answer_bytes=50_000), [work(model, ["a"] * 40, group=None)])[0]
+    assert whole.kind is Kind.TOO_MANY_BYTES
+
+
+def test_batches_are_divided_whose_outputs_could_be_too_large():
+    model = Model()
+    one = batcher(workers=1, max_answer_bytes=1000)
+    answers(one, [work(model, ["a" * 30] * 12, row_bytes=lambda length: length**2 // 3)])
+    assert sorted({len(batch) for batch in model.batches}) == [3]
+
+
+def test_what_an_answer_can_grow_to_is_known_from_its_signature():
+    attention = Signature(
+        "attention",
+        {"text": Tensor("DT_STRING", (None,))},
+        {
+            "attention": Tensor("DT_FLOAT", (None, 8, None, None)),
+            "source_tokens": Tensor("DT_STRING", (None, None)),
+            "score": Tensor("DT_FLOAT", (None,)),
+        },
+    )
+    of_text = row_bytes(attention, longest_source=None)
+    assert of_text(98) == 8 * (216 - 1) * 100 * 16 + 100 * 3 + 16
+    assert row_bytes(attention, longest_source=50)(98) == 8 * 115 * 50 * 16 + 50 * 3 + 16
+    beams = Signature("beams", {}, {"translations": Tensor("DT_STRING", (None, None))})
+    assert row_bytes(beams, longest_source=None, beam_size=16)(98) == 16 * 3
+
+
 def test_a_model_that_gives_too_few_rows_is_found_out():
     class Short(Model):
         def run(self, texts):
@@ -190,26 +236,109 @@ def test_nobody_starves_among_texts_that_fit_together_better():
     asyncio.run(run())
 
 
+def room_for(most_bytes):
+    return lambda size: max(most_bytes // max(size, 1), 1)
+
+
+@pytest.mark.parametrize("group", ["group", "other"])
+def test_a_request_of_one_text_does_not_wait_for_all_texts_of_another(group):
+    model = Model()
+    one = batcher(workers=1, max_batch_size=2)
+
+    async def run():
+        model.go.clear()
+        many = [f"{i:02d}" + "x" * 50 * (i % 8) for i in range(40)]
+        long = asyncio.create_task(one.translate(work(model, many)))
+        await asyncio.sleep(0.05)
+        few = [asyncio.create_task(one.translate(work(model, [name], group))) for name in "ab"]
+        await asyncio.sleep(0.05)
+        model.go.set()
+        await asyncio.gather(long, *few)
+
+    asyncio.run(run())
+    places = [i for i, batch in enumerate(model.batches) if {b"a", b"b"} & set(batch)]
+    assert max(places) <= 4
+    assert len(model.batches) >= 20
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_one_request_leaves_a_worker_to_others(workers):
+    model = Model()
+    model.go.clear()
+    some = batcher(workers=workers, max_batch_size=2)
+
+    async def run():
+        long = asyncio.create_task(some.translate(work(model, ["long"] * 12)))
+        await asyncio.sleep(0.1)
+        assert len(model.batches) == max(workers - 1, 1)
+        short = asyncio.create_task(some.translate(work(model, ["short"] * 2)))
+        await asyncio.sleep(0.1)
+        assert len(model.batches) == workers
+        model.go.set()
+        await asyncio.gather(long, short)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_batches_that_take_long_leave_a_worker_to_others(workers, monkeypatch):
+    monkeypatch.setattr(batching, "_LONG", 0.05)
+    running, most = 0, []
+    lock = threading.Lock()
+
+    class Uneven(Model):
+        def run(self, texts):
+            nonlocal running
+            long = len(texts[0]) > 100
+            with lock:
+                running += long
+                most.append(running)
+            time.sleep(0.1 if long else 0.002)
+            with lock:
+                running -= long
+            return super().run(texts)
+
+    model = Uneven()
+    some = batcher(workers=workers, max_batch_size=1)
+
+    async def run():
+        long, short = "l" * 500, "s"
+        for _ in range(4):  # from these it learns how long they take
+            await some.translate(work(model, [long], group="long", kind="long"))
+            await some.translate(work(model, [short], kind="short"))
+        most.clear()
+        longs = [
+            asyncio.create_task(some.translate(work(model, [long] * 8, group="long", kind="long")))
+        ]
+        shorts = [asyncio.create_task(some.translate(work(model, [short] * 20, kind="short")))]
+        await asyncio.gather(*shorts)
+        assert not longs[0].done() or workers == 1
+        await asyncio.gather(*longs)
+
+    asyncio.run(run())
+    assert max(most) == max(workers - 1, 1)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_the_window_has_the_oldest_text_and_keeps_the_limits(seed):
     random = np.random.default_rng(seed)
     sizes = sorted(random.integers(0, 300, random.integers(1, 60)).tolist())
     must = int(random.integers(len(sizes)))
     buckets = (1, 4, 16) if seed % 2 else ()
-    start, end = best_window(sizes, must, most_rows=16, most_bytes=1500, row_buckets=buckets)
+    start, end = best_window(sizes, must, most_rows=16, room=room_for(1500), row_buckets=buckets)
     assert 0 <= start <= must < end <= len(sizes)
     assert end - start <= 16
     assert end - start == 1 or (end - start) * sizes[end - 1] <= 1500
 
 
 def test_like_lengths_go_together_and_a_lone_text_takes_others_along():
-    assert best_window([10] * 8 + [500] * 8, 0, most_rows=64, most_bytes=10**6) == (0, 8)
-    start, end = best_window([10, 40, 41, 42, 43, 44], 0, most_rows=64, most_bytes=10**6)
+    assert best_window([10] * 8 + [500] * 8, 0, most_rows=64, room=room_for(10**6)) == (0, 8)
+    start, end = best_window([10, 40, 41, 42, 43, 44], 0, most_rows=64, room=room_for(10**6))
     assert (start, end) == (0, 6)
 
 
 def test_batches_fill_what_the_model_pads_them_to():
-    limits = {"most_rows": 64, "most_bytes": 10**6, "row_buckets": (1, 4, 16, 64)}
+    limits = {"most_rows": 64, "room": room_for(10**6), "row_buckets": (1, 4, 16, 64)}
     assert best_window([10] * 5, 4, **limits) == (1, 5)
     assert best_window([10] * 20, 19, **limits) == (4, 20)
     assert best_window([10] * 60, 59, **limits) == (0, 60)

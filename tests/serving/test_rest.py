@@ -4,6 +4,7 @@ import base64
 import json
 import socket
 import time
+from urllib.parse import quote
 
 import httpx
 import numpy as np
@@ -235,6 +236,88 @@ def test_limits(client, server):
     zipped = client.post(path, content=b"x", headers={"Content-Encoding": "gzip"})
     assert zipped.status_code == 415
     assert post(client, server, instances=["a"]).status_code == 200
+
+
+def exchange(server, request, *, most=1_000_000):
+    """What the server answers to bytes, until it closes the connection or nothing comes."""
+    with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), 10) as connection:
+        connection.sendall(request)
+        connection.settimeout(2)
+        answer = b""
+        try:
+            while len(answer) < most and (chunk := connection.recv(65_536)):
+                answer += chunk
+        except TimeoutError:
+            pass
+        return answer
+
+
+def test_methods_paths_and_hosts_that_are_wrong_have_one_error(client, server):
+    for method, path, allowed in (
+        ("DELETE", "/v1/models/tiny", {"GET", "HEAD"}),
+        ("GET", "/v1/models/tiny:predict", {"POST"}),
+        ("OPTIONS", "/v1/models/tiny:predict", {"POST"}),
+        ("POST", "/readyz", {"GET", "HEAD"}),
+        ("PUT", "/static/page.js", {"GET", "HEAD"}),
+    ):
+        answer = client.request(method, path)
+        assert answer.status_code == 405, path
+        assert set(answer.headers["allow"].split(", ")) == allowed
+        assert "error" in answer.json()
+    assert client.head("/v1/models/tiny").status_code == 200
+    for path in ("/healthz/", "/static"):
+        answer = client.get(path, headers={"Host": "other.local"}, follow_redirects=False)
+        assert answer.status_code == 404
+        assert "location" not in answer.headers
+    path = f"/v1/models/{server.name}:predict"
+    body = json.dumps({"instances": ["a"]})
+    for headers, status in (
+        ({"Host": "evil.example.com"}, 421),
+        ({"Origin": "http://evil.example.com"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": server.url, "Content-Type": "text/plain"}, 415),
+        ({"Origin": server.url, "Content-Type": "application/json"}, 200),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 200),
+    ):
+        answer = client.post(path, content=body, headers=headers)
+        assert answer.status_code == status, headers
+        assert ("error" in answer.json()) == (status != 200)
+    smuggled = exchange(
+        server,
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\n\r\n".encode(),
+    )
+    assert smuggled.startswith(b"HTTP/1.1 400 ")
+    assert smuggled.count(b"HTTP/1.1 ") == 1
+
+
+def test_a_model_that_does_not_exist_is_refused_before_its_body(server):
+    for name in ("other", "tiny/versions/7"):
+        head = f"POST /v1/models/{name}:predict HTTP/1.1\r\nHost: localhost\r\n"
+        started = time.monotonic()
+        answer = exchange(server, f"{head}Content-Length: 10000\r\n\r\n{{".encode())
+        assert time.monotonic() - started < 2
+        assert answer.startswith(b"HTTP/1.1 404 ")
+        assert b"connection: close" in answer.lower()
+        waiting = f"{head}Content-Length: 10000\r\nExpect: 100-continue\r\n\r\n".encode()
+        assert exchange(server, waiting).startswith(b"HTTP/1.1 404 ")
+
+
+def test_answers_and_lines_of_the_log_are_bounded_and_plain(client, server):
+    name = "\x1b[31m\u202e\x9b" + "x" * 10_000
+    answer = client.get(f"/v1/models/{quote(name)}", headers={"X-Request-ID": "long-1"})
+    assert answer.status_code == 404
+    assert len(answer.content) < 2000
+    content = {"signature_name": name, "instances": ["a"]}
+    headers = {"X-Request-ID": "long-2"}
+    answer = client.post(f"/v1/models/{server.name}:predict", json=content, headers=headers)
+    assert answer.status_code == 400
+    assert len(answer.content) < 2000
+    assert answer.json()["error"].isprintable()
+    time.sleep(0.2)
+    lines = [line for line in server.log.read_text().splitlines() if '"long-' in line]
+    assert len(lines) == 2
+    assert all(len(line) < 4000 and line.isprintable() for line in lines)
 
 
 def test_overload_gives_200_or_503_only_and_passes(server):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import httpx
@@ -84,10 +85,12 @@ def test_versions_come_go_and_break_and_sigterm_comes_without_a_failed_request(f
             status = httpx.get(f"{server.url}/v1/models/tiny/versions/3").json()
             reported = status["model_version_status"][0]["status"]
             assert reported["error_code"] != "OK"
-            assert str(broken) in reported["error_message"]
+            assert "log" in reported["error_message"]
+            assert str(folder.parent) not in reported["error_message"]
             time.sleep(0.6)  # several looks at the folder
             errors = [event for event in server.events() if event.get("version") == 3]
             assert [event["state"] for event in errors if event.get("error")] == ["END"]
+            assert str(broken) in errors[-1]["error"]
             assert httpx.get(f"{server.url}/readyz").json()["version"] == 2
 
             shutil.rmtree(broken)
@@ -139,6 +142,31 @@ def test_a_stopping_server_is_not_ready_and_gives_up_in_time(folder):
         assert refused.headers["connection"] == "close"
         assert server.process.wait(30) == 0
         thread.join()
+        (given_up,) = found
+        assert given_up.status_code == 503
+        assert "stopped" in given_up.json()["error"]
+        assert "retry-after" in given_up.headers
+
+
+def test_a_second_signal_ends_a_batch_and_a_hangup_does_not_count(folder):
+    shutil.rmtree(folder / "1")
+    export_tiny(folder.parent, seconds=60.0).rename(folder / "1")
+    with running_server(folder, drain_seconds=60) as server, ThreadPoolExecutor() as threads:
+        waiting = threads.submit(
+            httpx.post, server.predict, json={"instances": ["wait"]}, timeout=60
+        )
+        wait_for(lambda: "active_requests 1.0" in httpx.get(f"{server.url}/metrics").text)
+        server.process.send_signal(signal.SIGHUP)
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(1)
+        assert server.process.poll() is None
+        assert httpx.get(f"{server.url}/readyz").status_code == 503
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(20) == 0
+        answer = waiting.result()
+        assert answer.status_code == 503
+        assert "stopped" in answer.json()["error"]
+        assert server.events()[-1]["event"] == "stopped"
 
 
 def test_wrong_folders_ports_and_settings_are_said_in_one_line(tmp_path, folder):
@@ -175,6 +203,7 @@ def test_wrong_folders_ports_and_settings_are_said_in_one_line(tmp_path, folder)
         ("deadline", 0),
         ("deadline", float("nan")),
         ("poll_seconds", float("inf")),
+        ("retry_seconds", 0),
         ("drain_seconds", -1),
         ("max_texts", 5000),
     ],
@@ -182,6 +211,12 @@ def test_wrong_folders_ports_and_settings_are_said_in_one_line(tmp_path, folder)
 def test_wrong_settings_name_their_option(field, value):
     with pytest.raises(InputError, match=f"--{field.replace('_', '-')}"):
         Settings("saved_models/pt_en", **{field: value})
+
+
+@pytest.mark.parametrize("labels", [{"a b": 1}, {"": 1}, {"a": -1}, {"a": 2**63}, {"a": "1"}])
+def test_wrong_labels_are_named(labels):
+    with pytest.raises(InputError, match="--label"):
+        Settings("saved_models/pt_en", labels=labels)
 
 
 def test_the_name_is_the_folders_unless_given():

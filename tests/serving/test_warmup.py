@@ -21,13 +21,13 @@ def loaded(tiny_export):
 @pytest.fixture
 def asked(loaded, monkeypatch):
     """What the model is asked: signatures, numbers of texts, scalars."""
-    asked, run = [], loaded.run
+    asked, warm = [], loaded.warm
 
     def remember(signature, texts, scalars):
         asked.append((signature.name, len(texts), dict(scalars)))
-        return run(signature, texts, scalars)
+        return warm(signature, texts, scalars)
 
-    monkeypatch.setattr(loaded, "run", remember)
+    monkeypatch.setattr(loaded, "warm", remember)
     return asked
 
 

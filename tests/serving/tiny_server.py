@@ -134,7 +134,7 @@ def export_tiny(folder, *, version=1, mark="", seconds=0.3, twin=False):
 
 
 @contextmanager
-def running_server(saved_model, **options):
+def running_server(saved_model, *, start_seconds=60, **options):
     """A server in a process of its own, ready to answer.
 
     Yields:
@@ -160,7 +160,7 @@ def running_server(saved_model, **options):
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def event(name):
-        give_up = time.monotonic() + 60
+        give_up = time.monotonic() + start_seconds
         while time.monotonic() < give_up:
             for found in events():
                 if found["event"] == name:

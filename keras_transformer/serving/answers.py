@@ -1,0 +1,68 @@
+"""Answers of any size, written in pieces: neither memory nor other requests notice a large one."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor
+
+from starlette.responses import Response
+
+
+class PiecedAnswer(Response):
+    """A JSON answer, each piece of which is made when the client has taken the one before.
+
+    A client that has not taken all of it at the deadline is cut off.
+
+    Args:
+        pieces: of the body.
+        executor: makes the pieces, so that the event loop need not.
+        deadline: on the clock of `time.monotonic`.
+
+    Attributes:
+        error: what went wrong while it was sent; empty while nothing has.
+    """
+
+    media_type = "application/json"
+
+    def __init__(self, pieces: Iterator[bytes], executor: Executor, deadline: float):
+        super().__init__()
+        del self.headers["content-length"]
+        self.error = ""
+        self._pieces = pieces
+        self._executor = executor
+        self._deadline = deadline
+
+    async def __call__(self, scope, receive, send):
+        loop = asyncio.get_running_loop()
+        gone = asyncio.ensure_future(receive())  # after the body only the end can come
+        try:
+            async with asyncio.timeout_at(loop.time() + self._deadline - time.monotonic()):
+                await self._send(send, gone)
+        except TimeoutError:
+            self.error = "the deadline passed before the client had taken the answer"
+            if (connection := scope.get("state", {}).get("connection")) is not None:
+                connection.abort()
+                await asyncio.sleep(0)  # until that has happened
+        finally:
+            gone.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await gone
+
+    async def _send(self, send, gone: asyncio.Future) -> None:
+        loop = asyncio.get_running_loop()
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status_code,
+                "headers": self.raw_headers,
+            }
+        )
+        while (
+            piece := await loop.run_in_executor(self._executor, next, self._pieces, None)
+        ) is not None:
+            if gone.done():
+                self.error = "the client has gone"
+                return
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
