@@ -26,6 +26,7 @@ from keras_transformer.config.model import (
     ModelConfig,
     Positive,
     Rate,
+    Whole,
 )
 from keras_transformer.errors import InputError
 
@@ -102,7 +103,7 @@ class TrainingConfig:
     select_by: Literal["loss", "bleu"] = Field(
         "loss", description="the validation score that chooses weights"
     )
-    bleu_sentences: Annotated[int, Field(ge=0)] = Field(
+    bleu_sentences: Whole = Field(
         200, description="validation sentences that are translated after each epoch"
     )
     bleu_tokenize: BleuTokenizer | None = Field(
