@@ -2,6 +2,10 @@
 
 from enum import Enum
 
+from keras_transformer.unicode import utf8
+
+_LONGEST = 500  # characters of a message, which may name what a client sent
+
 
 class Kind(Enum):
     """Kinds of failures: the status in HTTP and the name of the code in gRPC."""
@@ -29,14 +33,16 @@ class Failure(Exception):
 
     Args:
         kind: one of `Kind`.
-        message: for the client: what is wrong, and the remedy where there is one.
+        message: for the client: what is wrong, and the remedy where there is one. What it quotes
+            of a request may be anything: it becomes one line of UTF-8, cut where it is long.
         retry_after: whole seconds after which another try makes sense, if one does.
     """
 
     def __init__(self, kind: Kind, message: str, *, retry_after: int | None = None):
-        super().__init__(message)
+        message = " ".join(utf8(message).decode("utf-8", "replace").split())
+        self.message = message if len(message) <= _LONGEST else message[:_LONGEST] + "…"
+        super().__init__(self.message)
         self.kind = kind
-        self.message = message
         self.retry_after = retry_after
 
 

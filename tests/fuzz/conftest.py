@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from strategies import WORDS
+from tiny_server import export_tiny, running_server
 
 settings.register_profile(
     "fuzz",
@@ -113,6 +114,19 @@ def export(tmp_path_factory, translator):
     folder = tmp_path_factory.mktemp("saved_models") / "copies"
     export_saved_model(translator, folder, compiled=False)
     return folder
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """A server with small limits of a model that writes the words of a text backwards."""
+    folder = tmp_path_factory.mktemp("served") / "tiny"
+    folder.mkdir()
+    export_tiny(folder)
+    limits = {"max_texts": 50, "max_queue": 64, "max_characters": 200, "max_body_bytes": 20_000}
+    with running_server(folder, deadline=5.0, **limits) as running:
+        yield running
+        assert running.process.poll() is None
+        assert not [event for event in running.events() if event["event"] == "request failed"]
 
 
 @pytest.fixture(scope="session")
