@@ -229,7 +229,7 @@ def test_what_an_export_cannot_do_is_refused(loaded, lines):
         {"sampling": True},
         {"beam_size": 2, "style": "corpus"},
         {"beam_size": 0},
-        {"beam_size": 2, "length_penalty": 11},
+        {"length_penalty": 11, "beam_size": 2},
     ):
         with pytest.raises(InputError, match=next(iter(options))):
             loaded.translate(lines[:2], **options)

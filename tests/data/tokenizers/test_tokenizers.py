@@ -212,7 +212,8 @@ def test_empty_batch(tokenizer):
     assert ids.nrows() == 0
     assert tokenizer.detokenize(ids).shape == [0]
     assert tokenizer.lookup(ids).nrows() == 0
-    assert tokenizer.detokenize(tf.zeros([0, 0], tf.int64)).shape == [0]
+    for width in (0, 3):
+        assert tokenizer.detokenize(tf.zeros([0, width], tf.int64)).shape == [0]
 
 
 def test_vocabulary_size_and_reserved_tokens(tokenizer):
@@ -396,8 +397,16 @@ def test_nothing_to_learn_from(kind):
     for lines in ([], ["", "  "]):
         with pytest.raises(InputError, match="no text"):
             kind.train(lines)
-    with pytest.raises(InputError, match="vocab_size"):
-        kind.train(PORTUGUESE, vocab_size=5)
+    for size in (5, 0, -1, 2**31, "many", None):
+        with pytest.raises(InputError, match="vocab_size"):
+            kind.train(PORTUGUESE, vocab_size=size)
+    with pytest.raises(InputError, match="lines"):
+        kind.train("o gato")
+
+
+def test_a_size_that_no_text_fills_takes_no_memory():
+    found = WordPieceTokenizer.train(PORTUGUESE, vocab_size=2**31 - 1)
+    assert found.vocabulary == WordPieceTokenizer.train(PORTUGUESE, vocab_size=9999).vocabulary
 
 
 DIRTY = [
