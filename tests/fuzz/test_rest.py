@@ -133,10 +133,7 @@ def test_each_text_gets_its_own_answer(client, lines):
 
 
 @examples(100)
-@given(
-    body=st.binary(max_size=60)
-    | texts.map(lambda text: text.encode("utf-16", errors="surrogatepass"))
-)
+@given(body=st.binary(max_size=60) | texts.map(lambda text: text.encode("utf-16", "surrogatepass")))
 def test_any_bytes_are_answered(client, body):
     assert check(ask(client, body)) is None
     check_right_answer(client)

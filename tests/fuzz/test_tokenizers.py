@@ -1,4 +1,4 @@
-"""Tokenizers of every kind: any text has ids in range, any ids have a text, and company is nothing."""
+"""Tokenizers of every kind: any text has ids in range, its own, and any ids have a text."""
 
 import io
 import json
