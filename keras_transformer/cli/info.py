@@ -31,4 +31,6 @@ def info(model_path):
         click.echo(f"{name}: " + ", ".join(f"{key}={value}" for key, value in values.items()))
     metrics = model_path / "metrics.json"
     if metrics.is_file():
-        click.echo(f"metrics: {' '.join(metrics.read_text(encoding='utf-8').split())}")
+        click.echo(
+            f"metrics: {' '.join(metrics.read_text(encoding='utf-8', errors='replace').split())}"
+        )

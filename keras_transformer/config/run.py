@@ -282,7 +282,7 @@ def load_changes(path) -> dict[str, Any]:
         changes = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except Exception as error:  # the reader has many kinds: dates, numbers and depths that are none
         problem = " ".join(str(error).split())
         raise InputError(f"{path}: is neither YAML nor JSON ({problem}).") from error
     if not isinstance(changes, dict | None):
@@ -295,7 +295,7 @@ def config_from_json(path) -> Config:
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
         return _validated(values["config"], path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: is not the configuration of a run ({error}).") from error

@@ -88,7 +88,7 @@ def read_about(folder: Path) -> dict:
     """
     try:
         about = json.loads((folder / ABOUT_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         about = {}
     about = about if isinstance(about, dict) else {}
     rows = about.get("compiled_rows")

@@ -15,9 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
 from keras_transformer.errors import InputError
-from keras_transformer.files import write_json
+from keras_transformer.files import reason_of, write_json
 from keras_transformer.interop.bert import AlbertFamily, BertFamily
 from keras_transformer.interop.checkpoints import (
     CONFIG,
@@ -76,7 +77,7 @@ def load_huggingface(folder: str | os.PathLike, *, architecture: str | None = No
     family = family_of(config)
     made = family.architecture(config, architecture)
     tensors = _Tensors(Checkpoint(folder), family)
-    model = family.make(config, made, set(tensors), arguments)
+    model = _made(family, config, made, tensors, arguments)
     entries, tied = family.entries(model), family.tied(model)
     kept = {name: tensors[name] for name in tensors if family.is_kept(name)}
     if architecture is None:
@@ -146,6 +147,21 @@ def save_huggingface(
         write_json(Path(folder) / _GENERATION, dict(generation))
     if tokenizer is not None:
         save_huggingface_tokenizer(tokenizer, folder)
+
+
+def _made(family, config, architecture, tensors, arguments):
+    """The model of a configuration, whose weights are not yet those of the checkpoint."""
+    try:
+        return family.make(config, architecture, set(tensors), arguments)
+    except InputError:
+        raise
+    except (TypeError, ValueError, ArithmeticError, MemoryError, tf.errors.OpError) as error:
+        if arguments:  # which are as likely to be wrong
+            raise
+        raise InputError(
+            f"{config.where}: makes no model ({reason_of(error)}): give the config.json of the "
+            "checkpoint."
+        ) from error
 
 
 def family_of(config: Config) -> Family:

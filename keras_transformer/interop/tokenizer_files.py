@@ -15,7 +15,7 @@ from keras_transformer.data.tokenizers.marian import MarianTokenizer
 from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.files import file_error, make_folder, reason_of, write_bytes, write_json
-from keras_transformer.interop.checkpoints import CONFIG, read_json
+from keras_transformer.interop.checkpoints import CONFIG, read_config, read_json
 from keras_transformer.interop.marian import our_ids, their_ids
 from keras_transformer.special_tokens import RESERVED_TOKENS
 
@@ -40,7 +40,7 @@ def load_huggingface_tokenizer(folder: str | os.PathLike) -> LibraryTokenizer | 
         InputError: for files that are missing or damaged, and for another kind.
     """
     folder = Path(folder)
-    settings = read_json(folder / _SETTINGS) if (folder / _SETTINGS).is_file() else {}
+    settings = read_config(folder, _SETTINGS) if (folder / _SETTINGS).is_file() else {}
     kind = _kind(folder, settings)
     if kind == "marian":
         return _marian(folder, settings)
@@ -94,7 +94,7 @@ def save_huggingface_tokenizer(tokenizer, folder: str | os.PathLike) -> None:
 def _kind(folder: Path, settings) -> str:
     kinds = (*KINDS, "marian")
     if (folder / CONFIG).is_file():
-        kind = read_json(folder / CONFIG).get("model_type")
+        kind = read_config(folder).get("model_type")
     else:
         classes = {kind.tokenizer_class: name for name, kind in KINDS.items()}
         classes[_MARIAN_CLASS] = "marian"
@@ -176,7 +176,8 @@ def _marian(folder: Path, settings: dict[str, Any]) -> Tokenizers:
         )
     path = folder / "vocab.json"
     vocabulary = read_json(path)
-    names = sorted(vocabulary, key=vocabulary.get) if isinstance(vocabulary, dict) else []
+    fits = isinstance(vocabulary, dict) and all(type(i) is int for i in vocabulary.values())
+    names = sorted(vocabulary, key=vocabulary.get) if fits else []
     size = len(names)
     expected = {"</s>": 0, "<unk>": 1, "<pad>": size - 1}
     if [vocabulary[name] for name in names] != list(range(size)) or any(

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 from keras_transformer.config import Config, config_from_json
 from keras_transformer.config.model import LANGUAGE_MODELS
 from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
+from keras_transformer.files import reason_of
 from keras_transformer.models.families import make_model
 
 
@@ -51,11 +53,17 @@ def load_run(folder) -> SavedRun:
     folder = Path(folder)
     config = config_from_json(folder / "config.json")
     tokenizers = Tokenizers.load(folder / "tokenizers")
-    model = make_model(
-        config.model,
-        input_vocab_size=tokenizers.source.get_vocab_size(),
-        target_vocab_size=tokenizers.target.get_vocab_size(),
-    )
+    try:
+        model = make_model(
+            config.model,
+            input_vocab_size=tokenizers.source.get_vocab_size(),
+            target_vocab_size=tokenizers.target.get_vocab_size(),
+        )
+    except (ValueError, TypeError, MemoryError, tf.errors.OpError) as error:
+        raise InputError(
+            f"{folder / 'config.json'}: makes no model here ({reason_of(error)}): give the whole "
+            "folder of a run that fits this machine."
+        ) from error
     load_weights(model, folder / "model.weights.h5")
     return SavedRun(folder, config, tokenizers, model)
 

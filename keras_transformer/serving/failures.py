@@ -2,6 +2,7 @@
 
 from enum import Enum
 
+from keras_transformer.errors import one_line
 from keras_transformer.unicode import utf8
 
 _LONGEST = 500  # characters of a message, which may name what a client sent
@@ -39,8 +40,7 @@ class Failure(Exception):
     """
 
     def __init__(self, kind: Kind, message: str, *, retry_after: int | None = None):
-        message = " ".join(utf8(message).decode("utf-8", "replace").split())
-        self.message = message if len(message) <= _LONGEST else message[:_LONGEST] + "…"
+        self.message = one_line(utf8(message).decode("utf-8", "replace"), _LONGEST)
         super().__init__(self.message)
         self.kind = kind
         self.retry_after = retry_after

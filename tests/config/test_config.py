@@ -95,6 +95,27 @@ def test_a_wrong_value_is_one_line_that_names_it(changes, named):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a: 2001-99-99",
+        "a: !!timestamp 1",
+        "training: {seed: " + "9" * 6000 + "}",
+        "[" * 5000,
+        "a: &a [*a",
+        "model: !!python/object:os.system {}",
+    ],
+    ids=["no date", "no time", "no number", "too deep", "no end", "no value"],
+)
+def test_what_is_no_yaml_is_one_line_that_names_the_file(content, tmp_path):
+    file = tmp_path / "my.yaml"
+    file.write_text(content)
+    for read in (load_changes, config_from_json):
+        with pytest.raises(InputError, match=r"my\.yaml") as error:
+            read(file)
+        assert len(str(error.value).splitlines()) == 1
+
+
 def test_a_configuration_without_a_family_is_of_a_transformer(tmp_path):
     values = Config().replace({"model": {"num_layers": 2}}).to_dict()
     del values["model"]["family"]

@@ -482,9 +482,11 @@ def test_missing_and_damaged_files(trained, tmp_path):
     pair.save(tmp_path)
     for name in ("source.vocab.txt", "target.sentencepiece.model"):
         whole = (tmp_path / name).read_bytes()
-        (tmp_path / name).write_bytes(b"\xff" + whole[:50])
-        with pytest.raises(InputError, match=name):
-            Tokenizers.load(tmp_path)
+        odd = whole.replace(b"<0x08>", b"<\x8008>")  # a piece of one byte that is none
+        for content in (b"\xff" + whole[:50], *([odd] if odd != whole else [])):
+            (tmp_path / name).write_bytes(content)
+            with pytest.raises(InputError, match=name):
+                Tokenizers.load(tmp_path)
         (tmp_path / name).unlink()
         with pytest.raises(InputError, match=name):
             Tokenizers.load(tmp_path)
