@@ -5,6 +5,8 @@ Results go to standard output, progress and logs to standard error. Exit codes: 
 answers at once.
 """
 
+import contextlib
+
 import click
 
 from keras_transformer.cli.evaluate import evaluate
@@ -15,17 +17,30 @@ from keras_transformer.cli.plot import plot
 from keras_transformer.cli.serve import serve
 from keras_transformer.cli.train import train
 from keras_transformer.cli.translate import translate
-from keras_transformer.errors import InputError
+from keras_transformer.errors import InputError, one_line
 
 
 class _OneLineErrors(click.Group):
     """Turns a wrong input into one line on standard error and exit code 1."""
 
+    def parse_args(self, context, arguments):
+        with _one_line_errors():
+            return super().parse_args(context, arguments)
+
     def invoke(self, context):
-        try:
+        with _one_line_errors():
             return super().invoke(context)
-        except InputError as error:
-            raise click.ClickException(str(error)) from error
+
+
+@contextlib.contextmanager
+def _one_line_errors():
+    try:
+        yield
+    except InputError as error:
+        raise click.ClickException(str(error)) from error
+    except click.ClickException as error:  # which quotes words as they came
+        error.message = one_line(error.message, 1500)
+        raise
 
 
 @click.group(cls=_OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})

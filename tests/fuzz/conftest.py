@@ -130,6 +130,6 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def folders(copying_run, gpt_run, export):
-    """All folders of models by what they are."""
-    return SimpleNamespace(run=copying_run, gpt=gpt_run, export=export)
+def folders(copying_run, gpt_run):
+    """Run folders by what is in them: a model that translates, and a GPT."""
+    return SimpleNamespace(run=copying_run, gpt=gpt_run)

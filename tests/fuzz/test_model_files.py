@@ -78,7 +78,7 @@ def damaged_gpt(gpt_run, tmp_path_factory):
     return Damaged(gpt_run, tmp_path_factory.mktemp("damaged") / "gpt", *NOT_READ)
 
 
-@examples(70)
+@examples(20)
 @given(data=st.data())
 def test_any_damage_to_a_run_folder(damaged_run, data):
     damaged_run.damage(data)
@@ -88,7 +88,7 @@ def test_any_damage_to_a_run_folder(damaged_run, data):
         assert found is None or [type(one.text) for one in found] == [str] * len(LINES)
 
 
-@examples(30)
+@examples(12)
 @given(data=st.data())
 def test_any_damage_to_a_run_folder_of_a_gpt(damaged_gpt, data):
     damaged_gpt.damage(data)
@@ -135,7 +135,7 @@ def damaged_checkpoint(request, tmp_path_factory):
     return Damaged(folder / "whole", folder / "damaged")
 
 
-@examples(50)
+@examples(25)
 @given(data=st.data())
 def test_any_damage_to_a_checkpoint(damaged_checkpoint, data):
     damaged_checkpoint.damage(data)
@@ -170,7 +170,7 @@ def damaged_tokenizer(request, tmp_path_factory):
     return Damaged(whole, folder / "damaged")
 
 
-@examples(60)
+@examples(40)
 @given(data=st.data())
 def test_any_damage_to_the_tokenizer_of_a_checkpoint(damaged_tokenizer, data):
     damaged_tokenizer.damage(data)
@@ -187,7 +187,7 @@ def damaged_export(export, tmp_path_factory):
     return Damaged(export / "1", tmp_path_factory.mktemp("damaged") / "1", *left_out)
 
 
-@examples(12)
+@examples(6)
 @given(data=st.data())
 def test_any_damage_to_an_export(damaged_export, data):
     damaged_export.damage(data)
@@ -208,7 +208,7 @@ def keras_file(tmp_path_factory):
     return path, path.read_bytes()
 
 
-@examples(25)
+@examples(15)
 @given(data=st.data())
 def test_any_damage_to_a_file_of_keras(keras_file, data):
     path, content = keras_file
