@@ -9,6 +9,8 @@ import keras
 # All modules that register a class or function; tests/test_saving.py notices when one is missing.
 # Models import losses, metrics, optimizers and schedules.
 from keras_transformer import edition_2019, layers, models  # noqa: F401
+from keras_transformer.errors import InputError
+from keras_transformer.files import reason_of
 
 
 def load_model(path, **options):
@@ -22,5 +24,15 @@ def load_model(path, **options):
 
     Returns:
         the model, compiled as it was when it was saved.
+
+    Raises:
+        InputError: when there is none, or it is damaged.
     """
-    return keras.saving.load_model(path, **options)
+    try:
+        return keras.saving.load_model(path, **options)
+    except InputError:
+        raise
+    except Exception as error:  # of as many kinds as a file has parts
+        raise InputError(
+            f"{path}: cannot be loaded ({reason_of(error)}): give a whole .keras file."
+        ) from error

@@ -1,9 +1,10 @@
 """Texts of Python as UTF-8."""
 
+import numpy as np
 import pytest
 
 from keras_transformer.errors import InputError
-from keras_transformer.unicode import utf8
+from keras_transformer.unicode import utf8, utf8_list
 
 
 @pytest.mark.parametrize(
@@ -30,3 +31,16 @@ def test_bytes_stay_as_they_are():
 def test_what_is_no_text_is_refused(thing):
     with pytest.raises(InputError, match=type(thing).__name__):
         utf8(thing)
+
+
+def test_an_error_about_what_is_no_text_is_one_line():
+    with pytest.raises(InputError) as caught:
+        utf8(np.zeros((2, 2)))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("texts", ["sol", b"sol", None, 3, {"text": "sol"}, [None], [["sol"]]])
+def test_several_texts_are_a_list_of_texts(texts):
+    assert utf8_list(iter(["sol", b"\xff"]), "lines") == [b"sol", b"\xff"]
+    with pytest.raises(InputError, match=r"^(lines are several texts|a text is)"):
+        utf8_list(texts, "lines")

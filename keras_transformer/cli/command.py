@@ -5,6 +5,7 @@ Results go to standard output, progress and logs to standard error. Exit codes: 
 answers at once.
 """
 
+import contextlib
 import sys
 
 import click
@@ -19,7 +20,7 @@ from keras_transformer.cli.streams import open_missing_streams
 from keras_transformer.cli.train import train
 from keras_transformer.cli.translate import translate
 from keras_transformer.compile_cache import failed_in_cache
-from keras_transformer.errors import InputError
+from keras_transformer.errors import InputError, one_line
 from keras_transformer.files import reason_of
 
 
@@ -30,20 +31,33 @@ class _OneLineErrors(click.Group):
         open_missing_streams()
         return super().main(*arguments, **options)
 
+    def parse_args(self, context, arguments):
+        with _one_line_errors():
+            return super().parse_args(context, arguments)
+
     def invoke(self, context):
-        try:
+        with _one_line_errors():
             return super().invoke(context)
-        except KeyboardInterrupt:
-            sys.exit(130)  # what shells expect after Ctrl-C
-        except InputError as error:
-            raise click.ClickException(str(error)) from error
-        except Exception as error:
-            if not failed_in_cache(error):
-                raise
-            raise click.ClickException(
-                f"the cache of compiled programs fails ({reason_of(error)}): free some space, or "
-                "set XDG_CACHE_HOME to another folder."
-            ) from error
+
+
+@contextlib.contextmanager
+def _one_line_errors():
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(130)  # what shells expect after Ctrl-C
+    except InputError as error:
+        raise click.ClickException(str(error)) from error
+    except click.ClickException as error:  # which quotes words as they came
+        error.message = one_line(error.message, 1500)
+        raise
+    except Exception as error:
+        if not failed_in_cache(error):
+            raise
+        raise click.ClickException(
+            f"the cache of compiled programs fails ({reason_of(error)}): free some space, or "
+            "set XDG_CACHE_HOME to another folder."
+        ) from error
 
 
 @click.group(cls=_OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})

@@ -30,4 +30,6 @@ def info(model_path):
         write_line(f"{name}: " + ", ".join(f"{key}={value}" for key, value in values.items()))
     metrics = model_path / "metrics.json"
     if metrics.is_file():
-        write_line(f"metrics: {' '.join(metrics.read_text(encoding='utf-8').split())}")
+        write_line(
+            f"metrics: {' '.join(metrics.read_text(encoding='utf-8', errors='replace').split())}"
+        )

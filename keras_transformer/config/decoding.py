@@ -5,8 +5,15 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from keras_transformer.config.model import STRICT, Count, Positive
+from keras_transformer.config.model import STRICT, Count, Positive, Whole
 from keras_transformer.errors import InputError
+
+LENGTH_PENALTIES = (-1, 10)
+"""Exponents of the length whose powers, and the scores divided by them, float32 holds."""
+
+Beams = Annotated[int, Field(gt=0, le=1024)]
+
+LengthPenalty = Annotated[float, Field(ge=LENGTH_PENALTIES[0], le=LENGTH_PENALTIES[1])]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -16,20 +23,18 @@ class DecodingConfig:
     length_ratio: Positive = Field(
         2.0, description="most target tokens for each source token, length_offset on top"
     )
-    length_offset: Annotated[int, Field(ge=0)] = Field(
+    length_offset: Whole = Field(
         16, description="target tokens allowed on top of length_ratio times the source's"
     )
     max_length: Count | None = Field(
         None, description="most target tokens, the end included, whatever the source"
     )
-    min_length: Annotated[int, Field(ge=0)] = Field(
-        0, description="fewest target tokens, the end not included"
-    )
-    beam_size: Count = Field(
+    min_length: Whole = Field(0, description="fewest target tokens, the end not included")
+    beam_size: Beams = Field(
         1, description="hypotheses that are followed side by side; 1 is greedy"
     )
-    n_best: Count = Field(1, description="translations of each text")
-    length_penalty: float = Field(
+    n_best: Beams = Field(1, description="translations of each text")
+    length_penalty: LengthPenalty = Field(
         1.0, description="exponent of the length that divides scores; 0 ranks by probability alone"
     )
     length_penalty_kind: Literal["plain", "gnmt"] = Field(
@@ -41,12 +46,12 @@ class DecodingConfig:
     patience: Positive = Field(
         1.0, description="factor on the hypotheses that end a search, see early_stopping"
     )
-    no_repeat_ngram: Annotated[int, Field(ge=0)] = Field(
-        0, description="give no n-gram of this size twice; 0 allows all"
-    )
+    no_repeat_ngram: Whole = Field(0, description="give no n-gram of this size twice; 0 allows all")
     forbid_unknown: bool = Field(False, description="never give [UNK]")
     sampling: bool = Field(False, description="draw each token by its probability")
-    temperature: Positive = Field(1.0, description="of sampling: logits are divided by it")
+    temperature: Annotated[float, Field(ge=1e-6, le=1e6)] = Field(
+        1.0, description="of sampling: logits are divided by it"
+    )
     top_k: Count | None = Field(None, description="draw from this many of the most probable tokens")
     top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(
         None,

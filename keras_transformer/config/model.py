@@ -6,13 +6,27 @@ A configuration without a family is of a Transformer.
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from keras_transformer.errors import InputError
 
-Count = Annotated[int, Field(gt=0)]
-Positive = Annotated[float, Field(gt=0)]
+
+def _int32(number: int) -> int:
+    if number >= 2**31:
+        raise ValueError("the number is more than int32 holds (2147483647)")
+    return number
+
+
+def _float32(number: float) -> float:
+    if not 1e-30 <= number <= 1e30:
+        raise ValueError("the number is not between 1e-30 and 1e30, which float32 computes with")
+    return number
+
+
+Count = Annotated[int, Field(gt=0), AfterValidator(_int32)]
+Whole = Annotated[int, Field(ge=0), AfterValidator(_int32)]
+Positive = Annotated[float, Field(gt=0), AfterValidator(_float32)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 STRICT = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
 """No unknown names, and no number that is infinite or not a number."""

@@ -25,6 +25,7 @@ from keras_transformer.config.model import (
     ModelConfig,
     Positive,
     Rate,
+    Whole,
 )
 from keras_transformer.errors import InputError
 from keras_transformer.files import parse_json
@@ -102,7 +103,7 @@ class TrainingConfig:
     select_by: Literal["loss", "bleu"] = Field(
         "loss", description="the validation score that chooses weights"
     )
-    bleu_sentences: Annotated[int, Field(ge=0)] = Field(
+    bleu_sentences: Whole = Field(
         200, description="validation sentences that are translated after each epoch"
     )
     bleu_tokenize: BleuTokenizer | None = Field(
@@ -281,9 +282,7 @@ def load_changes(path) -> dict[str, Any]:
         changes = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
-    except RecursionError as error:
-        raise InputError(f"{path}: is nested too deeply: give sections of plain values.") from error
-    except (yaml.YAMLError, ValueError) as error:
+    except Exception as error:  # the reader has many kinds: dates, numbers and depths that are none
         problem = " ".join(str(error).split())
         raise InputError(f"{path}: is neither YAML nor JSON ({problem}).") from error
     if not isinstance(changes, dict | None):
@@ -296,7 +295,7 @@ def config_from_json(path) -> Config:
     try:
         values = parse_json(Path(path).read_bytes())
         return _validated(values["config"], path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: is not the configuration of a run ({error}).") from error

@@ -237,7 +237,7 @@ class BeamSearch(Strategy):
         settled = ended["ranks"][:, self.n_best - 1] >= best_score / self.penalty(length)
         if self.config.early_stopping:
             enough = tf.round(tf.cast(self.beams, tf.float32) * self.config.patience)
-            settled |= ended["count"] >= tf.cast(enough, tf.int32)
+            settled |= tf.cast(ended["count"], tf.float32) >= tf.maximum(enough, 1.0)
         return settled
 
 

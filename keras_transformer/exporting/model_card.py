@@ -6,8 +6,9 @@ from pathlib import Path
 import tensorflow as tf
 
 from keras_transformer.config import config_from_json
+from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import read_template, translation_title
-from keras_transformer.files import read_json
+from keras_transformer.files import read_json, reason_of
 from keras_transformer.models.recurrent_seq2seq import RecurrentSeq2Seq
 
 
@@ -57,23 +58,33 @@ def _training(folder: Path) -> list[str]:
     facts = {"corpus": f"`{corpus}`", "licence of its texts": licence}
     metrics = folder / "metrics.json"
     if metrics.is_file():
-        found = read_json(metrics)
-        names = {"train_pairs": "training pairs", "dropped_pairs": "pairs left out as too long"}
-        facts |= {label: f"{found[name]:,}" for name, label in names.items() if name in found}
-        facts |= {
-            name.replace("_", " "): f"{found[name]:.4g}"
-            for name in ("validation_loss", "validation_masked_accuracy", "validation_bleu")
-            if name in found
-        }
-        if {"steps", "seconds"} <= found.keys():
-            minutes = found["seconds"] / 60
-            facts["training"] = f"{found['steps']:,} steps in {minutes:,.0f} minutes"
+        try:
+            facts |= _measured(read_json(metrics))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{metrics}: does not hold what training measured ({reason_of(error)}): delete it."
+            ) from error
     facts |= {
         "precision": recipe.dtype,
         "label smoothing": recipe.label_smoothing,
         "seed": recipe.seed,
     }
     return f"## Training\n\n{_table(facts)}\n\n"
+
+
+def _measured(found) -> dict[str, str]:
+    """What the content of a run's ``metrics.json`` says."""
+    names = {"train_pairs": "training pairs", "dropped_pairs": "pairs left out as too long"}
+    facts = {label: f"{found[name]:,}" for name, label in names.items() if name in found}
+    facts |= {
+        name.replace("_", " "): f"{found[name]:.4g}"
+        for name in ("validation_loss", "validation_masked_accuracy", "validation_bleu")
+        if name in found
+    }
+    if {"steps", "seconds"} <= found.keys():
+        minutes = found["seconds"] / 60
+        facts["training"] = f"{found['steps']:,} steps in {minutes:,.0f} minutes"
+    return facts
 
 
 def _scores(scores: Sequence[dict]) -> str:

@@ -65,8 +65,9 @@ class Checkpoint(Mapping):
         index = self.folder / f"{name}{_INDEX}"
         if not index.is_file():
             return []
-        shards = read_json(index).get("weight_map")
-        if not isinstance(shards, dict) or not shards:
+        shards = read_config(self.folder, index.name).get("weight_map")
+        named = isinstance(shards, dict) and all(isinstance(s, str) for s in shards.values())
+        if not named or not shards:
             raise InputError(f"{index}: is damaged: lists no shards; fetch the checkpoint again.")
         # Only names: an index must not lead out of the folder.
         return [self.folder / Path(shard).name for shard in sorted(set(shards.values()))]
@@ -138,19 +139,19 @@ def read_json(path) -> Any:
         raise InputError(
             f"{path}: cannot be read ({reason_of(error)}): give the whole folder of a checkpoint."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: is no JSON ({reason_of(error)}): fetch the checkpoint again."
         ) from error
 
 
-def read_config(folder) -> dict[str, Any]:
-    """Reads the ``config.json`` of a folder.
+def read_config(folder, name=CONFIG) -> dict[str, Any]:
+    """Reads the ``config.json`` of a folder, or another JSON object.
 
     Raises:
         InputError: where it is missing or damaged.
     """
-    path = Path(folder) / CONFIG
+    path = Path(folder) / name
     config = read_json(path)
     if not isinstance(config, dict):
         raise InputError(f"{path}: is damaged: no JSON object; fetch the checkpoint again.")

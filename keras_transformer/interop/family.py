@@ -25,6 +25,8 @@ ACTIVATIONS = {
 }
 """Names of activations in this package, by those in ``config.json``."""
 
+_JSON_NAMES = {str: "string", list: "list", dict: "JSON object"}
+
 _OLD_NAMES = ((".gamma", ".weight"), (".beta", ".bias"))
 
 
@@ -50,18 +52,48 @@ class Origin:
     kept: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
+_SIZES = {
+    *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads"),
+    *("intermediate_size", "max_position_embeddings", "type_vocab_size", "num_channels"),
+    *("n_layer", "n_embd", "n_head", "n_positions", "num_labels", "d_model"),
+    *("encoder_layers", "encoder_attention_heads", "encoder_ffn_dim"),
+    *("decoder_layers", "decoder_attention_heads", "decoder_ffn_dim"),
+}
+_RATES = {
+    *("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"),
+    *("embd_pdrop", "attn_pdrop", "resid_pdrop", "layer_norm_eps", "layer_norm_epsilon"),
+}
+_OPTIONAL = {
+    **dict.fromkeys(("n_inner", "embedding_size"), "size"),
+    **dict.fromkeys(("classifier_dropout", "classifier_dropout_prob"), "rate"),
+}
+_KINDS = dict.fromkeys(_SIZES, "size") | dict.fromkeys(_RATES, "rate") | _OPTIONAL
+"""What the numbers in a ``config.json`` count or measure, by their keys."""
+
+
 class Config(dict):
     """The values of a ``config.json``; its errors name `where`, the file, and the key."""
 
     def __init__(self, values, where):
         super().__init__(values)
         self.where = where
+        for name in _KINDS.keys() & values.keys():
+            value, kind = values[name], _KINDS[name]
+            if value is None and name in _OPTIONAL:
+                continue
+            if kind == "size" and not (type(value) is int and 0 < value < 2**31):
+                self.refuse(name, "it is a whole number above 0")
+            if kind == "rate" and not (type(value) in (int, float) and 0 <= value < 1):
+                self.refuse(name, "it is a number from 0 to below 1")
+        for name, kind in (("model_type", str), ("architectures", list), ("id2label", dict)):
+            if not isinstance(values.get(name), kind | None):
+                self.refuse(name, f"it is a {_JSON_NAMES[kind]}")
 
     def __missing__(self, name):
         raise InputError(f"{self.where}: lacks {name}: give the config.json of the checkpoint.")
 
     def refuse(self, name, reason):
-        raise InputError(f"{self.where}: {name} {self.get(name)!r} is not supported: {reason}.")
+        raise InputError(f"{self.where}: {name} {self.get(name)!r:.60} is not supported: {reason}.")
 
     def require(self, **expected) -> None:
         """Raises `InputError` where one of these keys is there with another value."""
@@ -72,7 +104,7 @@ class Config(dict):
     def activation(self, name, default) -> str:
         """The package's name of the activation that this key names."""
         value = self.get(name, default)
-        if value not in ACTIVATIONS:
+        if not isinstance(value, str) or value not in ACTIVATIONS:
             self.refuse(name, f"the activations are {', '.join(ACTIVATIONS)}")
         return ACTIVATIONS[value]
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
 from keras_transformer.errors import InputError
 from keras_transformer.files import reason_of, write_json
@@ -160,7 +161,7 @@ def _made(family, config, architecture, names, arguments):
     """`Family.make`, whose every error names the file that holds the values."""
     try:
         return family.make(config, architecture, names, arguments)
-    except (ValueError, TypeError, ArithmeticError) as error:
+    except (TypeError, ValueError, ArithmeticError, MemoryError, tf.errors.OpError) as error:
         reason = reason_of(error)
         if isinstance(error, InputError) and reason.startswith(str(config.where)):
             raise

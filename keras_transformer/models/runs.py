@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_transformer.config import Config, config_from_json
 from keras_transformer.config.model import LANGUAGE_MODELS
@@ -67,10 +68,18 @@ def load_run(folder) -> SavedRun:
     }
     weights = folder / WEIGHTS_FILE
     stored = check_weights(weights)
-    with without_values():
+    try:
+        with without_values():
+            model = make_model(config.model, **sizes)
+        check_size(model, stored, weights)
         model = make_model(config.model, **sizes)
-    check_size(model, stored, weights)
-    model = make_model(config.model, **sizes)
+    except (ValueError, TypeError, MemoryError, tf.errors.OpError) as error:
+        if isinstance(error, InputError) and str(weights) in str(error):
+            raise
+        raise InputError(
+            f"{folder / 'config.json'}: makes no model here ({reason_of(error)}): give the whole "
+            "folder of a run that fits this machine."
+        ) from error
     _load_checked(model, weights)
     return SavedRun(folder, config, tokenizers, model)
 

@@ -8,6 +8,8 @@ from keras_transformer.serving.plain import plain
 REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 """An id that a client may give its request, to find it in the log again."""
 
+_LONGEST = 500  # characters of a message, which may name what a client sent
+
 
 class Kind(Enum):
     """Kinds of failures: the status in HTTP and the name of the code in gRPC."""
@@ -38,7 +40,8 @@ class Failure(Exception):
 
     Args:
         kind: one of `Kind`.
-        message: for the client: what is wrong, and the remedy where there is one.
+        message: for the client: what is wrong, and the remedy where there is one. What it quotes
+            of a request may be anything: it becomes one line of UTF-8, cut where it is long.
         retry_after: whole seconds after which another try makes sense, if one does.
         allow: the methods of HTTP that would have been right, where that was wrong.
     """
@@ -47,7 +50,7 @@ class Failure(Exception):
         self, kind: Kind, message: str, *, retry_after: int | None = None, allow: str | None = None
     ):
         self.kind = kind
-        self.message = plain(message)  # it quotes what the client sent
+        self.message = plain(message, _LONGEST)  # it quotes what the client sent
         super().__init__(self.message)
         self.retry_after = retry_after
         self.allow = allow

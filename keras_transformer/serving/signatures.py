@@ -77,7 +77,7 @@ class Tensor:
             limits = np.iinfo(numpy_type)
             fits = fits and whole and limits.min <= value <= limits.max
         if not fits or not (whole or isinstance(value, float | np.floating)):
-            raise ValueError(f"takes one {numpy_type.__name__}, not {value!r}")
+            raise ValueError(f"takes one {numpy_type.__name__}, not {value!r:.60}")
         try:
             with np.errstate(over="ignore"):  # it becomes infinite, which is refused elsewhere
                 return numpy_type(value)

@@ -33,7 +33,7 @@ def make_strategy(name: str) -> tf.distribute.Strategy | None:
         listed = isinstance(workers, list) and 0 <= task["index"] < len(workers)
         if task["type"] != "worker" or not listed:
             raise ValueError(f"task {task}")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             "TF_CONFIG: is to name every worker and which one this is, such as "
             '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '

@@ -17,7 +17,7 @@ from keras_transformer.translating.batches import BATCH_ROWS
 from keras_transformer.translating.graph import most_tokens
 from keras_transformer.translating.segmentation import tokenize_in_pieces, warn_of_pieces
 from keras_transformer.translating.translation import BaseTranslator, Translation, join_pieces
-from keras_transformer.unicode import utf8
+from keras_transformer.unicode import utf8_list
 
 
 class CTranslate2Translator(BaseTranslator):
@@ -101,8 +101,8 @@ class CTranslate2Translator(BaseTranslator):
         Raises:
             InputError: when CTranslate2 refuses an option.
         """
-        lines = list(lines)
-        texts = tf.constant([utf8(line) for line in lines], tf.string, shape=(len(lines),))
+        lines = utf8_list(lines, "lines")
+        texts = tf.constant(lines, tf.string, shape=(len(lines),))
         source, owners = tokenize_in_pieces(self.tokenizers.source, texts, self._max_source_length)
         warn_of_pieces(owners.numpy(), self._max_source_length)
         options |= {"beam_size": beam_size, "length_penalty": length_penalty}

@@ -15,6 +15,7 @@ from keras_transformer.data.text.scripts import HAN, KANA, UNSPACED, is_unspaced
 from keras_transformer.errors import InputError
 from keras_transformer.files import reason_of
 from keras_transformer.losses.masked import token_losses
+from keras_transformer.unicode import utf8_list
 
 logger = logging.getLogger(__name__)
 
@@ -132,11 +133,15 @@ def corpus_scores(
         the tokenizer of the language, which the signature names, without one, and chrF2.
 
     Raises:
-        InputError: when there is nothing to score, the numbers of sentences differ, or sacreBLEU
-            lacks the tokenizer.
+        InputError: when there is nothing to score, something is no text, the numbers of sentences
+            differ, or sacreBLEU lacks the tokenizer.
     """
     from sacrebleu.metrics import CHRF
 
+    hypotheses, references = (
+        [text.decode("utf-8", "replace") for text in utf8_list(texts, name)]
+        for texts, name in ((hypotheses, "hypotheses"), (references, "references"))
+    )
     if len(hypotheses) != len(references):
         raise InputError(
             f"{len(hypotheses):,} translations for {len(references):,} references: "

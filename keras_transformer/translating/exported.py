@@ -17,7 +17,7 @@ from keras_transformer.translating.translation import (
     Translation,
     with_alternatives,
 )
-from keras_transformer.unicode import utf8
+from keras_transformer.unicode import utf8_list
 
 
 class ExportedTranslator(BaseTranslator):
@@ -86,7 +86,7 @@ class ExportedTranslator(BaseTranslator):
                 f"out {next(name for name in beam if beam[name] is not None or n_best > 1)}, or "
                 "give the run folder."
             )
-        lines = [utf8(line) for line in lines]
+        lines = utf8_list(lines, "lines")
         results: list[Translation | None] = [None] * len(lines)
         for rows in batches_by_length([len(line) for line in lines]):
             text = tf.constant([lines[row] for row in rows], tf.string)

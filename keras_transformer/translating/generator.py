@@ -12,12 +12,12 @@ from keras_transformer.config import DecodingConfig, change_decoding
 from keras_transformer.data.tokenizers.adapter import as_tokenizer
 from keras_transformer.decoding.compiling import Searches
 from keras_transformer.decoding.search import Search
-from keras_transformer.errors import InputError
+from keras_transformer.errors import InputError, whole_number
 from keras_transformer.special_tokens import PAD
 from keras_transformer.translating.batches import batches_by_length
 from keras_transformer.translating.load import load_generation_run
 from keras_transformer.translating.translation import with_alternatives
-from keras_transformer.unicode import utf8
+from keras_transformer.unicode import utf8_list
 
 MAX_NEW_TOKENS = 64
 """Most tokens of a continuation, unless something else is said."""
@@ -135,15 +135,16 @@ class Generator:
             InputError: for an unknown option or a wrong value, and for a prompt that leaves the
                 model no position for a continuation.
         """
-        if isinstance(prompts, str | bytes):
-            raise InputError("prompts are several texts; got one: put it in a list.")
+        texts = utf8_list(prompts, "prompts")
+        if seed is not None:
+            options["seed"] = seed
         config = change_decoding(self.decoding, options)
         most = max_new_tokens
         if most is None:
             most = config.max_length or MAX_NEW_TOKENS
-        if most < 1:
-            raise InputError(f"max_new_tokens is at least 1; got {most}.")
-        sources = self._prompt_ids([utf8(prompt) for prompt in prompts])
+        most = min(whole_number("max_new_tokens", most), self.model.max_length)
+        whole_number("first_stream", first_stream, 0, 2**31 - 1 - len(texts))
+        sources = self._prompt_ids(texts)
         lengths = np.array([len(source) for source in sources], np.int32)
         limits = np.minimum(most, self.model.max_length - lengths)
         results: list[Generation | None] = [None] * len(sources)
@@ -153,7 +154,6 @@ class Generator:
                 _ragged(batch).to_tensor(),
                 limits[rows],
                 config,
-                seed=seed,
                 jit_compile=self.jit_compile,
                 streams=first_stream + rows,
             )

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
+from keras_transformer.config.decoding import LENGTH_PENALTIES
 from keras_transformer.exporting.format import NOT_FOUND
 from keras_transformer.special_tokens import END, START
 from keras_transformer.translating.segmentation import tokenize_in_pieces
@@ -19,9 +20,11 @@ def most_tokens(source: tf.RaggedTensor, length_ratio, length_offset, most):
     A source with nothing but control tokens has none.
     """
     lengths = tf.cast(source.row_lengths(), tf.float32)
-    limits = tf.cast(lengths * length_ratio, tf.int32) + length_offset
+    # No step passes what int32 holds, however large the numbers are.
+    limits = tf.minimum(tf.cast(tf.minimum(lengths * length_ratio, 2.0**30), tf.int32), most)
+    limits += tf.minimum(length_offset, most - limits)
     empty = tf.reduce_all((source == START) | (source == END), axis=1)
-    return tf.where(empty, 0, tf.minimum(limits, most))
+    return tf.where(empty, 0, limits)
 
 
 def first_pieces(owners, count):
@@ -95,7 +98,7 @@ class GraphTranslation:
         Args:
             text: strings, ``(batch,)``.
             beam_size: scalar int32, from 1 to `MOST_BEAMS`.
-            length_penalty: scalar float32.
+            length_penalty: scalar float32, within `LENGTH_PENALTIES`.
             max_length: scalar int32, most target tokens; 0 for the translator's own limits.
 
         Returns:
@@ -106,10 +109,16 @@ class GraphTranslation:
         allowed = (beam_size >= 1) & (beam_size <= MOST_BEAMS)
         message = f"beam_size is not between 1 and {MOST_BEAMS}, it is:"
         positive = tf.debugging.Assert(max_length >= 0, ["max_length is below 0:", max_length])
+        least, most = LENGTH_PENALTIES
+        ranks = tf.debugging.Assert(
+            (length_penalty >= least) & (length_penalty <= most),
+            [f"length_penalty is not between {least} and {most}, it is:", length_penalty],
+        )
         with tf.control_dependencies(
-            [tf.debugging.Assert(allowed, [message, beam_size]), positive]
+            [tf.debugging.Assert(allowed, [message, beam_size]), positive, ranks]
         ):
             beam_size, max_length = tf.identity(beam_size), tf.identity(max_length)
+            length_penalty = tf.identity(length_penalty)
         source, owners, limits = self._sources(text)
         limits = tf.where(max_length > 0, tf.minimum(limits, max_length), limits)
         search = self.translator.new_search(

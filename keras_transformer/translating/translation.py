@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 
 import numpy as np
+
+from keras_transformer.errors import whole_number
+from keras_transformer.unicode import each_text
 
 
 @dataclass(frozen=True)
@@ -107,9 +111,13 @@ class BaseTranslator:
 
         Yields:
             one `Translation` for each text, in order.
+
+        Raises:
+            InputError: for what `translate` refuses, and for a chunk without room for a text.
         """
-        lines = iter(lines)
-        prefixes = None if target_prefix is None else iter(target_prefix)
+        chunk = min(whole_number("chunk", chunk), sys.maxsize)
+        lines = each_text(lines, "lines")
+        prefixes = None if target_prefix is None else each_text(target_prefix, "target_prefix")
         first = 0
         while batch := list(islice(lines, chunk)):
             if prefixes is not None:

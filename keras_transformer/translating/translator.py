@@ -16,7 +16,7 @@ from keras_transformer.data.text.strings import string_tensor
 from keras_transformer.data.tokenizers.pair import as_tokenizers
 from keras_transformer.decoding.compiling import Searches
 from keras_transformer.decoding.search import Search
-from keras_transformer.errors import InputError
+from keras_transformer.errors import InputError, whole_number
 from keras_transformer.special_tokens import UNK
 from keras_transformer.translating.batches import BATCH_ROWS, batches_by_length
 from keras_transformer.translating.graph import first_pieces, joined_texts, most_tokens
@@ -24,7 +24,7 @@ from keras_transformer.translating.load import load_exported, load_translation_r
 from keras_transformer.translating.programs import Programs
 from keras_transformer.translating.segmentation import tokenize_in_pieces, warn_of_pieces
 from keras_transformer.translating.translation import BaseTranslator, Translation, join_pieces
-from keras_transformer.unicode import utf8
+from keras_transformer.unicode import utf8_list
 
 MAX_TOKENS = 128
 """Most target tokens that calling a `Translator` gives, as in the tutorial."""
@@ -108,6 +108,8 @@ class Translator(tf.Module, BaseTranslator):
         Raises:
             ValueError: for strings of another rank.
         """
+        if not tf.is_tensor(max_length):
+            max_length = min(whole_number("max_length", max_length), self.transformer.max_length)
         sentence = string_tensor(sentence)
         if sentence.shape.rank not in (0, 1):
             raise InputError(f"Expected a string or a vector of strings; got {sentence.shape}.")
@@ -160,10 +162,11 @@ class Translator(tf.Module, BaseTranslator):
         Raises:
             InputError: for an unknown option or a wrong value.
         """
-        lines = list(lines)
+        lines = utf8_list(lines, "lines")
+        config = change_decoding(self.decoding, options)
+        whole_number("first_stream", first_stream, 0, 2**31 - 1 - len(lines))
         if not lines:
             return []
-        config = change_decoding(self.decoding, options)
         source, owners, limits = self._sources(lines, config)
         warn_of_pieces(owners, self.max_source_length)
         prefix = self._prefix_ids(target_prefix, owners, len(lines))
@@ -212,8 +215,11 @@ class Translator(tf.Module, BaseTranslator):
         """
         start = time.perf_counter()
         config = change_decoding(self.decoding, options)
+        texts = whole_number("texts", texts)
+        source_length = whole_number("source_length", source_length)
+        target_length = whole_number("target_length", target_length)
         self.jit_compile = self.jit_compile is not False
-        source, _, _ = self._sources([""], config)
+        source, _, _ = self._sources([b""], config)
         self._programs.texts(tf.cast(source.to_tensor(), tf.int64), "human")
         self._searches.get(config, self.jit_compile).warm_up(
             min(texts, BATCH_ROWS),
@@ -253,7 +259,7 @@ class Translator(tf.Module, BaseTranslator):
 
     def _sources(self, lines, config):
         """Pieces of texts as ids, the number of the text of each, and its most target tokens."""
-        texts = tf.constant([utf8(line) for line in lines], tf.string)
+        texts = tf.constant(lines, tf.string)
         source, owners = self._programs.sources(texts)
         return source, owners.numpy(), self.limits(source, config).numpy()
 
@@ -261,12 +267,12 @@ class Translator(tf.Module, BaseTranslator):
         """Token ids of the target prefix of each piece; only the first of a text has one."""
         if prefixes is None:
             return None
-        prefixes = list(prefixes)
+        prefixes = utf8_list(prefixes, "target_prefix")
         if len(prefixes) != count:
             raise InputError(f"{len(prefixes)} target prefixes for {count} texts: give one each.")
         first = np.concatenate([[True], owners[1:] != owners[:-1]])
         texts = [
-            utf8(prefixes[owner]) if is_first else b""
+            prefixes[owner] if is_first else b""
             for owner, is_first in zip(owners, first, strict=True)
         ]
         return self.tokenizers.target.tokenize(tf.constant(texts, tf.string))[:, 1:-1]

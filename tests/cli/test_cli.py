@@ -387,3 +387,12 @@ def test_help_and_wrong_options_start_no_tensorflow(verb):
     )
     done = subprocess.run([sys.executable, "-c", code, verb], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["train", "--", "a\r\nb"], ["odd\nverb"], ["--odd\n"], ["info", "--model\nx"]]
+)
+def test_an_error_that_quotes_words_is_one_line(words):
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].startswith("Error: ")

@@ -62,6 +62,14 @@ def test_replace_changes_what_is_named_and_nothing_else():
         ({"model": 3}, "model"),
         ({"training": {"dtype": "float8"}}, "training.dtype"),
         ({"training": {"max_tokens": 2}}, "training.max_tokens"),
+        ({"training": {"batch_tokens": 2**31}}, "training.batch_tokens"),
+        ({"training": {"clip_norm": 1e300}}, "training.clip_norm"),
+        ({"decoding": {"max_length": 10**30}}, "decoding.max_length"),
+        ({"decoding": {"min_length": 2**31}}, "decoding.min_length"),
+        ({"decoding": {"beam_size": 1025}}, "decoding.beam_size"),
+        ({"decoding": {"length_penalty": 11}}, "decoding.length_penalty"),
+        ({"decoding": {"length_ratio": 1e-320}}, "decoding.length_ratio"),
+        ({"decoding": {"sampling": True, "temperature": 1e9}}, "decoding.temperature"),
         ({"model": {"share_embeddings": True}}, "tokenizer.shared"),
         ({"model": {"family": "cnn"}}, "transformer, rnn, lstm, gru"),
         ({"model": {"family": "gru", "d_model": 8}}, "model.d_model"),
@@ -85,6 +93,27 @@ def test_a_wrong_value_is_one_line_that_names_it(changes, named):
     assert str(error.value).startswith("my.yaml: ")
     assert named in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a: 2001-99-99",
+        "a: !!timestamp 1",
+        "training: {seed: " + "9" * 6000 + "}",
+        "[" * 5000,
+        "a: &a [*a",
+        "model: !!python/object:os.system {}",
+    ],
+    ids=["no date", "no time", "no number", "too deep", "no end", "no value"],
+)
+def test_what_is_no_yaml_is_one_line_that_names_the_file(content, tmp_path):
+    file = tmp_path / "my.yaml"
+    file.write_text(content)
+    for read in (load_changes, config_from_json):
+        with pytest.raises(InputError, match=r"my\.yaml") as error:
+            read(file)
+        assert len(str(error.value).splitlines()) == 1
 
 
 def test_a_configuration_without_a_family_is_of_a_transformer(tmp_path):

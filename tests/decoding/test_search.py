@@ -231,6 +231,15 @@ def test_scores_equal_a_forced_rescoring(options, model, source):
             assert found.scores[row, place] == pytest.approx(expected.sum(), abs=2e-3)
 
 
+@pytest.mark.parametrize("patience", [1e-3, 1e20])
+def test_a_patience_waits_for_one_hypothesis_or_for_all(patience, model, source):
+    found = found_by(model, source, **BEAM, patience=patience)
+    assert (found.scores < 0).all()
+    if patience > 1:
+        whole = found_by(model, source, **BEAM, early_stopping=False)
+        np.testing.assert_array_equal(found.tokens[:, 0], whole.tokens[:, 0])
+
+
 @EVERY_CONFIG
 def test_alternatives_come_best_first_and_differ(options, model, source):
     found = found_by(model, source, **options)

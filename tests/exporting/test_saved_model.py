@@ -225,7 +225,12 @@ def test_the_beams_of_an_export_are_the_live_models(loaded, tiny_run, lines):
 
 
 def test_what_an_export_cannot_do_is_refused(loaded, lines):
-    for options in ({"sampling": True}, {"beam_size": 2, "style": "corpus"}, {"beam_size": 0}):
+    for options in (
+        {"sampling": True},
+        {"beam_size": 2, "style": "corpus"},
+        {"beam_size": 0},
+        {"length_penalty": 11, "beam_size": 2},
+    ):
         with pytest.raises(InputError, match=next(iter(options))):
             loaded.translate(lines[:2], **options)
     for options in ({"max_length": 0}, {"length_penalty": float("nan")}, {"beam_size": True}):

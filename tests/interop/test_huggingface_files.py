@@ -11,6 +11,7 @@ from keras_transformer.errors import InputError
 from keras_transformer.interop import checkpoints
 from keras_transformer.interop.checkpoints import Checkpoint
 from keras_transformer.interop.huggingface import load_huggingface, save_huggingface
+from keras_transformer.interop.tokenizer_files import load_huggingface_tokenizer
 from keras_transformer.models.bert import Bert
 
 pytest.importorskip("safetensors")
@@ -169,3 +170,33 @@ def test_what_is_wrong_is_said_with_its_file(folder, tmp_path):
     refused("is no JSON")
     with pytest.raises(InputError, match="is no folder"):
         Checkpoint(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hidden_size", None),
+        ("vocab_size", "11"),
+        ("num_hidden_layers", 0),
+        ("intermediate_size", 2**31),
+        ("hidden_dropout_prob", 1.5),
+        ("layer_norm_eps", []),
+        ("hidden_act", ["gelu"]),
+        ("model_type", ["bert"]),
+        ("architectures", "BertModel"),
+        ("id2label", [1]),
+    ],
+)
+def test_a_wrong_value_in_the_configuration_is_named(folder, name, value):
+    path = folder / checkpoints.CONFIG
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    with pytest.raises(InputError, match=rf"config\.json: {name} "):
+        load_huggingface(folder)
+
+
+def test_what_is_no_json_object_is_refused(folder):
+    for name in (checkpoints.CONFIG, "tokenizer_config.json"):
+        (folder / name).write_text("null")
+        with pytest.raises(InputError, match=f"{name}: is damaged"):
+            load_huggingface_tokenizer(folder)
+        (folder / name).unlink()

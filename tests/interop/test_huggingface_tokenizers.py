@@ -117,6 +117,14 @@ def test_texts_come_back(folder):
     assert ours.detokenize(tf.zeros((0, 3), tf.int64)).shape == (0,)
 
 
+def test_ids_beyond_the_vocabulary_have_no_text(folder):
+    ours = load_huggingface_tokenizer(folder)
+    inside = ours.tokenize(["the old man"])[0].numpy().tolist()
+    beyond = [-(2**63), -1, ours.vocab_size, 2**32, 2**63 - 1]
+    assert ours.detokenize([[*beyond, *inside]]).numpy().tolist() == [b"the old man"]
+    assert ours.lookup([beyond]).to_list() == [[b"[UNK]"] * len(beyond)]
+
+
 def test_names_of_ids(folder):
     ours = load_huggingface_tokenizer(folder)
     size = int(ours.get_vocab_size())

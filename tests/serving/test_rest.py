@@ -154,6 +154,24 @@ def test_scalars_come_in_column_format_and_row_format_says_so(client, server, di
         assert next(iter(wrong)) in answer.json()["error"]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"instances": ["a"], "signature_name": "\ud83d"},
+        {"instances": ["a"], "signature_name": "a\nb" * 2000},
+        {"instances": [{"\udcff\n": "a"}]},
+        {"inputs": {"text": ["a"], "other\r\n" * 1000: 1}},
+        {"signature_name": "translate_beam", "inputs": {**BEAM, "text": [], "beam_size": 10**3000}},
+    ],
+)
+def test_an_error_that_quotes_the_request_is_one_short_line(client, server, content):
+    answer = client.post(f"/v1/models/{server.name}:predict", content=json.dumps(content))
+    assert answer.status_code in (400, 404), answer.text
+    error = answer.json()["error"]
+    assert len(error.splitlines()) == 1
+    assert len(error) < 600
+
+
 def test_no_texts_give_no_rows(client, server):
     assert post(client, server, inputs={"text": []}).json() == {
         "outputs": {"translation": [], "score": []}

@@ -131,7 +131,10 @@ def test_a_text_ends_where_the_model_has_no_more_positions(generator, tokenizer)
     [
         ({"prompts": "a dog"}, "put it in a list"),
         ({"prompts": ["a", "a " * 60]}, "Prompt 2 has 61 tokens; a text has at most 48"),
-        ({"prompts": ["a"], "max_new_tokens": 0}, "max_new_tokens is at least 1; got 0"),
+        ({"prompts": ["a"], "max_new_tokens": 0}, "max_new_tokens is a whole number of at least 1"),
+        ({"prompts": ["a"], "max_new_tokens": "4"}, "max_new_tokens"),
+        ({"prompts": ["a"], "seed": 2**40}, "seed"),
+        ({"prompts": ["a"], "first_stream": None}, "first_stream"),
         ({"prompts": ["a"], "beams": 4}, "beams"),
         ({"prompts": ["a"], "top_k": 4}, "set decoding.sampling"),
     ],

@@ -140,6 +140,50 @@ def test_nothing_in_nothing_out(translator):
     assert list(translator.translate_stream(iter([]))) == []
 
 
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"lines": "o gato"}, "lines"),
+        ({"lines": {"text": "o gato"}}, "lines"),
+        ({"lines": None}, "lines"),
+        ({"lines": ["o gato"], "target_prefix": "the"}, "target_prefix"),
+        ({"lines": ["o gato"], "target_prefix": False}, "target_prefix"),
+        ({"lines": ["o gato"], "first_stream": -1}, "first_stream"),
+        ({"lines": ["o gato"], "first_stream": 2**31}, "first_stream"),
+        ({"lines": [], "beam_size": 0}, "beam_size"),
+        ({"lines": ["o gato"], "beam_size": 2**31}, "beam_size"),
+        ({"lines": ["o gato"], "length_offset": 2**40}, "length_offset"),
+    ],
+)
+def test_wrong_texts_and_numbers_are_refused(translator, options, named):
+    with pytest.raises(InputError, match=named):
+        translator.translate(**options)
+
+
+def test_a_stream_has_room_for_a_text(translator):
+    for chunk in (0, -1, None, "2"):
+        with pytest.raises(InputError, match="chunk"):
+            list(translator.translate_stream(["o gato"], chunk=chunk))
+    with pytest.raises(InputError, match="lines"):
+        list(translator.translate_stream("o gato"))
+    assert len(list(translator.translate_stream(["o gato"], chunk=10**30))) == 1
+
+
+def test_sizes_of_a_warm_up_and_of_a_call_are_whole_numbers(translator):
+    for size in (0, None, 2.5):
+        with pytest.raises(InputError, match="texts"):
+            translator.warm_up(size)
+        with pytest.raises(InputError, match="max_length"):
+            translator("o gato", size)
+    assert not translator.jit_compile
+
+
+@pytest.mark.parametrize("options", [{"length_ratio": 2e9}, {"length_offset": 2**31 - 1}])
+def test_no_limit_is_so_high_that_nothing_is_translated(translator, options):
+    line = "a menina lê o livro ."
+    assert translator.translate([line], **options) == translator.translate([line])
+
+
 def short_sighted(translator, longest):
     return Translator(
         translator.tokenizers,

@@ -16,7 +16,7 @@ from keras_transformer.data.batches.base import EpochBatches, pad_rows, starts_o
 from keras_transformer.data.batches.pairs import IDS, Batches
 from keras_transformer.data.batches.token_store import tokenized_chunks
 from keras_transformer.data.corpora.corpus import SPLITS, Corpus
-from keras_transformer.errors import InputError
+from keras_transformer.errors import InputError, whole_number
 from keras_transformer.special_tokens import PAD
 
 
@@ -174,8 +174,7 @@ def block_batches(
 def _tokenized(texts, tokenizer, length, batch_size):
     """Ids of the texts with something in them, the length of each, and how many have nothing."""
     for name, value in (("length", length), ("batch_size", batch_size)):
-        if value < 1:
-            raise InputError(f"{name} is at least 1; got {value}.")
+        whole_number(name, value)
     nothing = int(tokenizer.tokenize(tf.constant([""])).row_lengths()[0])
     all_ids, all_lengths, empty = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)], 0
     for ids in tokenized_chunks(texts, tokenizer):

@@ -1,6 +1,7 @@
 """What a corpus is: pairs of sentences in up to three parts, and facts about them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,13 +74,27 @@ def dataset_of(pairs: Sequence[Pair]) -> tf.data.Dataset | None:
 
 
 def list_pairs(pairs: tf.data.Dataset | Iterable[Pair]) -> list[Pair]:
-    """Lists `(source, target)` pairs of str, in order, of a dataset or of any iterable."""
+    """Lists `(source, target)` pairs of str, in order, of a dataset or of any iterable.
+
+    Raises:
+        InputError: for what holds no pairs of texts.
+    """
     if isinstance(pairs, tf.data.Dataset):
         return [
             (source.decode("utf-8", "replace"), target.decode("utf-8", "replace"))
             for source, target in pairs.as_numpy_iterator()
         ]
-    return [(source, target) for source, target in pairs]
+    if isinstance(pairs, Mapping) or not isinstance(pairs, Iterable):
+        raise InputError(f"pairs are a list of two texts each; got {type(pairs).__name__}.")
+    return [_pair(number, pair) for number, pair in enumerate(pairs, 1)]
+
+
+def _pair(number: int, pair) -> Pair:
+    if not isinstance(pair, str | bytes | Mapping | Set):
+        with contextlib.suppress(TypeError, ValueError):  # where there are not just two
+            source, target = pair
+            return utf8(source).decode("utf-8", "replace"), utf8(target).decode("utf-8", "replace")
+    raise InputError(f"pair {number} is not two texts, the source and the target.")
 
 
 def guess_normalization(pairs: Sequence[Sequence[str]]) -> str:

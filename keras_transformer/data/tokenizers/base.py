@@ -11,9 +11,10 @@ import tensorflow as tf
 from keras_transformer.data.text.normalization import check_style, humanize
 from keras_transformer.data.text.strings import string_tensor
 from keras_transformer.data.tokenizers.vocabulary import normalized_lines
-from keras_transformer.errors import InputError
+from keras_transformer.errors import InputError, whole_number
 from keras_transformer.files import checksum, make_folder, parse_json, write_bytes, write_json
 from keras_transformer.special_tokens import END, PAD, START, UNK
+from keras_transformer.unicode import each_text
 
 Ids = tf.RaggedTensor | tf.Tensor
 
@@ -196,7 +197,8 @@ class SubwordTokenizer(Tokenizer):
         Raises:
             InputError: no text, or a vocabulary size too small to write the text with.
         """
-        text = normalized_lines(lines, check_style(normalization))
+        vocab_size = whole_number("vocab_size", vocab_size, 1, 2**31 - 1)
+        text = normalized_lines(each_text(lines, "lines"), check_style(normalization))
         return cls(cls._learn(text, vocab_size), normalization)
 
     @classmethod
@@ -248,6 +250,8 @@ def ragged(ids: Ids) -> tf.RaggedTensor:
     """(batch, None) int64 ids, from ragged or padded ones."""
     if not isinstance(ids, tf.RaggedTensor):
         ids = tf.RaggedTensor.from_tensor(tf.convert_to_tensor(ids))
+        # As rows that may differ: with none, ragged tensors forget how long all of them are.
+        ids = tf.RaggedTensor.from_row_splits(ids.flat_values, ids.row_splits, validate=False)
     return tf.cast(ids, tf.int64)
 
 
@@ -299,7 +303,7 @@ def read_json(path: Path) -> dict:
         raise InputError(
             f"cannot read {path}: {error.strerror}; name a folder that tokenizers were saved in"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged ({error}); save the tokenizers again") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} is damaged: not a JSON object; save the tokenizers again")

@@ -205,8 +205,9 @@ class LibraryTokenizer(Tokenizer):
     def _texts(self, ids: tf.RaggedTensor, style: str) -> tf.Tensor:
         def decode(values, lengths):
             splits = np.cumsum(lengths)[:-1]
-            rows = np.split(values - self.offset, splits) if len(lengths) else []
-            texts = self._tokenizer.decode_batch([row[row >= 0].tolist() for row in rows])
+            rows = np.split(values, splits) if len(lengths) else []
+            known = [row[(row >= self.offset) & (row < self.vocab_size)] for row in rows]
+            texts = self._tokenizer.decode_batch([(row - self.offset).tolist() for row in known])
             return np.array([self._tidied(text).encode() for text in texts], object)
 
         texts = tf.numpy_function(decode, [ids.flat_values, ids.row_lengths()], tf.string)
@@ -221,9 +222,11 @@ class LibraryTokenizer(Tokenizer):
 
     def _pieces(self, ids: tf.Tensor) -> tf.Tensor:
         def name(token):
-            if token < self.offset:
+            if 0 <= token < self.offset:
                 return RESERVED_TOKENS[PAD]
-            return self._tokenizer.id_to_token(token - self.offset) or RESERVED_TOKENS[UNK]
+            known = self.offset <= token < self.vocab_size
+            piece = self._tokenizer.id_to_token(token - self.offset) if known else None
+            return piece or RESERVED_TOKENS[UNK]
 
         def names(values):
             return np.array([name(int(token)).encode() for token in values], object)

@@ -55,7 +55,7 @@ class MarianTokenizer(SubwordTokenizer):
             self._matcher = tf_text.SentencepieceTokenizer(model=model, out_type=tf.string)
             keep_sentencepiece_model(self._matcher, model)
             self._matcher.vocab_size()
-        except tf.errors.OpError as error:
+        except (tf.errors.OpError, UnicodeDecodeError) as error:
             raise InputError("not a SentencePiece model: fetch the checkpoint again") from error
         self._names = tf.constant(self.pieces)
         ids = tf.range(self.vocab_size, dtype=tf.int64)
@@ -71,7 +71,7 @@ class MarianTokenizer(SubwordTokenizer):
             content = parse_json(vocabulary)
             model = base64.b64decode(content["model"], validate=True)
             pieces, is_target = list(content["pieces"]), bool(content["is_target"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError("not the vocabulary of a Marian checkpoint") from error
         return cls(model, pieces, is_target)
 

@@ -51,6 +51,12 @@ class Tokenizers(tf.Module):
         target_language: str = "en",
     ):
         super().__init__()
+        for language in (source_language, target_language):
+            if not isinstance(language, str) or not language:
+                raise InputError(
+                    f"a language code is a text such as 'pt'; got {type(language).__name__}: "
+                    f"{language!r:.60}"
+                )
         self.source = as_tokenizer(source)
         self.target = self.source if target is source else as_tokenizer(target)
         self.source_language = source_language
@@ -109,6 +115,8 @@ class Tokenizers(tf.Module):
             sides = content["source"], content["target"]
             languages = [side["language"] for side in sides]
             files = [side["file"] for side in sides]
+            if not all(isinstance(language, str) for language in languages):
+                raise TypeError(f"languages {languages}")
         except (KeyError, TypeError) as error:
             raise InputError(
                 f"{path} is damaged: source or target is wrong; save the tokenizers again"

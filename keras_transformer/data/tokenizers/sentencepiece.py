@@ -48,7 +48,8 @@ class SentencePieceTokenizer(SubwordTokenizer):
             keep_sentencepiece_model(self._matcher, model)
             self.vocab_size = int(self._matcher.vocab_size())
             first = self._pieces(tf.range(len(RESERVED_TOKENS))).numpy()
-        except tf.errors.OpError as error:
+        # TensorFlow cannot say what it says of pieces that are no UTF-8.
+        except (tf.errors.OpError, UnicodeDecodeError) as error:
             raise InputError("not a SentencePiece model: train the tokenizer again") from error
         if [piece.decode() for piece in first] != list(RESERVED_TOKENS):
             raise InputError(

@@ -82,7 +82,8 @@ def learn_wordpiece(lines: Iterable[str], vocab_size: int) -> list[str]:
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     trainer = trainers.WordPieceTrainer(
-        vocab_size=vocab_size,
+        # It takes memory for so many; every piece that it learns is a part of the text.
+        vocab_size=min(vocab_size, len(seeds) + sum(map(len, lines))),
         special_tokens=seeds,
         limit_alphabet=len(alphabet),
         continuing_subword_prefix=" ",

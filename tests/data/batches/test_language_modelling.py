@@ -111,7 +111,7 @@ def test_each_time_through_the_dataset_is_the_next_epoch():
 def test_wrong_input_is_refused(make):
     sizes = {"length": 4, "batch_size": 2}
     for name in sizes:
-        with pytest.raises(ValueError, match=f"{name} is at least 1; got 0"):
+        with pytest.raises(ValueError, match=f"{name} is a whole number of at least 1; got 0"):
             make(TEXTS, Letters(), **{**sizes, name: 0})
     for nothing in ([], ["", ""]):
         with pytest.raises(InputError, match="text"):

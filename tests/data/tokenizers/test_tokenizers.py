@@ -220,7 +220,8 @@ def test_empty_batch(tokenizer):
     assert ids.nrows() == 0
     assert tokenizer.detokenize(ids).shape == [0]
     assert tokenizer.lookup(ids).nrows() == 0
-    assert tokenizer.detokenize(tf.zeros([0, 0], tf.int64)).shape == [0]
+    for width in (0, 3):
+        assert tokenizer.detokenize(tf.zeros([0, width], tf.int64)).shape == [0]
 
 
 def test_vocabulary_size_and_reserved_tokens(tokenizer):
@@ -404,8 +405,16 @@ def test_nothing_to_learn_from(kind):
     for lines in ([], ["", "  "]):
         with pytest.raises(InputError, match="no text"):
             kind.train(lines)
-    with pytest.raises(InputError, match="vocab_size"):
-        kind.train(PORTUGUESE, vocab_size=5)
+    for size in (5, 0, -1, 2**31, "many", None):
+        with pytest.raises(InputError, match="vocab_size"):
+            kind.train(PORTUGUESE, vocab_size=size)
+    with pytest.raises(InputError, match="lines"):
+        kind.train("o gato")
+
+
+def test_a_size_that_no_text_fills_takes_no_memory():
+    found = WordPieceTokenizer.train(PORTUGUESE, vocab_size=2**31 - 1)
+    assert found.vocabulary == WordPieceTokenizer.train(PORTUGUESE, vocab_size=9999).vocabulary
 
 
 DIRTY = [
@@ -527,9 +536,11 @@ def test_missing_and_damaged_files(trained, tmp_path):
     pair.save(tmp_path)
     for name in ("source.vocab.txt", "target.sentencepiece.model"):
         whole = (tmp_path / name).read_bytes()
-        (tmp_path / name).write_bytes(b"\xff" + whole[:50])
-        with pytest.raises(InputError, match=name):
-            Tokenizers.load(tmp_path)
+        odd = whole.replace(b"<0x08>", b"<\x8008>")  # a piece of one byte that is none
+        for content in (b"\xff" + whole[:50], *([odd] if odd != whole else [])):
+            (tmp_path / name).write_bytes(content)
+            with pytest.raises(InputError, match=name):
+                Tokenizers.load(tmp_path)
         (tmp_path / name).unlink()
         with pytest.raises(InputError, match=name):
             Tokenizers.load(tmp_path)
