@@ -3,6 +3,7 @@
 import re
 from enum import Enum
 
+from keras_transformer.errors import one_line
 from keras_transformer.serving.plain import plain
 
 REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
@@ -50,7 +51,8 @@ class Failure(Exception):
         self, kind: Kind, message: str, *, retry_after: int | None = None, allow: str | None = None
     ):
         self.kind = kind
-        self.message = plain(message, _LONGEST)  # it quotes what the client sent
+        # It quotes what the client sent.
+        self.message = one_line(plain(message, _LONGEST), _LONGEST)
         super().__init__(self.message)
         self.retry_after = retry_after
         self.allow = allow
