@@ -15,8 +15,8 @@ PRIVATE = re.compile(
     # Modules behind the public API; those of tensorflow.core are messages of public formats.
     r"(tensorflow|tensorflow_text)\.(python|compiler)\b"
     r"|\bkeras\.src\b|\b(tf|keras)\.__internal__"
-    # Attributes with an underscore that are not of the class itself, save those of named tuples.
-    r"|(?<!\bself)(?<!\bcls)(?<=[\w\])])\._(?!asdict|replace)[a-z]\w*"
+    # Attributes with an underscore that are not of the class itself, save documented ones.
+    r"|(?<!\bself)(?<!\bcls)(?<=[\w\])])\._(?!asdict|replace|exit\b)[a-z]\w*"
     # Those of Keras' classes that a subclass inherits.
     r"|\bself\._(keras_mask|symbolic_build|initial_epoch|get_variable_index|momentums|velocities)"
     r"|[\"']_keras_mask"
