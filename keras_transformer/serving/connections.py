@@ -36,6 +36,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from keras_transformer.serving.limits import Turns, group_of
+from keras_transformer.serving.plain import plain
 from keras_transformer.serving.tls import Certificate
 
 _SWEEP = 0.25  # seconds between looks at all timers
@@ -386,7 +387,7 @@ class Connection(H11Protocol):
             if self.cycle.response_started:
                 self.abort()
                 return
-        self.refuse(status, f"this is no proper HTTP: {error}.")
+        self.refuse(status, f"this is no proper HTTP: {plain(str(error), 200)}.")
 
     # Called by `Connections` and `_Transport`.
 
