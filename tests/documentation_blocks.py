@@ -23,6 +23,7 @@ DOCUMENTS = sorted(
     for path in (
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
+        ROOT / "SECURITY.md",
         ROOT / "CHANGELOG.md",
         *ROOT.glob("docs/*.md"),
         ROOT / "saved_models/README.md",

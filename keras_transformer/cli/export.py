@@ -6,6 +6,7 @@ from keras_transformer.cli.options import model_option, path_option, verb
 from keras_transformer.cli.streams import write_line
 from keras_transformer.cli.texts import read_scores
 from keras_transformer.errors import InputError
+from keras_transformer.exporting.format import MOST_VERSION
 
 
 def _sizes_option(flag, least, meaning):
@@ -17,7 +18,11 @@ def _sizes_option(flag, least, meaning):
 @verb()
 @model_option
 @path_option("--output", required=True, help="Such as saved_models/NAME.")
-@click.option("--version", type=click.IntRange(min=1), help="The next free one unless given.")
+@click.option(
+    "--version",
+    type=click.IntRange(min=1, max=MOST_VERSION),
+    help="The next free one unless given.",
+)
 @click.option(
     "--format",
     "form",

@@ -15,13 +15,25 @@ models' classes: what answers is what was exported.
     rest_json.py      TensorFlow Serving's JSON
     answers.py        large answers, in pieces
     app.py            the HTTP interface, health, metrics and the page in static/
+    edge.py           what is asked of every HTTP request before anything else looks at it
+    connections.py    HTTP connections: how many, whose, and how long each may take
+    bodies.py         reading bodies in bounded memory and time
     grpc_service.py   the gRPC interface
+    calls.py          calls of gRPC: how many, whose, and how long each may take
+    health.py         gRPC's health
+    peers.py          ending a connection of gRPC
+    limits.py         room and turns of addresses, for both interfaces
+    listening.py      sockets on every address of a name
+    descriptors.py    no more connections than descriptors
+    tls.py            the certificate of both interfaces
+    plain.py          texts of clients made harmless
     metrics.py        metrics for Prometheus
-    logs.py           one line for each event
+    logs.py           one line for each event, written by a thread of its own
     server.py         start, signals, graceful stop
 """
 
 import importlib
+import os
 
 from keras_transformer.errors import InputError
 from keras_transformer.serving.settings import Settings
@@ -49,6 +61,8 @@ def serve(saved_model, **options) -> None:
             version can be loaded, or a port is in use.
     """
     settings = Settings(saved_model, **options)
+    # gRPC would write to standard error by itself, and wait where nobody reads that.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     for module in _EXTRA:
         try:
             importlib.import_module(module)

@@ -8,14 +8,19 @@ from concurrent.futures import Executor
 
 from starlette.responses import Response
 
+from keras_transformer.serving.limits import Room
+
 
 class PiecedAnswer(Response):
     """A JSON answer, each piece of which is made when the client has taken the one before.
 
-    A client that has not taken all of it at the deadline is cut off.
+    A client that has not taken all of it at the deadline is cut off. So is the one that is at it
+    for longest where answers would take too much memory, of the address that has most.
 
     Args:
         pieces: of the body.
+        size: bytes of memory that they are made from.
+        room: for the answers of all clients.
         executor: makes the pieces, so that the event loop need not.
         deadline: on the clock of `time.monotonic`.
 
@@ -25,26 +30,43 @@ class PiecedAnswer(Response):
 
     media_type = "application/json"
 
-    def __init__(self, pieces: Iterator[bytes], executor: Executor, deadline: float):
+    def __init__(
+        self,
+        pieces: Iterator[bytes],
+        size: int,
+        room: Room,
+        executor: Executor,
+        deadline: float,
+    ):
         super().__init__()
         del self.headers["content-length"]
         self.error = ""
         self._pieces = pieces
+        self._size = size
+        self._room = room
         self._executor = executor
         self._deadline = deadline
 
     async def __call__(self, scope, receive, send):
         loop = asyncio.get_running_loop()
+        connection = scope["state"]["connection"]
+
+        def make_room() -> None:
+            self.error = "the answer had to make room for others"
+            connection.abort()
+
         gone = asyncio.ensure_future(receive())  # after the body only the end can come
+        self._room.enter(self, connection.group, make_room)
+        self._room.take(self, self._size)
         try:
             async with asyncio.timeout_at(loop.time() + self._deadline - time.monotonic()):
                 await self._send(send, gone)
         except TimeoutError:
             self.error = "the deadline passed before the client had taken the answer"
-            if (connection := scope.get("state", {}).get("connection")) is not None:
-                connection.abort()
-                await asyncio.sleep(0)  # until that has happened
+            connection.abort()
+            await asyncio.sleep(0)  # until that has happened
         finally:
+            self._room.leave(self)
             gone.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await gone
@@ -62,7 +84,7 @@ class PiecedAnswer(Response):
             piece := await loop.run_in_executor(self._executor, next, self._pieces, None)
         ) is not None:
             if gone.done():
-                self.error = "the client has gone"
+                self.error = self.error or "the client has gone"
                 return
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})

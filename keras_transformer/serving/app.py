@@ -27,9 +27,11 @@ from keras_transformer.serving.answers import PiecedAnswer
 from keras_transformer.serving.bodies import Bodies
 from keras_transformer.serving.edge import Edge
 from keras_transformer.serving.failures import REQUEST_ID, Failure, Kind
+from keras_transformer.serving.limits import Room
 from keras_transformer.serving.loaded_model import LoadedModel
 from keras_transformer.serving.metrics import CONTENT_TYPE
 from keras_transformer.serving.service import Service
+from keras_transformer.serving.signatures import bytes_in_memory
 
 STATIC = Path(__file__).parent / "static"
 
@@ -46,6 +48,7 @@ _PAGE = {
 _CLOSE = (b"connection", b"close")
 _CLIENT_GONE = 499  # as other servers count it
 _LARGE = 2**14  # bytes of outputs; writing so many as JSON would hold up the other requests
+_ANSWERS_IN_MEMORY = 16  # of the largest allowed size, of those that are being sent
 
 
 def make_app(service: Service):
@@ -124,6 +127,8 @@ class _Models:
     def __init__(self, service: Service):
         self._service = service
         self._bodies = Bodies(service.settings)
+        most = service.settings.max_answer_bytes * _ANSWERS_IN_MEMORY
+        self._answers = Room(most, most // 2)
         self._metadata: WeakKeyDictionary[LoadedModel, bytes] = WeakKeyDictionary()
 
     async def __call__(self, scope, receive, send):
@@ -199,8 +204,8 @@ class _Models:
                 request, service.predict(model, signature, inputs, deadline)
             )
         pieces = rest_json.write_outputs(outputs, row_format=row_format)
-        if sum(values.nbytes for values in outputs.values()) > _LARGE:
-            return PiecedAnswer(pieces, service.writer, deadline)
+        if (size := bytes_in_memory(outputs)) > _LARGE:
+            return PiecedAnswer(pieces, size, self._answers, service.writer, deadline)
         return Response(b"".join(pieces), media_type="application/json")
 
     async def _body(self, request: Request, deadline: float) -> bytes:

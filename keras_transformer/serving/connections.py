@@ -36,6 +36,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from keras_transformer.serving.limits import Turns, group_of
+from keras_transformer.serving.plain import plain
 from keras_transformer.serving.tls import Certificate
 
 _SWEEP = 0.25  # seconds between looks at all timers
@@ -45,7 +46,8 @@ _RESERVE = 64  # connections beyond the limits, for health
 _ACCEPTS = 64  # new connections at a time, after which others have their turn
 _REQUESTS = 4  # that are begun in a round of the event loop
 _UNSENT_ANSWERS = 64  # of the largest allowed request's size, of all clients together
-_PAUSE = 1.0  # seconds without accepting where the system has no descriptors left
+_AT_A_PAUSE = 16  # connections that never had a request, ended then
+_PAUSE = 0.25  # seconds without accepting where the system has no descriptors left
 _BETWEEN_WARNINGS = 60.0  # seconds
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -144,7 +146,9 @@ class Connections:
                     self._warn("a connection could not be accepted", error=str(error))
                     return
                 self._warn("no descriptor for a connection: raise ulimit -n", error=str(error))
-                self._push_out()
+                ended = [self._push_out(strangers=True) for _ in range(_AT_A_PAUSE)]
+                if not any(ended):
+                    self._push_out()
                 self._loop.remove_reader(listener)
                 self._loop.call_later(_PAUSE, self._resume, listener)
                 return
@@ -202,13 +206,28 @@ class Connections:
         largest = max(self._of_groups, key=self._of_groups.__getitem__)
         return self._push_out(largest) or self._push_out()
 
-    def _push_out(self, group: str | None = None, *, reserved: bool = False) -> bool:
-        """Ends the oldest connection, of a group, that waits for a request; False if none does."""
-        for connection in self._waiting:
-            if connection.reserved == reserved and group in (None, connection.group):
-                self._metrics.refused_connections.labels("pushed_out").inc()
-                self.cut(connection)
-                return True
+    def _push_out(
+        self, group: str | None = None, *, reserved: bool = False, strangers: bool = False
+    ) -> bool:
+        """Ends the oldest connection that waits for a request; False if none does.
+
+        One that has never had a request goes before one that has.
+
+        Args:
+            group: whose it must be; anybody's unless given.
+            reserved: whether it must be one of the reserve, or must not.
+            strangers: it must never have had a request.
+        """
+        fitting = [
+            connection
+            for connection in self._waiting
+            if connection.reserved == reserved and group in (None, connection.group)
+        ]
+        unknown = [connection for connection in fitting if connection.cycle is None]
+        for connection in unknown or (() if strangers else fitting):
+            self._metrics.refused_connections.labels("pushed_out").inc()
+            self.cut(connection)
+            return True
         return False
 
     # --------------------------------------------------------------------------- what they do
@@ -386,7 +405,7 @@ class Connection(H11Protocol):
             if self.cycle.response_started:
                 self.abort()
                 return
-        self.refuse(status, f"this is no proper HTTP: {error}.")
+        self.refuse(status, f"this is no proper HTTP: {plain(str(error), 200)}.")
 
     # Called by `Connections` and `_Transport`.
 

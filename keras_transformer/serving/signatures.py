@@ -31,6 +31,7 @@ _LETTERS = {np.bool_: 6, np.int32: 12, np.int64: 21, np.float32: 16, np.float64:
 
 _LETTERS_OF_STRING = 3  # besides its own: quotation marks and a comma
 _LETTERS_OF_OTHERS = 25
+_BYTES_OF_TOKEN = 40  # in memory
 
 Outputs = dict[str, np.ndarray]
 """Tensors by name; strings as arrays of `bytes` objects."""
@@ -183,6 +184,14 @@ def read_signatures(folder: Path) -> tuple[meta_graph_pb2.MetaGraphDef, dict[str
         for name, definition in declared.signature_def.items()
     }
     return declared, signatures
+
+
+def bytes_in_memory(outputs: Outputs) -> int:
+    """About how much memory outputs take; of strings, as if they were tokens, without looking."""
+    return sum(
+        values.nbytes + _BYTES_OF_TOKEN * values.size * values.dtype.hasobject
+        for values in outputs.values()
+    )
 
 
 def joined_bytes(parts: Sequence[Part], rows: int) -> int:

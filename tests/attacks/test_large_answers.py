@@ -1,8 +1,10 @@
 """Small requests with large answers: attention of many texts, padding, beams of long texts."""
 
 import json
+import socket
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -72,6 +74,30 @@ def test_a_small_request_gets_no_enormous_answer_and_keeps_nobody_waiting(server
         assert "--max-answer-bytes" in answer.json()["error"]
     assert max(health) < 2, "the event loop was held"
     assert memory_mib(server) < before + 300
+    assert ask(server, "serving_default", ["a b"], {}).status_code == 200
+
+
+def test_answers_that_nobody_reads_take_bounded_memory(server):
+    """Tokens of one long text and many short ones are made in no time, and take memory at once."""
+    url = httpx.URL(server.predict)
+    texts = [" ".join("a" * 600)] + ["a"] * 255  # 256 * 602 tokens and ids, 3.7 MB of JSON
+    body = json.dumps({"signature_name": "tokenize", "inputs": texts})
+    head = f"POST {url.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
+    assert ask(server, "tokenize", texts, {}).status_code == 200
+    before = memory_mib(server)
+    with ExitStack() as opened:
+        for _ in range(150):
+            connection = opened.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect((url.host, url.port))
+            connection.sendall((head + body).encode())
+        most = 0.0
+        give_up = time.monotonic() + 20
+        while time.monotonic() < give_up:
+            most = max(most, memory_mib(server))
+            assert httpx.get(f"{server.url}/healthz", timeout=30).status_code == 200
+            time.sleep(0.1)
+    assert most < before + 300  # of 150 answers that take 8 MB each
     assert ask(server, "serving_default", ["a b"], {}).status_code == 200
 
 

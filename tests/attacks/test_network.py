@@ -223,16 +223,16 @@ def test_a_log_that_cannot_be_written_stops_nothing(tmp_path, export, kind):
         with server_with_log(folder, standard_error) as server:
             os.close(writer)
             with httpx.Client(timeout=PATIENCE) as client:
-                for _ in range(1500):  # more lines than a pipe holds
+                for _ in range(600):  # more lines than a pipe holds
                     answer = client.get(f"{server.url}/v1/models/{'x' * 500}")
                     assert answer.status_code == 404
                 served(server)
-                (folder / "2").symlink_to(export_tiny(tmp_path, version=2, mark="new "))
+                (folder / "2").symlink_to(export / "1")
                 wait_until(
                     lambda: client.get(f"{server.url}/readyz").json().get("version") == 2, 60
                 )
             dropped = metric(server, "keras_transformer_dropped_log_lines_total")
-            assert (dropped > 1000) == (kind in ("closed", "full"))
+            assert (dropped > 500) == (kind in ("closed", "full"))
             server.process.send_signal(signal.SIGTERM)
             assert server.process.wait(20) == 0
 

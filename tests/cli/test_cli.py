@@ -233,6 +233,7 @@ def test_info_describes_a_run(run, tiny_run):
         ["evaluate", "--model", "x", "--pairs", "a,b", "--split", "train"],
         ["evaluate", "--model", "x", "--pairs", "a,b", "--data-dir", "data"],
         ["export", "--model", "x", "--output", "y", "--version", "0"],
+        ["export", "--model", "x", "--output", "y", "--version", str(2**63)],
         ["export", "--model", "x", "--output", "y", "--batch-size", "1"],
         ["export", "--model", "x", "--output", "y", "--format", "stablehlo", "--scores", "z"],
         ["serve"],

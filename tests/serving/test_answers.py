@@ -13,6 +13,7 @@ from tiny_server import running_server
 
 from keras_transformer.serving.answers import PiecedAnswer
 from keras_transformer.serving.failures import Failure
+from keras_transformer.serving.limits import Room
 from keras_transformer.serving.rest_json import write_outputs
 
 
@@ -81,6 +82,23 @@ def test_a_single_number_is_an_output_and_no_rows():
         write_outputs(outputs, row_format=True)
 
 
+class Connection:
+    """What an answer knows of its connection."""
+
+    def __init__(self, group="127.0.0.1"):
+        self.group = group
+        self.gone = asyncio.Event()
+
+    def abort(self):
+        self.gone.set()
+
+
+def pieced(pieces, executor, seconds=60.0, size=1000, room=None):
+    deadline = time.monotonic() + seconds
+    room = Room(10_000, 10_000) if room is None else room
+    return PiecedAnswer(pieces, size, room, executor, deadline)
+
+
 def send(answer, took=lambda: asyncio.sleep(0), stays=True):
     """The body that a client gets who takes a piece in its time, and leaves or stays."""
     body = []
@@ -94,8 +112,48 @@ def send(answer, took=lambda: asyncio.sleep(0), stays=True):
         body.append(message)
         await took()
 
-    asyncio.run(answer({"type": "http"}, receive, take))
+    scope = {"type": "http", "state": {"connection": Connection()}}
+    asyncio.run(answer(scope, receive, take))
     return body
+
+
+def test_answers_that_nobody_takes_make_room_for_others_oldest_first():
+    async def run(executor):
+        room = Room(3000, 2000)
+        connections = [Connection(group) for group in "aaabb"]
+
+        async def give(connection):
+            async def take(message):
+                await connection.gone.wait()
+
+            async def receive():
+                await connection.gone.wait()
+                return {"type": "http.disconnect"}
+
+            answer = pieced(iter([b"x"] * 5), executor, room=room)
+            await answer({"type": "http", "state": {"connection": connection}}, receive, take)
+            return answer.error
+
+        tasks = []
+        for connection in connections:
+            tasks.append(asyncio.create_task(give(connection)))
+            await asyncio.sleep(0.05)
+        assert [connection.gone.is_set() for connection in connections] == [
+            True,  # the third of the same address
+            True,  # the oldest of the address that has most
+            False,
+            False,
+            False,
+        ]
+        assert room.held == 3000
+        for connection in connections:
+            connection.gone.set()
+        errors = await asyncio.gather(*tasks)
+        assert ["room" in error for error in errors] == [True, True, False, False, False]
+        assert room.held == 0
+
+    with ThreadPoolExecutor(1) as executor:
+        asyncio.run(run(executor))
 
 
 def test_an_answer_ends_at_the_deadline_or_when_its_client_goes():
@@ -106,20 +164,20 @@ def test_an_answer_ends_at_the_deadline_or_when_its_client_goes():
 
     with ThreadPoolExecutor(1) as executor:
         made = []
-        answer = PiecedAnswer(pieces(), executor, time.monotonic() + 60)
+        answer = pieced(pieces(), executor)
         body = send(answer)
         assert b"".join(message.get("body", b"") for message in body) == b"x" * 1000
         assert (body[-1]["more_body"], answer.error) == (False, "")
 
         made = []
-        answer = PiecedAnswer(pieces(), executor, time.monotonic() + 0.2)
+        answer = pieced(pieces(), executor, seconds=0.2)
         body = send(answer, took=lambda: asyncio.sleep(0.05))
         assert "deadline" in answer.error
         assert body[-1]["more_body"]  # so the connection is closed, and nobody takes it for whole
         assert len(made) < 20
 
         made = []
-        answer = PiecedAnswer(pieces(), executor, time.monotonic() + 60)
+        answer = pieced(pieces(), executor)
         send(answer, stays=False)
         assert "gone" in answer.error
         assert len(made) < 20
