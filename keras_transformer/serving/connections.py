@@ -16,10 +16,11 @@ still of those that a client sends before it has the answer to the last.
 A connection that finds no place pushes out one that waits for a request: the oldest of the address
 that has the most. Where all are at work it is one of few more that may ask for health alone.
 
-Private names of uvicorn 0.54 (the class itself, too, is not documented): `H11Protocol` with its
-attributes `conn`, `cycle`, `transport`, `app_state`, `timeout_keep_alive_handler`, its methods
-`handle_events`, `on_response_complete`, `send_400_response`, and `disconnected`,
-`message_event`, `response_started`, `response_complete` of its cycle.
+uvicorn promises none of the names that are used here (0.30 and 0.54 have them): `H11Protocol`, its
+arguments, its attributes `conn`, `cycle`, `flow` and `transport`, its methods `handle_events`,
+`on_response_complete`, `send_400_response`, `shutdown` and `_unset_keepalive_if_required`; of its
+cycle `disconnected`, `message_event`, `response_started` and `response_complete`; of `Server`
+`capture_signals`, `server_state`, `startup` and `shutdown`.
 """
 
 import asyncio
