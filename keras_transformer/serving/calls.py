@@ -8,7 +8,8 @@ So requests are read here, as streams of one message, which is the same to clien
     call      `Settings.max_calls` at a time, of one address half; health is not among them
     answer    `Settings.transfer_seconds`, and one more for each `Settings.min_rate` bytes; the
               memory of all is bounded, and the oldest makes room
-    Watch     of health, `Settings.max_watches` at a time, of which the oldest makes room
+    Watch     of health, few on a connection and `Settings.max_watches` in all, of which the oldest
+              makes room
 
 gRPC cannot take back an answer that its client does not take, so the connection is ended.
 """
@@ -28,6 +29,8 @@ from keras_transformer.serving.settings import Settings
 _HEALTH = "/grpc.health.v1.Health/"
 _READING = 256  # requests at a time
 _ANSWERS = 64  # of the largest allowed request's size, of all clients together
+_WATCHES_EACH = 8  # of one connection
+_LATELY = 1.0  # seconds
 _BESIDES = 64  # calls of a connection that are refused, or ask for health
 _IDLE = 60_000  # milliseconds
 _AGE = 600_000
@@ -66,7 +69,9 @@ class Calls(grpc.aio.ServerInterceptor):
         self._watches = Room(settings.max_watches, max(1, settings.max_watches // 2))
         most = settings.max_body_bytes * _ANSWERS
         self._answers = Room(most, most // 2)
-        self._running: Counter[str] = Counter()
+        self._running: Counter[str] = Counter()  # by address
+        self._watching: Counter[str] = Counter()  # by connection
+        self._lately_cut: dict[str, float] = {}
 
     async def intercept_service(self, continuation, handler_call_details):
         """Gives a handler that keeps to the limits."""
@@ -131,8 +136,7 @@ class Calls(grpc.aio.ServerInterceptor):
         holder, size, peer = object(), answer.ByteSize(), context.peer()
 
         def give_up() -> None:
-            self._metrics.refused_connections.labels("slow_reader").inc()
-            cut(peer)
+            self._cut(peer, "slow_reader")
 
         seconds = self._settings.transfer_seconds + size / self._settings.min_rate
         timer = asyncio.get_running_loop().call_later(seconds, give_up)
@@ -149,14 +153,30 @@ class Calls(grpc.aio.ServerInterceptor):
         group = group_of_peer(context.peer())
         request = await self._request(requests, group, context)
         holder, peer = object(), context.peer()
-        self._watches.enter(holder, group, lambda: cut(peer))
+        if self._watching[peer] >= _WATCHES_EACH:
+            message = f"a connection may watch {_WATCHES_EACH} times."
+            await self._refuse(context, Kind.OVERLOADED, message)
+        self._watching[peer] += 1
+        self._watches.enter(holder, group, lambda: self._cut(peer, "pushed_out"))
         self._watches.take(holder)
         try:
             await behave(request, context)
         except TimeoutError:  # the client does not take what it is sent
-            cut(peer)
+            self._cut(peer, "slow_reader")
         finally:
             self._watches.leave(holder)
+            self._watching[peer] -= 1
+            if not self._watching[peer]:
+                del self._watching[peer]
+
+    def _cut(self, peer: str, reason: str) -> None:
+        """Ends a connection, of which several calls may ask for it before it has ended."""
+        now = asyncio.get_running_loop().time()
+        self._lately_cut = {one: at for one, at in self._lately_cut.items() if at > now - _LATELY}
+        if peer not in self._lately_cut:
+            self._lately_cut[peer] = now
+            self._metrics.refused_connections.labels(reason).inc()
+            cut(peer)
 
     async def _refuse(self, context, kind: Kind, message: str) -> None:
         self._metrics.rejected.labels(kind.name.lower()).inc()

@@ -10,15 +10,17 @@ and none for clients that are slow on purpose, so this module adds them:
     refusal   what a client still sends after its request was refused is read and dropped for some
               seconds, for closing at once would destroy the answer on its way
 
-Few requests are begun in a round of the event loop, those of different addresses in turn.
+Few requests are begun in a round of the event loop, those of different addresses in turn; fewer
+still of those that a client sends before it has the answer to the last.
 
 A connection that finds no place pushes out one that waits for a request: the oldest of the address
 that has the most. Where all are at work it is one of few more that may ask for health alone.
 
-Private names of uvicorn 0.54 (the class itself, too, is not documented): `H11Protocol` with its
-attributes `conn`, `cycle`, `transport`, `app_state`, `timeout_keep_alive_handler`, its methods
-`handle_events`, `on_response_complete`, `send_400_response`, and `disconnected`,
-`message_event`, `response_started`, `response_complete` of its cycle.
+uvicorn promises none of the names that are used here (0.30 and 0.54 have them): `H11Protocol`, its
+arguments, its attributes `conn`, `cycle`, `flow` and `transport`, its methods `handle_events`,
+`on_response_complete`, `send_400_response`, `shutdown` and `_unset_keepalive_if_required`; of its
+cycle `disconnected`, `message_event`, `response_started` and `response_complete`; of `Server`
+`capture_signals`, `server_state`, `startup` and `shutdown`.
 """
 
 import asyncio
@@ -44,7 +46,8 @@ _LINGERING = 2.0  # seconds in which what follows a refused request is dropped
 _MOST_LINGERING = 2**22  # bytes of it
 _RESERVE = 64  # connections beyond the limits, for health
 _ACCEPTS = 64  # new connections at a time, after which others have their turn
-_REQUESTS = 4  # that are begun in a round of the event loop
+_REQUESTS = 16  # that are begun in a round of the event loop
+_PIPELINED = 2  # of those that came before the answer to the one before
 _UNSENT_ANSWERS = 64  # of the largest allowed request's size, of all clients together
 _AT_A_PAUSE = 16  # connections that never had a request, ended then
 _PAUSE = 0.25  # seconds without accepting where the system has no descriptors left
@@ -112,6 +115,7 @@ class Connections:
         self._loop = asyncio.get_running_loop()
         self._accepting = True
         self.turns = Turns(self._loop, _REQUESTS)
+        self.later_turns = Turns(self._loop, _PIPELINED, rests=True)
         for listener in self._listeners:
             listener.setblocking(False)
             self._loop.add_reader(listener, self._accept, listener)
@@ -347,6 +351,7 @@ class Connection(H11Protocol):
         self._own: asyncio.Transport | None = None
         self._head_since: float | None = time.monotonic()  # None where nothing of one has come
         self._queued = False  # for its turn
+        self._pipelined = False  # what comes now came before the last answer
         self._dropped = 0
         self._written = 0
         self._sent_before = 0
@@ -378,14 +383,17 @@ class Connection(H11Protocol):
         if self._at_work():
             super().handle_events()
         elif not self._queued:
-            if self._connections.turns.take(self.group, self._begin):
+            turns = self._connections.later_turns if self._pipelined else self._connections.turns
+            if turns.take(self.group, self._begin):
                 self._handle_request()
             else:
                 self._queued = True
                 self.flow.pause_reading()
 
     def on_response_complete(self) -> None:
+        self._pipelined = True
         super().on_response_complete()
+        self._pipelined = False
         if not self._at_work() and not self.transport.is_closing():
             self._connections.waits(self)
 

@@ -39,11 +39,13 @@ class Turns:
     Args:
         loop: the event loop.
         most: that are begun in a round.
+        rests: after a round, while requests wait, as much time is left to what else there is to do.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, most: int):
+    def __init__(self, loop: asyncio.AbstractEventLoop, most: int, *, rests: bool = False):
         self._loop = loop
         self._most = most
+        self._longest_rest = _LONGEST_REST if rests else 0.0
         self._begun = 0
         self._queues: dict[str, deque[Callable[[], object]]] = {}  # the next group first
         self._scheduled = False
@@ -52,20 +54,21 @@ class Turns:
         """Whether a request may be begun now; if not, `begin` is called when its turn has come."""
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self._rest, self._loop.time())
+            self._loop.call_soon(self._end_round, self._loop.time())
         if self._begun < self._most and not self._queues:
             self._begun += 1
             return True
         self._queues.setdefault(group, deque()).append(begin)
         return False
 
-    def _rest(self, started: float) -> None:
-        """After a round, while requests wait, leaves as much time to what else there is to do."""
+    def _end_round(self, started: float) -> None:
         self._begun = 0
-        if self._queues:
-            self._loop.call_later(min(self._loop.time() - started, _LONGEST_REST), self._round)
-        else:
+        if not self._queues:
             self._scheduled = False
+        elif rest := min(self._loop.time() - started, self._longest_rest):
+            self._loop.call_later(rest, self._round)
+        else:
+            self._loop.call_soon(self._round)
 
     def _round(self) -> None:
         started = self._loop.time()
@@ -77,7 +80,7 @@ class Turns:
                 self._queues[group] = queue  # as the last
             self._begun += 1
             begin()
-        self._loop.call_soon(self._rest, started)
+        self._loop.call_soon(self._end_round, started)
 
 
 class Room:

@@ -40,7 +40,11 @@ def cut(peer: str) -> bool:
     if place is None:
         return False
     found = False
-    for name in os.listdir(_DESCRIPTORS):
+    try:
+        names = os.listdir(_DESCRIPTORS)
+    except OSError:  # Windows has no such folder
+        return False
+    for name in names:
         # A descriptor may be closed meanwhile, or be another one by now.
         with contextlib.suppress(OSError):
             if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):

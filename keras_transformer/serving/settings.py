@@ -78,10 +78,10 @@ class Settings:
         1024, "most HTTP connections of one address, or of one IPv6 network of 64 bits"
     )
     max_calls: int = _setting(
-        1024, "most gRPC calls at a time, half of them of one address; health is not among them"
+        1024, "most gRPC calls at a time, besides health, of which one address may have half"
     )
     max_watches: int = _setting(
-        128, "most streams that watch health by gRPC, half of them of one address"
+        128, "most streams that watch health by gRPC, of which one address may have half"
     )
     head_seconds: float = _setting(
         10.0, "seconds in which the head of a request must have come, and TLS be agreed on"

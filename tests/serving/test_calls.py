@@ -175,6 +175,17 @@ async def test_watchers_have_a_number():
 
 
 @run
+async def test_a_connection_has_few_watchers_and_keeps_the_rest_of_its_calls():
+    async with listening() as edge, Client(edge.port) as client:
+        streams = [client.call(WATCH, b"") for _ in range(20)]
+        await wait_until(lambda: sum(map(client.ended, streams)) == 12)
+        assert not client.closed.is_set()
+        check = client.call(CHECK, b"")
+        await wait_until(lambda: client.ended(check))
+        assert edge.limits._watching.total() == len(edge.limits._watches) == 8
+
+
+@run
 async def test_a_watcher_that_takes_nothing_holds_up_nobody():
     async with listening() as edge, Client(edge.port, window=0) as client:
         client.call(WATCH, b"")

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import socket
 import time
 from contextlib import asynccontextmanager
@@ -10,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from keras_transformer.serving.bodies import Bodies
 from keras_transformer.serving.connections import Connection, Connections, HttpServer
@@ -300,7 +300,7 @@ async def test_many_requests_of_one_client_do_not_hold_up_the_others():
         flood = [await opened(edge, GET * 200, "127.0.0.2") for _ in range(50)]
         for _ in range(5):
             assert b" 200 " in await asked(edge)
-        assert any(edge.connections.turns._queues)
+        assert edge.connections.later_turns._queues
         for reader, _ in flood:  # and all are answered, in the end
             for _ in range(200):
                 assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
@@ -318,11 +318,16 @@ async def test_what_is_no_http_gets_one_error_in_json():
             (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", b"501"),
             (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n", b"400"),
             (b"\x16\x03\x01\x02\x00", b"400"),
+            (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", b"400"),
+            (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", b"400"),
+            (b"GET / HTTP/1.1\r\nHost: a\r\nb\0: c\r\n\r\n", b"400"),
+            (b"GET /" + b"a" * 5000 + b"\0 HTTP/1.1\r\n\r\n", b"400"),
         ):
             reader, writer = await opened(edge, request)
             answer = await ended(reader)
             assert answer.startswith(b"HTTP/1.1 " + status), (request[:60], answer)
             assert "error" in json.loads(answer.split(b"\r\n\r\n")[1])
+            assert len(answer) < 1000
             writer.close()
 
 
@@ -375,7 +380,12 @@ async def test_unfinished_bodies_make_room_for_new_ones():
 
 @run
 async def test_groups_have_their_turns():
-    turns, begun = Turns(asyncio.get_running_loop(), 2), []
+    for rests in (False, True):
+        await turns_are_taken(rests)
+
+
+async def turns_are_taken(rests):
+    turns, begun = Turns(asyncio.get_running_loop(), 2, rests=rests), []
 
     def ask(group, number):
         if turns.take(group, lambda: begun.append((group, number))):
@@ -423,8 +433,21 @@ def test_one_client_is_an_address_or_an_ipv6_network():
     assert group_of(None) == ""
 
 
-def test_uvicorn_is_as_the_module_says():
-    """What `connections` uses of uvicorn without a promise."""
-    for name in ("handle_events", "on_response_complete", "send_400_response", "shutdown"):
-        assert callable(vars(Connection.__mro__[1])[name])
-    assert logging.getLogger("uvicorn.error")
+@run
+async def test_uvicorn_has_the_names_that_it_does_not_promise():
+    async with listening() as edge:
+        _, writer = await opened(edge, POST)
+        await asyncio.sleep(0.1)
+        (connection,) = edge.connections._all
+        for name in ("conn", "cycle", "flow", "transport"):
+            assert name in vars(connection)
+        for name in ("disconnected", "message_event", "response_started", "response_complete"):
+            assert name in vars(connection.cycle)
+        for name in (
+            *("handle_events", "on_response_complete", "send_400_response", "shutdown"),
+            "_unset_keepalive_if_required",
+        ):
+            assert callable(vars(H11Protocol)[name])
+        for name in ("capture_signals", "startup", "shutdown"):
+            assert callable(vars(uvicorn.Server)[name])
+        writer.close()
