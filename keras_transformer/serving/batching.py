@@ -16,6 +16,7 @@ All bookkeeping happens in the event loop, and only models run in threads, so th
 import asyncio
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -35,8 +36,11 @@ _OVERHEAD_ROWS = 6
 _OVERHEAD_BYTES = 16
 """Time that a text takes besides that of its bytes, in bytes: its start, its end, its encoding."""
 
-_LONG, _TIMES_USUAL = 0.5, 4
-"""A batch takes long beyond so many seconds and so many times what others take."""
+_LONG, _TIMES_USUAL = 0.1, 4
+"""A batch takes long beyond so many seconds and so many times what quick ones take."""
+
+_REMEMBERED, _QUICK = 50, 0.2
+"""Batches whose seconds are remembered, and the part of them that counts as quick."""
 
 Run = Callable[[Sequence[bytes]], Outputs]
 """Translates a batch; called in a thread."""
@@ -129,7 +133,8 @@ class Batcher:
         self._timer: asyncio.TimerHandle | None = None
         self._texts_per_second = 0.0
         self._seconds_per_cost: dict[str, float] = {}  # by kinds
-        self._usual_seconds = 0.0  # of a batch that does not take long
+        self._last_seconds: deque[float] = deque(maxlen=_REMEMBERED)
+        self._quick_seconds = 0.0  # that quick ones of them took at most
         self._running_long = 0
         self.queued = 0
 
@@ -241,7 +246,7 @@ class Batcher:
 
     def _takes_long(self, batch: list[_Item]) -> bool:
         seconds = _cost(batch) * self._seconds_per_cost.get(batch[0].work.kind, 0.0)
-        return seconds > max(_LONG, _TIMES_USUAL * self._usual_seconds)
+        return seconds > max(_LONG, _TIMES_USUAL * self._quick_seconds)
 
     def _runs_ahead(self) -> bool:
         """Whether to make a batch before a worker is free, for it to go on without waiting.
@@ -291,7 +296,7 @@ class Batcher:
             if running.cancelled():  # closed
                 return
             results, seconds = running.result()
-            self._note_speed(batch, seconds, long)
+            self._note_speed(batch, seconds)
             self._free_workers += 1
             self._running_long -= long
             for work in works:
@@ -301,12 +306,13 @@ class Batcher:
 
         running.add_done_callback(finished)
 
-    def _note_speed(self, batch: list[_Item], seconds: float, long: bool) -> None:
+    def _note_speed(self, batch: list[_Item], seconds: float) -> None:
         rate, kind = seconds / _cost(batch), batch[0].work.kind
         before = self._seconds_per_cost.get(kind, rate)
         self._seconds_per_cost[kind] = 0.7 * before + 0.3 * rate
-        if not long:
-            self._usual_seconds += 0.1 * (seconds - self._usual_seconds)
+        self._last_seconds.append(seconds)
+        ordered = sorted(self._last_seconds)
+        self._quick_seconds = ordered[int(_QUICK * len(ordered))]
         texts = sum(len(item.positions) for item in batch)
         busy = self._workers - max(self._free_workers, 0)
         speed = busy * texts / max(seconds, 1e-6)
