@@ -132,6 +132,7 @@ def test_without_a_home_there_is_no_cache(no_flags, monkeypatch):
     assert "TF_XLA_FLAGS" not in os.environ
 
 
+@pytest.mark.slow
 def test_a_cache_that_fails_later_stops_no_translation(tiny_run, tmp_path):
     program = """
 import shutil, sys

@@ -28,7 +28,11 @@ def shell(tiny_run, arguments, streams):
     ("streams", "complaint"),
     [
         ("> /dev/full", "standard output: cannot be written (No space left on device)"),
-        (">&-", "standard output: cannot be written (Bad file descriptor)"),
+        pytest.param(
+            ">&-",
+            "standard output: cannot be written (Bad file descriptor)",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_result_that_cannot_be_written_is_one_line(tiny_run, streams, complaint):
@@ -38,6 +42,7 @@ def test_a_result_that_cannot_be_written_is_one_line(tiny_run, streams, complain
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_standard_input_that_is_closed_is_one_line(tiny_run):
     done = shell(tiny_run, ["translate", "--model", tiny_run.folder], "<&-")
     assert done.returncode == 1
@@ -45,6 +50,7 @@ def test_standard_input_that_is_closed_is_one_line(tiny_run):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_without_standard_error_results_are_the_same(tiny_run):
     translate = ["translate", "--model", tiny_run.folder, "o gato dorme ."]
     done = shell(tiny_run, translate, "2>&-")
@@ -53,6 +59,7 @@ def test_without_standard_error_results_are_the_same(tiny_run):
     assert done.stdout.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_an_interrupted_translation_ends_with_130(tiny_run):
     command = [*KERAS_TRANSFORMER, "translate", "--model", str(tiny_run.folder)]
     with subprocess.Popen(
