@@ -50,7 +50,7 @@ def read_scores(path: Path) -> dict:
         _ = scores["test_set"], scores["sentences"]
     except OSError as error:
         raise file_error(path, "read", error) from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: holds no scores: write it with evaluate --json.") from error
     return scores
 

@@ -295,7 +295,7 @@ def config_from_json(path) -> Config:
     try:
         values = parse_json(Path(path).read_bytes())
         return _validated(values["config"], path)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: is not the configuration of a run ({error}).") from error

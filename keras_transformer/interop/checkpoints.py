@@ -139,7 +139,7 @@ def read_json(path) -> Any:
         raise InputError(
             f"{path}: cannot be read ({reason_of(error)}): give the whole folder of a checkpoint."
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(
             f"{path}: is no JSON ({reason_of(error)}): fetch the checkpoint again."
         ) from error

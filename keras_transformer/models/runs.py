@@ -92,7 +92,7 @@ def save_weights(model, path) -> None:
     """
     content = weights_file(model)
     with h5py.File(content, "r+") as file:
-        file.attrs[_CHECKSUM] = _checksum_of(_datasets(file))
+        file.attrs[_CHECKSUM], _ = _read(_datasets(file))
     write_bytes(path, content.getvalue())
 
 
@@ -125,13 +125,11 @@ def check_weights(path: Path) -> int:
             for name, dataset in datasets.items():
                 if dataset.id.get_storage_size() < dataset.nbytes:
                     raise ValueError(f"{name} holds less than its shape says")
-            wanted = file.attrs.get(_CHECKSUM)
-            if wanted is not None and _checksum_of(datasets) != wanted:
+            checksum, not_finite = _read(datasets)
+            if file.attrs.get(_CHECKSUM, checksum) != checksum:
                 raise ValueError("its checksum is another")
-            for name, dataset in datasets.items():
-                values = dataset[()]
-                if values.dtype.kind == "f" and not np.isfinite(values).all():
-                    raise ValueError(f"{name} has values that are no finite numbers")
+            if not_finite is not None:
+                raise ValueError(f"{not_finite} has values that are no finite numbers")
             return sum(dataset.size for dataset in datasets.values())
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, RecursionError) as error:
         raise InputError(
@@ -183,9 +181,13 @@ def _datasets(group: h5py.Group, prefix="") -> dict[str, h5py.Dataset]:
     return found
 
 
-def _checksum_of(datasets: dict[str, h5py.Dataset]) -> str:
-    digest = hashlib.sha256()
+def _read(datasets: dict[str, h5py.Dataset]) -> tuple[str, str | None]:
+    """The checksum of all data sets, and the name of the first that has no finite numbers."""
+    digest, not_finite = hashlib.sha256(), None
     for name, dataset in datasets.items():
+        values = dataset[()]
         digest.update(f"{name} {dataset.dtype.str} {dataset.shape}\n".encode())
-        digest.update(dataset[()].tobytes())
-    return digest.hexdigest()
+        digest.update(values.tobytes())
+        if not_finite is None and values.dtype.kind == "f" and not np.isfinite(values).all():
+            not_finite = name
+    return digest.hexdigest(), not_finite

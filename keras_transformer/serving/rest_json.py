@@ -17,6 +17,7 @@ from google.protobuf import json_format
 from tensorflow.core.protobuf import error_codes_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
+from keras_transformer.files import parse_json
 from keras_transformer.serving.failures import Failure, invalid
 from keras_transformer.serving.loaded_model import LoadedModel
 from keras_transformer.serving.service import Inputs
@@ -33,8 +34,8 @@ _PIECE = 2**14
 def parse_body(body: bytes) -> dict[str, Any]:
     """Parses the body of a request, or raises `Failure` where it is no JSON object."""
     try:
-        content = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        content = parse_json(body)
+    except ValueError as error:
         raise invalid(f"the body is not JSON: {error}.") from error
     if not isinstance(content, dict):
         raise invalid('the body must be a JSON object with "instances" or "inputs".')

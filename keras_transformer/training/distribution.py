@@ -1,11 +1,11 @@
 """Training on several devices and several hosts."""
 
-import json
 import os
 
 import tensorflow as tf
 
 from keras_transformer.errors import InputError
+from keras_transformer.files import parse_json
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy | None:
@@ -28,12 +28,12 @@ def make_strategy(name: str) -> tf.distribute.Strategy | None:
         devices = gpus or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     try:
-        settings = json.loads(os.environ.get("TF_CONFIG", ""))
+        settings = parse_json(os.environ.get("TF_CONFIG", ""))
         workers, task = settings["cluster"]["worker"], settings["task"]
         listed = isinstance(workers, list) and 0 <= task["index"] < len(workers)
         if task["type"] != "worker" or not listed:
             raise ValueError(f"task {task}")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             "TF_CONFIG: is to name every worker and which one this is, such as "
             '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '

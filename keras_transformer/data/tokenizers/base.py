@@ -303,7 +303,7 @@ def read_json(path: Path) -> dict:
         raise InputError(
             f"cannot read {path}: {error.strerror}; name a folder that tokenizers were saved in"
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path} is damaged ({error}); save the tokenizers again") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} is damaged: not a JSON object; save the tokenizers again")

@@ -71,7 +71,7 @@ class MarianTokenizer(SubwordTokenizer):
             content = parse_json(vocabulary)
             model = base64.b64decode(content["model"], validate=True)
             pieces, is_target = list(content["pieces"]), bool(content["is_target"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise InputError("not the vocabulary of a Marian checkpoint") from error
         return cls(model, pieces, is_target)
 
