@@ -2,10 +2,9 @@
 
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
-from strategies import WORDS
+from strategies import known_lines
 from tiny_server import export_tiny, running_server
 
 settings.register_profile(
@@ -27,14 +26,6 @@ TRAINING = {
     "max_tokens": 32,
     "bleu_sentences": 0,
 }
-
-
-def known_lines(count):
-    """Lines of the words that the models know, always the same."""
-    random = np.random.default_rng(1)
-    return [
-        " ".join(random.choice(WORDS, random.integers(1, 7), replace=False)) for _ in range(count)
-    ]
 
 
 @pytest.fixture(scope="session")

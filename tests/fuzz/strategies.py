@@ -8,6 +8,7 @@ import json
 import math
 import os
 
+import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
@@ -30,6 +31,16 @@ WORDS = [
     "pedra",
     "vento",
 ]
+
+
+def known_lines(count):
+    """Lines of the words that the models know, always the same."""
+    random = np.random.default_rng(1)
+    return [
+        " ".join(random.choice(WORDS, random.integers(1, 7), replace=False)) for _ in range(count)
+    ]
+
+
 """The words that the models of this folder know."""
 
 HALVES = [chr(0xD83D), chr(0xDE00), chr(0xDCFF)]

@@ -6,10 +6,9 @@ import sys
 
 import pytest
 from click.testing import CliRunner
-from conftest import known_lines
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import error_of, examples, known_texts, texts
+from strategies import error_of, examples, known_lines, known_texts, texts
 
 from keras_transformer.cli.command import main
 from keras_transformer.translating.generator import Generator

@@ -10,7 +10,6 @@ import zipfile
 import numpy as np
 import pytest
 import yaml
-from conftest import known_lines
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import (
@@ -19,6 +18,7 @@ from strategies import (
     error_of,
     examples,
     json_values,
+    known_lines,
     known_texts,
     result_or_error,
     texts,

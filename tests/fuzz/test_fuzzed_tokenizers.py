@@ -1,17 +1,15 @@
 """Tokenizers of every kind: any text has ids in range, its own, and any ids have a text."""
 
-import io
 import json
 
 import numpy as np
 import pytest
 import sentencepiece
 import tensorflow as tf
-from conftest import known_lines
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import WORDS, examples, result_or_error, texts
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from learned_models import albert_model, sentencepiece_model, write_byte_level
+from strategies import WORDS, examples, known_lines, result_or_error, texts
 
 from keras_transformer.data.text.normalization import STYLES, humanize, normalize
 from keras_transformer.data.tokenizers.adapter import TokenizerAdapter
@@ -28,18 +26,8 @@ LINES = [*known_lines(200), "olá, não! 1,000 €", "it's a test (of sorts)."]
 any_text = texts | st.binary(max_size=20)
 
 
-def learned_sentencepiece(**more):
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(LINES),
-        model_writer=model,
-        vocab_size=70,
-        hard_vocab_limit=False,
-        num_threads=1,
-        minloglevel=2,
-        **more,
-    )
-    return model.getvalue()
+def learned_sentencepiece():
+    return sentencepiece_model(LINES, 70, hard_vocab_limit=False, num_threads=1)
 
 
 def wordpiece(folder, style):
@@ -85,26 +73,10 @@ def library(folder, kind):
         pieces = [*special, *letters, *(f"##{letter}" for letter in letters), *WORDS]
         (folder / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
     elif kind == "albert":
-        model = learned_sentencepiece(
-            pad_id=0,
-            unk_id=1,
-            bos_id=-1,
-            eos_id=-1,
-            pad_piece="<pad>",
-            user_defined_symbols=["[CLS]", "[SEP]", "[MASK]"],
-        )
+        model = albert_model(LINES, 70, num_threads=1)
         (folder / "spiece.model").write_bytes(model)
     else:
-        tokenizer = Tokenizer(models.BPE())
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        trainer = trainers.BpeTrainer(
-            vocab_size=300,
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            special_tokens=["<|endoftext|>"],
-            show_progress=False,
-        )
-        tokenizer.train_from_iterator(LINES, trainer)
-        tokenizer.model.save(str(folder))
+        write_byte_level(folder, LINES)
     return load_huggingface_tokenizer(folder)
 
 

@@ -1,6 +1,5 @@
 """Marian's checkpoints: other ids, the same logits and the same translations of text."""
 
-import io
 import json
 
 import keras
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 import sentencepiece
 import tensorflow as tf
+from learned_models import sentencepiece_model
 
 from keras_transformer.config import DecodingConfig
 from keras_transformer.data.corpora.sample import read_sample
@@ -34,14 +34,6 @@ SEARCHES = {
 }
 
 
-def learned(lines) -> bytes:
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(lines), model_writer=model, vocab_size=90, minloglevel=2
-    )
-    return model.getvalue()
-
-
 @pytest.fixture(scope="module")
 def folder(peers, random_peer, tmp_path_factory):
     """A checkpoint of random weights, with tokenizers learned from a few sentences."""
@@ -49,7 +41,8 @@ def folder(peers, random_peer, tmp_path_factory):
     pairs = read_sample()["train"][:300]
     names = {"</s>": 0, "<unk>": 1, ">>pt<<": 2}
     for side, lines in zip(("source", "target"), zip(*pairs, strict=True), strict=True):
-        model = learned([line.decode() if isinstance(line, bytes) else line for line in lines])
+        lines = [line.decode() if isinstance(line, bytes) else line for line in lines]
+        model = sentencepiece_model(lines, 90)
         (folder / f"{side}.spm").write_bytes(model)
         processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         for i in range(3, processor.get_piece_size()):

@@ -1,13 +1,12 @@
 """Tokenizers of checkpoints give the ids that `transformers` gives, shifted where 0 is a token."""
 
-import io
 import json
 
 import numpy as np
 import pytest
-import sentencepiece
 import tensorflow as tf
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from learned_models import albert_model, write_byte_level
+from tokenizers import Tokenizer
 
 from keras_transformer.errors import InputError
 from keras_transformer.interop.tokenizer_files import (
@@ -37,37 +36,14 @@ def write_wordpiece(folder):
 
 
 def write_unigram(folder):
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(LINES),
-        model_writer=model,
-        vocab_size=50,
-        hard_vocab_limit=False,
-        pad_id=0,
-        unk_id=1,
-        bos_id=-1,
-        eos_id=-1,
-        pad_piece="<pad>",
-        user_defined_symbols=["[CLS]", "[SEP]", "[MASK]"],
-        minloglevel=2,
-    )
-    (folder / "spiece.model").write_bytes(model.getvalue())
+    (folder / "spiece.model").write_bytes(albert_model(LINES, 50))
 
 
-def write_byte_level(folder):
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trainer = trainers.BpeTrainer(
-        vocab_size=300,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        special_tokens=["<|endoftext|>"],
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(LINES, trainer)
-    tokenizer.model.save(str(folder))
-
-
-WRITERS = {"bert": write_wordpiece, "albert": write_unigram, "gpt2": write_byte_level}
+WRITERS = {
+    "bert": write_wordpiece,
+    "albert": write_unigram,
+    "gpt2": lambda folder: write_byte_level(folder, LINES),
+}
 
 
 @pytest.fixture(scope="module", params=WRITERS)

@@ -1,10 +1,10 @@
 """Settings of Marian's tokenizers count as in `transformers`, and are kept both ways."""
 
-import io
 import json
 
 import pytest
 import sentencepiece
+from learned_models import sentencepiece_model
 
 from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
@@ -34,22 +34,19 @@ SETTINGS = "tokenizer_config.json"
 @pytest.fixture(scope="module", params=["nmt_nfkc", "identity"])
 def files(request):
     """The files of a checkpoint by their names; the normalisation is the model's."""
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(LINES),
-        model_writer=model,
-        vocab_size=60,
+    model = sentencepiece_model(
+        LINES,
+        60,
         hard_vocab_limit=False,
         normalization_rule_name=request.param,
         remove_extra_whitespaces=request.param != "identity",
         num_threads=1,
-        minloglevel=2,
     )
-    processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model)
     learned = [processor.id_to_piece(i) for i in range(3, processor.get_piece_size())]
     names = ["</s>", "<unk>", ">>pt<<", *learned, "<pad>"]
     vocabulary = {name: i for i, name in enumerate(names)}
-    sides = dict.fromkeys(("source.spm", "target.spm"), model.getvalue())
+    sides = dict.fromkeys(("source.spm", "target.spm"), model)
     return {**sides, "vocab.json": json.dumps(vocabulary).encode()}
 
 

@@ -1,11 +1,11 @@
 """Marian's tokenizers: ids from a vocabulary of their own, a start on one side alone."""
 
-import io
 import subprocess
 import sys
 
 import pytest
 import sentencepiece
+from learned_models import sentencepiece_model
 
 from keras_transformer.data.tokenizers.marian import MarianTokenizer
 from keras_transformer.data.tokenizers.pair import Tokenizers
@@ -18,16 +18,7 @@ TEXTS = [*LINES[:2], ">>pt<< the man", "spelt </s> [START] [END]", "Ünknown 漢
 
 @pytest.fixture(scope="module")
 def model():
-    written = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(LINES),
-        model_writer=written,
-        vocab_size=60,
-        hard_vocab_limit=False,
-        num_threads=1,
-        minloglevel=2,
-    )
-    return written.getvalue()
+    return sentencepiece_model(LINES, 60, hard_vocab_limit=False, num_threads=1)
 
 
 @pytest.fixture(scope="module")
