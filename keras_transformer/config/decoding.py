@@ -20,6 +20,9 @@ LengthPenalty = Annotated[float, Field(ge=LENGTH_PENALTIES[0], le=LENGTH_PENALTI
 class DecodingConfig:
     """How translations are searched: greedily, with a beam, or by drawing samples."""
 
+    sentences: bool = Field(
+        True, description="divide texts into sentences, and translate each for itself"
+    )
     length_ratio: Positive = Field(
         2.0, description="most target tokens for each source token, length_offset on top"
     )

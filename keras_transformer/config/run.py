@@ -45,6 +45,11 @@ class TokenizerConfig:
     )
     vocab_size: Count = Field(8000, description="most tokens on each side")
     shared: bool = Field(False, description="learn one vocabulary from both sides")
+    case: Literal["keep", "lower", "factored"] | None = Field(
+        None,
+        description="capitals: kept in pieces, dropped, or marks before the same pieces; null: "
+        "marks where a model translates text of natural style",
+    )
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -293,8 +298,10 @@ def load_changes(path) -> dict[str, Any]:
 def config_from_json(path) -> Config:
     """Reads the ``config`` of a run's ``config.json``."""
     try:
-        values = parse_json(Path(path).read_bytes())
-        return _validated(values["config"], path)
+        values = parse_json(Path(path).read_bytes())["config"]
+        # Runs of version 0.1 do not say: they translate a text as it is.
+        values["decoding"] = {"sentences": False} | values["decoding"]
+        return _validated(values, path)
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, InputError):
             raise

@@ -17,7 +17,13 @@ logger = logging.getLogger(__name__)
 PATIENCE = 60.0
 """Seconds of searching after which compiling, which takes about as long, is worthwhile."""
 
-_NOT_OF_THE_SEARCH = {"seed": 0, "max_length": None, "length_ratio": 1.0, "length_offset": 0}
+_NOT_OF_THE_SEARCH = {
+    "sentences": True,
+    "seed": 0,
+    "max_length": None,
+    "length_ratio": 1.0,
+    "length_offset": 0,
+}
 """Fields of `DecodingConfig` that `Search` does not read; its caller passes seed and limits."""
 
 

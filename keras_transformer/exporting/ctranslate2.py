@@ -15,7 +15,7 @@ import keras_transformer
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import (
     LIMITS_FILE,
-    NORMALIZED,
+    normalized_text,
     TEMPLATE_KINDS,
     read_template,
     translation_title,
@@ -90,6 +90,7 @@ def export_ctranslate2(
         "length_offset": translator.decoding.length_offset,
         "max_length": translator.max_target_length(translator.decoding),
         "max_source_length": translator.max_source_length,
+        "sentences": translator.decoding.sentences,
     }
 
     def write(unfinished):
@@ -212,10 +213,11 @@ def _array(weight) -> np.ndarray:
 def _readme(tokenizers, limits: dict) -> str:
     source, target = tokenizers.source, tokenizers.target
     code = ""
-    if source.kind == target.kind and source.kind in TEMPLATE_KINDS:
+    marked = "factored" in (source.case, target.case)
+    if source.kind == target.kind and source.kind in TEMPLATE_KINDS and not marked:
         source_stem, target_stem = ("shared",) * 2 if tokenizers.shared else ("source", "target")
         code = read_template(f"ctranslate2_{source.kind}").format(
-            style=NORMALIZED[source.normalization],
+            style=normalized_text(source.normalization, source.case),
             source_file=f"{source_stem}.{source.file_suffix}",
             target_file=f"{target_stem}.{source.file_suffix}",
             **limits,

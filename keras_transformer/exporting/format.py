@@ -53,11 +53,17 @@ DEFAULT_SIGNATURE = "serving_default"
 NOT_FOUND = -1e9
 """The score of a translation that was not found; finite, so that JSON can hold it."""
 
-NORMALIZED = {
-    "ptb-lower": "in lower case, its punctuation parted by spaces as in the Penn Treebank",
-    "none": "whose words are parted by single spaces",
+_NORMALIZED = {
+    ("ptb-lower", "lower"): (
+        "in lower case, its punctuation parted by spaces as in the Penn Treebank"
+    ),
+    ("none", "keep"): "whose words are parted by single spaces",
+    ("none", "lower"): "in lower case, its words parted by single spaces",
+    ("none", "factored"): (
+        "whose words are parted by single spaces and in lower case, with marks (the ids 4 to 7) for "
+        "their capitals"
+    ),
 }
-"""What a README says of the text that goes to a tokenizer, by the tokenizer's normalisation."""
 
 _CHANGEABLE = ("README.md", WARM_UP_FILE.as_posix())  # people may
 
@@ -69,7 +75,13 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ROWS, _LENGTH = (1, 4, 16, 64, 256), 32
 
 TEMPLATE_KINDS = ("wordpiece", "sentencepiece")
-"""Kinds of tokenizers whose use without this package READMEs show, by templates of their own."""
+"""Kinds of tokenizers whose use without this package READMEs show, by templates of their own, unless
+they have marks of capitals."""
+
+
+def normalized_text(normalization: str, case: str) -> str:
+    """What a README says of the text that goes to a tokenizer."""
+    return _NORMALIZED[normalization, case]
 
 
 def read_template(name: str) -> str:

@@ -17,7 +17,7 @@ import tensorflow as tf
 import keras_transformer
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import (
-    NORMALIZED,
+    normalized_text,
     TEMPLATE_KINDS,
     read_template,
     translation_title,
@@ -172,6 +172,7 @@ def _manifest(translator, weights: Weights, room: int) -> dict:
             "language": getattr(tokenizers, f"{side}_language"),
             "kind": tokenizer.kind,
             "normalization": tokenizer.normalization,
+            "case": tokenizer.case,
             "file": f"tokenizers/{stem}.{tokenizer.file_suffix}",
             "tokens": int(tokenizer.get_vocab_size()),
         }
@@ -216,12 +217,13 @@ def _readme(manifest: dict, shape: Shape) -> str:
         stablehlo_version=STABLEHLO_VERSION,
         shape=shape,
         forbidden=manifest["forbidden_ids"],
-        style=NORMALIZED[source["normalization"]],
+        style=normalized_text(source["normalization"], source["case"]),
         **special,
         **shape._asdict(),
         **manifest["limits"],
     )
-    if source["kind"] == target["kind"] and source["kind"] in TEMPLATE_KINDS:
+    marked = "factored" in (source["case"], target["case"])
+    if source["kind"] == target["kind"] and source["kind"] in TEMPLATE_KINDS and not marked:
         code = read_template(f"stablehlo_{source['kind']}")
         files = {"source_file": source["file"], "target_file": target["file"]}
         readme += "\n" + code.format(**files, **special)

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_transformer.data.text.strings import string_tensor
 from keras_transformer.errors import InputError
 from keras_transformer.plotting.style import as_texts
-from keras_transformer.translating.segmentation import tokenize_in_pieces
+from keras_transformer.translating.segmentation import divide
 
 KINDS = {
     "encoder": "encoder_layer{}",
@@ -70,9 +71,14 @@ def sentence_attention(translator: Any, sentence: str) -> SentenceAttention:
             f"a {type(translator).__name__} gives no weights of all layers: load the run folder"
         )
     source = translator.tokenizers.source
-    # One sentence makes a batch of one: ids are (1, key). Of a text too long for the model, the
-    # translator gives weights of the first piece.
-    ids, _ = tokenize_in_pieces(source, [sentence], translator.max_source_length)
+    # One sentence makes a batch of one: ids are (1, key). Of a text in pieces, the translator gives
+    # weights of the first.
+    ids = divide(
+        translator.tokenizers,
+        string_tensor([sentence]),
+        translator.max_source_length,
+        sentences=translator.decoding.sentences,
+    ).ids
     _, tokens, _ = translator(sentence)
     scores = translator.transformer.last_attention_scores()
     if len(tokens) < 2:

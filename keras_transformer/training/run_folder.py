@@ -11,9 +11,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from keras_transformer.config import Config, config_from_json
+from keras_transformer.config import LANGUAGE_MODELS, Config, config_from_json
 from keras_transformer.data.batches.token_store import TokenizedPairs, cached_pairs, corpus_key
 from keras_transformer.data.corpora.corpus import UNKNOWN_LANGUAGE, Corpus
+from keras_transformer.data.text.casing import default_case
 from keras_transformer.data.tokenizers.pair import FILE as TOKENIZERS_FILE
 from keras_transformer.data.tokenizers.pair import Tokenizers, train_tokenizers
 from keras_transformer.errors import InputError
@@ -302,8 +303,15 @@ def _description(corpus: Corpus, config: Config, start: str | None) -> dict:
 
 def _learn_tokenizers(corpus: Corpus, config: Config) -> Tokenizers:
     wanted = config.tokenizer
+    case = wanted.case
+    if case is None and config.model.family in LANGUAGE_MODELS:
+        case = default_case(corpus.normalization)
     tokenizers = train_tokenizers(
-        corpus, kind=wanted.kind, vocab_size=wanted.vocab_size, shared=wanted.shared
+        corpus,
+        kind=wanted.kind,
+        vocab_size=wanted.vocab_size,
+        shared=wanted.shared,
+        case=case,
     )
     sizes = [f"{int(tokenizers.source.get_vocab_size()):,} tokens"]
     if not tokenizers.shared:

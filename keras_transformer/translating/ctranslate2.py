@@ -15,7 +15,7 @@ from keras_transformer.files import check_checksums, parse_json
 from keras_transformer.special_tokens import PAD, UNK
 from keras_transformer.translating.batches import BATCH_ROWS
 from keras_transformer.translating.graph import most_tokens
-from keras_transformer.translating.segmentation import tokenize_in_pieces, warn_of_pieces
+from keras_transformer.translating.segmentation import divide, warn_of_pieces
 from keras_transformer.translating.translation import BaseTranslator, Translation, join_pieces
 from keras_transformer.unicode import utf8_list
 
@@ -55,6 +55,7 @@ class CTranslate2Translator(BaseTranslator):
             self._length_offset = int(limits["length_offset"])
             self._max_length = int(limits["max_length"])
             self._max_source_length = int(limits["max_source_length"])
+            self._sentences = bool(limits.get("sentences", False))  # version 0.1 did not say
             self._model = ctranslate2.Translator(
                 str(self.folder),
                 device=device,
@@ -103,20 +104,23 @@ class CTranslate2Translator(BaseTranslator):
         """
         lines = utf8_list(lines, "lines")
         texts = tf.constant(lines, tf.string, shape=(len(lines),))
-        source, owners = tokenize_in_pieces(self.tokenizers.source, texts, self._max_source_length)
-        warn_of_pieces(owners.numpy(), self._max_source_length)
+        longest = self._max_source_length
+        pieces = divide(self.tokenizers, texts, longest, sentences=self._sentences)
+        warn_of_pieces(pieces, longest)
         options |= {"beam_size": beam_size, "length_penalty": length_penalty}
         change_decoding(DecodingConfig(), {"length_penalty": length_penalty})
         try:
-            found = self._search(source, n_best, options)
+            found = self._search(pieces.ids, n_best, options)
         except (TypeError, ValueError) as error:
             options = {"n_best": n_best, **options}
             named = ", ".join(f"{name}={value!r}" for name, value in options.items())
             problem = str(error).split("\n", 1)[0]
             raise InputError(f"CTranslate2 refuses {named} ({problem})") from error
         hypotheses = [tokens for result in found.values() for tokens in result.hypotheses]
-        translated = iter(self._texts(hypotheses, style))
-        alternatives = [[Translation("", 0.0, normalized_score=0.0)] for _ in owners]
+        begins = pieces.begins.numpy()
+        begins = [begins[row] for row, result in found.items() for _ in result.hypotheses]
+        translated = iter(self._texts(hypotheses, style, begins))
+        alternatives = [[Translation("", 0.0, normalized_score=0.0)] for _ in pieces.owners]
         for row, result in found.items():
             alternatives[row] = [
                 Translation(
@@ -126,7 +130,7 @@ class CTranslate2Translator(BaseTranslator):
                 )
                 for tokens, score in zip(result.hypotheses, result.scores, strict=True)
             ]
-        return join_pieces(alternatives, owners.numpy(), len(lines), n_best)
+        return join_pieces(alternatives, pieces, n_best)
 
     def _search(self, source: tf.RaggedTensor, n_best, options) -> dict[int, Any]:
         """What CTranslate2 found for every row that is not empty."""
@@ -154,12 +158,12 @@ class CTranslate2Translator(BaseTranslator):
             waiting.extend(zip(rows, results, strict=True))
         return {row: result.result() for row, result in waiting}
 
-    def _texts(self, tokens: list[list[str]], style: str) -> list[str]:
+    def _texts(self, tokens: list[list[str]], style: str, begins: list[bool]) -> list[str]:
         ids = [self._target_ids.get(token, UNK) for row in tokens for token in row]
         ragged = tf.RaggedTensor.from_row_lengths(
             tf.constant(ids, tf.int64), [len(row) for row in tokens]
         )
-        texts = self.tokenizers.target.detokenize(ragged, style)
+        texts = self.tokenizers.target.detokenize(ragged, style, tf.constant(begins, tf.bool))
         return [text.decode("utf-8") for text in texts.numpy()]
 
 

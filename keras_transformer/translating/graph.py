@@ -6,9 +6,11 @@ import keras
 import tensorflow as tf
 
 from keras_transformer.config.decoding import LENGTH_PENALTIES
+from keras_transformer.decoding.search import SearchResult
 from keras_transformer.exporting.format import NOT_FOUND
-from keras_transformer.special_tokens import END, START
-from keras_transformer.translating.segmentation import tokenize_in_pieces
+from keras_transformer.special_tokens import END, PAD, START
+from keras_transformer.translating.batches import BATCH_ROWS
+from keras_transformer.translating.segmentation import Pieces, divide
 
 MOST_BEAMS = 32
 """Largest `beam_size` that callers of a graph may ask for."""
@@ -27,44 +29,104 @@ def most_tokens(source: tf.RaggedTensor, length_ratio, length_offset, most):
     return tf.where(empty, 0, limits)
 
 
-def first_pieces(owners, count):
-    """The number of the first piece of each text, int32 ``(count,)``.
-
-    Args:
-        owners: the number of the text that each piece belongs to, ``(pieces,)``.
-        count: number of texts.
-    """
-    return tf.searchsorted(owners, tf.range(count))
+def first_pieces(pieces: Pieces) -> tf.Tensor:
+    """The number of the first piece of each text, int32 ``(batch,)``."""
+    return tf.searchsorted(pieces.texts, tf.range(tf.size(pieces.sentences.tails)))
 
 
-def joined_texts(tokenizer, tokens, owners, count, style):
-    """Texts from the tokens of their pieces, strings ``(count, n)``; empty pieces leave no trace.
+def joined_texts(tokenizer, tokens, pieces: Pieces, style):
+    """Texts from the tokens of their pieces, strings ``(batch, n)``.
 
     Args:
         tokenizer: of the target.
         tokens: ids of `n` hypotheses of each piece, ``(pieces, n, length)``.
-        owners: the number of the text that each piece belongs to, ``(pieces,)``.
-        count: number of texts.
+        pieces: of the texts.
         style: ``human`` or ``corpus``.
     """
-    pieces, n, length = tf.unstack(tf.shape(tokens))
-    texts = tokenizer.detokenize(tf.reshape(tokens, (pieces * n, length)), style)
-    texts = tf.transpose(tf.reshape(texts, (pieces, n)))
-    rows = tf.range(n)[:, tf.newaxis] * count + owners  # (n, pieces)
+    count, n, length = tf.unstack(tf.shape(tokens))
+    begins = tf.repeat(pieces.begins, n)
+    texts = tokenizer.detokenize(tf.reshape(tokens, (count * n, length)), style, begins)
+    texts = tf.transpose(tf.reshape(texts, (count, n)))
+    sentences = pieces.sentences
+    # Empty pieces leave no trace.
+    found = _joined(texts, pieces.owners, tf.size(sentences.owners), " ", where=texts != "")
+    found = tf.strings.join([sentences.gaps, found])
+    joined = _joined(found, sentences.owners, tf.size(sentences.tails), "")
+    return tf.transpose(tf.strings.join([joined, sentences.tails]))
+
+
+def _joined(parts, owners, count, separator, where=None):
+    """Strings ``(n, count)`` from their parts, ``(n, parts)``, in order.
+
+    Args:
+        parts: strings.
+        owners: the number of the string that each part belongs to, ``(parts,)``, in order.
+        count: number of strings.
+        separator: what is put between two parts.
+        where: which parts count, bool ``(n, parts)``; all unless given.
+    """
+    n = tf.shape(parts)[0]
+    rows = tf.range(n)[:, tf.newaxis] * count + owners
     by_row = tf.RaggedTensor.from_value_rowids(
-        tf.reshape(texts, [-1]), tf.reshape(rows, [-1]), count * n
+        tf.reshape(parts, [-1]), tf.reshape(rows, [-1]), count * n
     )
-    joined = tf.strings.reduce_join(
-        tf.ragged.boolean_mask(by_row, by_row != ""), axis=-1, separator=" "
+    if where is not None:
+        by_row = tf.ragged.boolean_mask(by_row, by_row.with_flat_values(tf.reshape(where, [-1])))
+    joined = tf.strings.reduce_join(by_row, axis=-1, separator=separator)
+    return tf.reshape(joined, (n, count))
+
+
+def search_in_batches(search, source: tf.RaggedTensor, limits, streams, seed=0) -> SearchResult:
+    """Searches for any number of rows, `BATCH_ROWS` of like lengths at a time.
+
+    So memory is bounded, and XLA compiles programs for those sizes alone.
+
+    Args:
+        search: a `Search`.
+        source: token ids, ``(rows, None)``.
+        limits, streams, seed: as for `Search`.
+    """
+    order = tf.argsort(source.row_lengths(), direction="DESCENDING", stable=True)
+    count, longest = tf.size(order), tf.reduce_max(tf.concat([limits, [1]], 0))
+
+    def more(i, found):
+        return (i == 0) | (i * BATCH_ROWS < count)
+
+    def one_batch(i, found):
+        rows = order[i * BATCH_ROWS : (i + 1) * BATCH_ROWS]
+        ids, most = tf.gather(source, rows).to_tensor(), tf.gather(limits, rows)
+        result = search(ids, most, seed=seed, streams=tf.gather(streams, rows))
+        room = [[0, 0], [0, 0], [0, longest - tf.shape(result.tokens)[2]]]
+        result = result._replace(
+            tokens=tf.pad(result.tokens, room, constant_values=PAD),
+            token_scores=tf.pad(result.token_scores, room),
+        )
+        return i + 1, SearchResult(
+            *(array.write(i, part) for array, part in zip(found, result, strict=True))
+        )
+
+    arrays = SearchResult(
+        *(
+            tf.TensorArray(dtype, 0, dynamic_size=True, infer_shape=False)
+            for dtype in (tf.int64, tf.float32, tf.float32, tf.float32)
+        )
     )
-    return tf.transpose(tf.reshape(joined, (n, count)))
+    _, found = tf.while_loop(more, one_batch, (tf.constant(0), arrays), parallel_iterations=1)
+    places = tf.argsort(order)
+    ranks = SearchResult(3, 2, 2, 3)
+    return SearchResult(
+        *(
+            tf.ensure_shape(tf.gather(array.concat(), places), [None] * rank)
+            for array, rank in zip(found, ranks, strict=True)
+        )
+    )
 
 
 class GraphTranslation:
     """A translator as functions of tensors, in operations of TensorFlow alone.
 
-    Texts too long for the model are translated in pieces. It is no `tf.Module`: a module that
-    keeps one does not save its programs.
+    Texts are divided as `divide` does, into sentences where the translator's `decoding` says so. It
+    is no `tf.Module`: a module that keeps one does not save its programs.
 
     Args:
         translator: a `Translator`.
@@ -88,9 +150,8 @@ class GraphTranslation:
             ``translation``, strings ``(batch,)``; ``score``, float32 ``(batch,)``, sums of the
             logarithmic probabilities of their tokens.
         """
-        source, owners, limits = self._sources(text)
-        found = self._search(source.to_tensor(), limits, seed=self._config.seed)
-        return self._best(text, found, owners, style)
+        pieces = self._pieces(text)
+        return self._best(self._found(pieces), pieces, style)
 
     def translate_beam(self, text, beam_size, length_penalty, max_length) -> dict:
         """All translations of a beam search, in human style.
@@ -119,7 +180,8 @@ class GraphTranslation:
         ):
             beam_size, max_length = tf.identity(beam_size), tf.identity(max_length)
             length_penalty = tf.identity(length_penalty)
-        source, owners, limits = self._sources(text)
+        pieces = self._pieces(text)
+        limits = self.translator.limits(pieces.ids, self._config)
         limits = tf.where(max_length > 0, tf.minimum(limits, max_length), limits)
         search = self.translator.new_search(
             dataclasses.replace(
@@ -135,8 +197,9 @@ class GraphTranslation:
             beam_size=beam_size,
             length_penalty=length_penalty,
         )
-        found = search(source.to_tensor(), limits)
-        texts = self._texts(text, found.tokens, owners, "human")
+        owners = pieces.texts
+        found = search_in_batches(search, pieces.ids, limits, owners)
+        texts = self._texts(found.tokens, pieces, "human")
         # Nothing is found for an empty piece, whose translation is empty.
         missing = ~found.found & (tf.range(beam_size) > 0)
         missing = tf.math.segment_max(tf.cast(missing, tf.int32), owners) > 0
@@ -160,12 +223,11 @@ class GraphTranslation:
             the cross-attention weights of the last layer.
         """
         translator = self.translator
-        source, owners, limits = self._sources(text)
-        found = self._search(source.to_tensor(), limits, seed=self._config.seed)
-        first = first_pieces(owners, tf.size(text))
-        source, target = tf.gather(source, first), tf.gather(found.tokens[:, 0], first)
+        pieces = self._pieces(text)
+        found, first = self._found(pieces), first_pieces(pieces)
+        source, target = tf.gather(pieces.ids, first), tf.gather(found.tokens[:, 0], first)
         return {
-            **self._best(text, found, owners, "human"),
+            **self._best(found, pieces, "human"),
             "source_tokens": translator.tokenizers.source.lookup(source).to_tensor(),
             "target_tokens": translator.target_tokens(target).to_tensor(),
             "attention": translator.attention_weights(source.to_tensor(), target),
@@ -179,23 +241,27 @@ class GraphTranslation:
             "ids": tf.cast(ids.to_tensor(), tf.int64),
         }
 
-    def _sources(self, text):
-        """Token ids of the pieces, the text of each and their most target tokens."""
-        translator = self.translator
-        source, owners = tokenize_in_pieces(
-            translator.tokenizers.source, text, translator.max_source_length
-        )
-        return source, owners, translator.limits(source, self._config)
+    def _pieces(self, text) -> Pieces:
+        """What the model translates of texts, ``(batch,)``."""
+        translator, sentences = self.translator, self._config.sentences
+        longest = translator.max_source_length
+        return divide(translator.tokenizers, text, longest, sentences=sentences)
 
-    def _best(self, text, found, owners, style):
+    def _found(self, pieces) -> SearchResult:
+        """What the search that is configured finds for each piece."""
+        limits = self.translator.limits(pieces.ids, self._config)
+        return search_in_batches(
+            self._search, pieces.ids, limits, pieces.texts, seed=self._config.seed
+        )
+
+    def _best(self, found, pieces, style):
         return {
-            "translation": self._texts(text, found.tokens[:, :1], owners, style)[:, 0],
-            "score": tf.math.segment_sum(found.scores[:, 0], owners),
+            "translation": self._texts(found.tokens[:, :1], pieces, style)[:, 0],
+            "score": tf.math.segment_sum(found.scores[:, 0], pieces.texts),
         }
 
-    def _texts(self, text, tokens, owners, style):
-        tokenizer = self.translator.tokenizers.target
-        return joined_texts(tokenizer, tokens, owners, tf.size(text), style)
+    def _texts(self, tokens, pieces, style):
+        return joined_texts(self.translator.tokenizers.target, tokens, pieces, style)
 
 
 def variables_of(model) -> list[tf.Variable]:

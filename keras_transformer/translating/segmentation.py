@@ -1,19 +1,60 @@
-"""Where to cut a text that is too long for a model.
+"""From texts to what a model translates: sentences, and pieces of those that are too long for it.
 
-Operations of TensorFlow alone, so that an exported model cuts as the live one does.
+Operations of TensorFlow alone, so that an exported model divides as the live one does.
 """
 
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.data.text.sentences import Sentences, split_sentences, whole_texts
 from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import END, START
 
 _SENTENCE_ENDS = ".!?…。！？؟।"
 _CLAUSE_ENDS = ",;:—–،、"
+
+
+class Pieces(NamedTuple):
+    """What a model translates of some texts.
+
+    Attributes:
+        ids: token ids of the pieces, each with start and end, ``(pieces, None)``.
+        owners: the number of the sentence that each belongs to, int32 ``(pieces,)``, in order.
+        sentences: of the texts; the texts themselves where they are not divided.
+    """
+
+    ids: tf.RaggedTensor
+    owners: tf.Tensor
+    sentences: Sentences
+
+    @property
+    def texts(self) -> tf.Tensor:
+        """The number of the text that each piece belongs to, int32 ``(pieces,)``, in order."""
+        return tf.gather(self.sentences.owners, self.owners)
+
+    @property
+    def begins(self) -> tf.Tensor:
+        """Whether each piece begins its sentence, bool ``(pieces,)``."""
+        return tf.concat([[True], self.owners[1:] != self.owners[:-1]], 0)[: tf.size(self.owners)]
+
+
+def divide(tokenizers: Any, strings: tf.Tensor, longest: int, *, sentences: bool) -> Pieces:
+    """Divides texts into what a model translates.
+
+    Args:
+        tokenizers: what `as_tokenizers` returns.
+        strings: ``(batch,)``.
+        longest: most tokens of a piece, start and end included.
+        sentences: divide texts into sentences; else only those that are too long are cut.
+    """
+    if sentences:
+        found = split_sentences(strings, tokenizers.source_language)
+    else:
+        found = whole_texts(strings)
+    return Pieces(*tokenize_in_pieces(tokenizers.source, found.texts, longest), found)
 
 
 def tokenize_in_pieces(
@@ -47,17 +88,18 @@ def tokenize_in_pieces(
     return tf.cond(tf.reduce_any(lengths > longest), cut, whole)
 
 
-def warn_of_pieces(owners: np.ndarray, longest: int) -> None:
-    """Warns if there are texts in pieces.
+def warn_of_pieces(pieces: Pieces, longest: int) -> None:
+    """Warns if there are sentences in pieces.
 
     Args:
-        owners: the number of the text that each piece belongs to.
+        pieces: of texts.
         longest: most tokens of a piece.
     """
-    pieces = np.bincount(owners)
-    if in_pieces := np.count_nonzero(pieces > 1):
+    counts = np.bincount(pieces.owners.numpy())
+    if long := np.unique(pieces.sentences.owners.numpy()[np.flatnonzero(counts > 1)]).size:
+        count = int(tf.size(pieces.sentences.tails))
         warnings.warn(
-            f"{in_pieces} of {len(pieces)} texts have more than {longest} tokens: they are "
+            f"{long} of {count} texts have more than {longest} tokens at a time: they are "
             "translated in pieces.",
             stacklevel=3,
         )

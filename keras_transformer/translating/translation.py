@@ -10,6 +10,7 @@ from itertools import chain, islice
 import numpy as np
 
 from keras_transformer.errors import whole_number
+from keras_transformer.translating.segmentation import Pieces
 from keras_transformer.unicode import each_text
 
 
@@ -44,29 +45,52 @@ class Translation:
 
 
 def join_pieces(
-    pieces: Iterable[list[Translation]], owners: Iterable[int], count: int, n_best: int
+    found: Iterable[list[Translation]], pieces: Pieces, n_best: int
 ) -> list[Translation]:
     """Makes translations of texts from those of their pieces.
 
     Args:
-        pieces: the alternatives of each piece, the best first.
-        owners: the number of the text that each piece belongs to.
-        count: number of texts.
+        found: the alternatives of each piece, the best first.
+        pieces: of the texts.
         n_best: how many translations of each text were asked for.
     """
-    texts: list[list[list[Translation]]] = [[] for _ in range(count)]
-    for owner, alternatives in zip(owners, pieces, strict=True):
-        texts[owner].append(alternatives)
-    return [with_alternatives(_joined(own_pieces), n_best) for own_pieces in texts]
+    sentences = pieces.sentences
+    of_sentences = [
+        _joined(parts, " ")
+        for parts in _grouped(found, pieces.owners.numpy(), len(sentences.owners))
+    ]
+    for i, gap in enumerate(sentences.gaps.numpy()):
+        if gap:
+            of_sentences[i] = [_with(other, before=gap.decode()) for other in of_sentences[i]]
+    tails = sentences.tails.numpy()
+    texts = []
+    grouped = _grouped(of_sentences, sentences.owners.numpy(), len(tails))
+    for parts, tail in zip(grouped, tails, strict=True):
+        joined = _joined(parts, "")
+        if tail:
+            joined = [_with(other, after=tail.decode()) for other in joined]
+        texts.append(with_alternatives(joined, n_best))
+    return texts
 
 
-def _joined(pieces: list[list[Translation]]) -> list[Translation]:
-    """The alternatives of a text from those of its pieces, as many as every piece has."""
+def _grouped(items: Iterable, owners: Iterable[int], count: int) -> list[list]:
+    groups: list[list] = [[] for _ in range(count)]
+    for owner, item in zip(owners, items, strict=True):
+        groups[owner].append(item)
+    return groups
+
+
+def _with(translation: Translation, *, before: str = "", after: str = "") -> Translation:
+    return replace(translation, text=f"{before}{translation.text}{after}")
+
+
+def _joined(pieces: list[list[Translation]], separator: str) -> list[Translation]:
+    """The alternatives of a whole from those of its pieces, as many as every piece has."""
     if len(pieces) == 1:
         return pieces[0]
     return [
         Translation(
-            " ".join(part.text for part in parts if part.text),
+            separator.join(part.text for part in parts if part.text),
             sum(part.score for part in parts),
             normalized_score=sum(part.normalized_score for part in parts),
             **{

@@ -22,7 +22,7 @@ from keras_transformer.translating.batches import BATCH_ROWS, batches_by_length
 from keras_transformer.translating.graph import first_pieces, joined_texts, most_tokens
 from keras_transformer.translating.load import load_exported, load_translation_run
 from keras_transformer.translating.programs import Programs
-from keras_transformer.translating.segmentation import tokenize_in_pieces, warn_of_pieces
+from keras_transformer.translating.segmentation import Pieces, divide, warn_of_pieces
 from keras_transformer.translating.translation import BaseTranslator, Translation, join_pieces
 from keras_transformer.unicode import utf8_list
 
@@ -114,16 +114,22 @@ class Translator(tf.Module, BaseTranslator):
         if sentence.shape.rank not in (0, 1):
             raise InputError(f"Expected a string or a vector of strings; got {sentence.shape}.")
         texts, tokenizers = tf.reshape(sentence, [-1]), self.tokenizers
-        source, owners = tokenize_in_pieces(tokenizers.source, texts, self.max_source_length)
+        pieces = divide(
+            tokenizers, texts, self.max_source_length, sentences=self.decoding.sentences
+        )
         if tf.executing_eagerly():
-            warn_of_pieces(owners.numpy(), self.max_source_length)
+            warn_of_pieces(pieces, self.max_source_length)
+        source = pieces.ids
         limits = most_tokens(source, 0.0, max_length, self.transformer.max_length)
         found = self._searches.search(
-            source.to_tensor(), limits, self.decoding, jit_compile=self.jit_compile
+            source.to_tensor(),
+            limits,
+            self.decoding,
+            streams=pieces.texts,
+            jit_compile=self.jit_compile,
         ).tokens[:, :1]
-        count = tf.size(texts)
-        text = joined_texts(tokenizers.target, found, owners, count, "corpus")[:, 0]
-        first = first_pieces(owners, count)
+        text = joined_texts(tokenizers.target, found, pieces, "corpus")[:, 0]
+        first = first_pieces(pieces)
         source, target = tf.gather(source, first).to_tensor(), tf.gather(found[:, 0], first)
         tokens = self.target_tokens(target)
         attention_weights = self.attention_weights(source, target)
@@ -167,13 +173,16 @@ class Translator(tf.Module, BaseTranslator):
         whole_number("first_stream", first_stream, 0, 2**31 - 1 - len(lines))
         if not lines:
             return []
-        source, owners, limits = self._sources(lines, config)
-        warn_of_pieces(owners, self.max_source_length)
+        pieces = self._pieces(lines, config)
+        source, owners, limits = pieces.ids, pieces.texts.numpy(), self.limits(pieces.ids, config)
+        limits = limits.numpy()
+        warn_of_pieces(pieces, self.max_source_length)
         prefix = self._prefix_ids(target_prefix, owners, len(lines))
         if prefix is not None:
             limits = np.where(limits, limits + prefix.row_lengths().numpy(), 0)
             limits = np.minimum(limits, self.max_target_length(config))
         found: list[list[Translation]] = [[] for _ in owners]
+        begins = pieces.begins.numpy()
 
         def search(rows):
             arguments = {"streams": first_stream + owners[rows], "jit_compile": self.jit_compile}
@@ -188,10 +197,12 @@ class Translator(tf.Module, BaseTranslator):
         workers = min(len(batches), 1 + (os.cpu_count() or 1), 8)
         with ThreadPoolExecutor(workers) as executor:
             for rows, ids, result in executor.map(search, batches):
-                translations = self._translations(ids, result, style, attention, token_scores)
+                translations = self._translations(
+                    ids, result, begins[rows], style, attention, token_scores
+                )
                 for row, alternatives in zip(rows, translations, strict=True):
                     found[row] = alternatives
-        return join_pieces(found, owners, len(lines), config.n_best)
+        return join_pieces(found, pieces, config.n_best)
 
     def warm_up(self, texts=BATCH_ROWS, *, source_length=32, target_length=48, **options) -> float:
         """Compiles the search ahead for calls of `translate` up to some size.
@@ -219,8 +230,8 @@ class Translator(tf.Module, BaseTranslator):
         source_length = whole_number("source_length", source_length)
         target_length = whole_number("target_length", target_length)
         self.jit_compile = self.jit_compile is not False
-        source, _, _ = self._sources([b""], config)
-        self._programs.texts(tf.cast(source.to_tensor(), tf.int64), "human")
+        source = self._pieces([b""], config).ids
+        self._programs.texts(tf.cast(source.to_tensor(), tf.int64), "human", [True])
         self._searches.get(config, self.jit_compile).warm_up(
             min(texts, BATCH_ROWS),
             min(source_length, self.max_source_length),
@@ -257,11 +268,9 @@ class Translator(tf.Module, BaseTranslator):
         translator.folder = run.folder
         return translator
 
-    def _sources(self, lines, config):
-        """Pieces of texts as ids, the number of the text of each, and its most target tokens."""
-        texts = tf.constant(lines, tf.string)
-        source, owners = self._programs.sources(texts)
-        return source, owners.numpy(), self.limits(source, config).numpy()
+    def _pieces(self, lines, config) -> Pieces:
+        """What the model translates of texts, UTF-8."""
+        return self._programs.pieces(tf.constant(lines, tf.string), config.sentences)
 
     def _prefix_ids(self, prefixes, owners, count) -> tf.RaggedTensor | None:
         """Token ids of the target prefix of each piece; only the first of a text has one."""
@@ -298,17 +307,18 @@ class Translator(tf.Module, BaseTranslator):
         positions = self.transformer.max_length
         return min(config.max_length or positions, positions)
 
-    def _translations(self, source, found, style, attention, token_scores):
+    def _translations(self, source, found, begins, style, attention, token_scores):
         """The translations of every row of a batch, best first.
 
         Args:
             source: ids, ``(batch, None)``.
             found: their `SearchResult`.
+            begins: whether they begin sentences, ``(batch,)``.
             style, attention, token_scores: as for `translate`.
         """
         batch, n_best, length = found.tokens.shape
         flat = tf.reshape(found.tokens, (batch * n_best, length))
-        texts = self._programs.texts(flat, style).numpy()
+        texts = self._programs.texts(flat, style, np.repeat(begins, n_best)).numpy()
         scores, ranks = found.scores.numpy(), found.ranks.numpy()
         found_one = found.found.numpy()
         details = [{} for _ in texts]

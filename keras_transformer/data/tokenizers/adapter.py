@@ -4,6 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_transformer.data.text.casing import restore_capitals
 from keras_transformer.data.text.normalization import humanize_bert
 from keras_transformer.data.tokenizers.base import Tokenizer, before_end, ragged
 from keras_transformer.special_tokens import END, PAD, UNK
@@ -51,13 +52,15 @@ class TokenizerAdapter(Tokenizer):
     def _pieces(self, ids: tf.Tensor) -> tf.Tensor:
         return self.converter.lookup(ragged(ids[tf.newaxis])).flat_values
 
-    def _texts(self, ids: tf.RaggedTensor, style: str) -> tf.Tensor:
+    def _texts(self, ids: tf.RaggedTensor, style: str, begins: tf.Tensor | None) -> tf.Tensor:
         if self._has_own_ids:
             return self.converter.detokenize(ids, style)
         # The converter would print what follows the first end.
         end_id = END if self.end_id is None else self.end_id
         text = self.converter.detokenize(before_end(ids, end_id, dropped=(PAD,)))
-        return humanize_bert(text, self.language) if style == "human" else text
+        if style == "corpus":
+            return text
+        return restore_capitals(humanize_bert(text, self.language), self.language, begins)
 
 
 def as_tokenizer(tokenizer: Any) -> Tokenizer:

@@ -8,17 +8,29 @@ from typing import Any, ClassVar, Self
 
 import tensorflow as tf
 
-from keras_transformer.data.text.normalization import check_style, humanize
+from keras_transformer.data.text.casing import (
+    MARKS,
+    check_case,
+    default_case,
+    factor,
+    lower,
+    restore_capitals,
+    write_out,
+)
+from keras_transformer.data.text.normalization import check_style, humanize, normalize
 from keras_transformer.data.text.strings import string_tensor
 from keras_transformer.data.tokenizers.vocabulary import normalized_lines
 from keras_transformer.errors import InputError, whole_number
 from keras_transformer.files import checksum, make_folder, parse_json, write_bytes, write_json
-from keras_transformer.special_tokens import END, PAD, START, UNK
+from keras_transformer.special_tokens import END, PAD, RESERVED_TOKENS, START, UNK
 from keras_transformer.unicode import each_text
 
 Ids = tf.RaggedTensor | tf.Tensor
 
 _CHECKSUM = "sha256"  # of a vocabulary file, in its description; version 0.1 wrote none
+
+_FIRST_MARK = len(RESERVED_TOKENS)
+"""Id of the first of the marks of capitals, in vocabularies that have them."""
 
 KINDS: dict[str, type["SubwordTokenizer"]] = {}
 """Kinds of tokenizers that are kept in files, by their names there; a subclass adds itself."""
@@ -66,12 +78,16 @@ class Tokenizer(tf.Module, abc.ABC):
             )
         return self._with_ends(self._encode(tf.reshape(strings, [-1])))
 
-    def detokenize(self, ids: Ids, style: str = "corpus") -> tf.Tensor:
+    def detokenize(
+        self, ids: Ids, style: str = "corpus", begins: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Joins ids into text; padding and control tokens are dropped.
 
         Args:
             ids: (batch, seq) ids, ragged or padded.
             style: "corpus" for the style of the training text, "human" for the way people write.
+            begins: whether each text begins a sentence, which has a capital in human style, bool
+                (batch,); all do unless given.
 
         Returns:
             (batch,) strings.
@@ -81,7 +97,7 @@ class Tokenizer(tf.Module, abc.ABC):
         """
         if style not in ("corpus", "human"):
             raise InputError(f"unknown style of text {style!r}: use 'corpus' or 'human'")
-        return self._texts(ragged(ids), style)
+        return self._texts(ragged(ids), style, begins)
 
     def lookup(self, ids: Ids) -> tf.RaggedTensor:
         """The tokens that ids stand for, control tokens included.
@@ -127,8 +143,8 @@ class Tokenizer(tf.Module, abc.ABC):
         """(batch,) strings → (batch, None) int64 ids, to which `_with_ends` adds start and end."""
 
     @abc.abstractmethod
-    def _texts(self, ids: tf.RaggedTensor, style: str) -> tf.Tensor:
-        """(batch, None) int64 ids → (batch,) strings in a style of `detokenize`."""
+    def _texts(self, ids: tf.RaggedTensor, style: str, begins: tf.Tensor | None) -> tf.Tensor:
+        """(batch, None) int64 ids → (batch,) strings; see `detokenize`."""
 
     @abc.abstractmethod
     def _pieces(self, ids: tf.Tensor) -> tf.Tensor:
@@ -149,6 +165,7 @@ class SubwordTokenizer(Tokenizer):
         kind: name of the class in `tokenizers.json`.
         file_suffix: end of the name of the vocabulary file.
         normalization: the style that text is brought into, see `normalize`.
+        case: one of `CASES`, what becomes of capitals.
     """
 
     kind: ClassVar[str]
@@ -160,9 +177,10 @@ class SubwordTokenizer(Tokenizer):
         if "kind" in vars(cls):
             KINDS[cls.kind] = cls
 
-    def __init__(self, normalization: str):
+    def __init__(self, normalization: str, case: str | None = None):
         super().__init__()
         self.normalization = check_style(normalization)
+        self.case = check_case(case or default_case(normalization), normalization)
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes `tokenizer.json` and the vocabulary into `folder`, made if need be."""
@@ -185,7 +203,12 @@ class SubwordTokenizer(Tokenizer):
 
     @classmethod
     def train(
-        cls, lines: Iterable[str], *, vocab_size: int = 8000, normalization: str = "ptb-lower"
+        cls,
+        lines: Iterable[str],
+        *,
+        vocab_size: int = 8000,
+        normalization: str = "ptb-lower",
+        case: str | None = None,
     ) -> Self:
         """Learns a tokenizer from lines of text.
 
@@ -193,17 +216,27 @@ class SubwordTokenizer(Tokenizer):
             lines: text; normalised on the way.
             vocab_size: the number of ids wanted; a small corpus gives fewer.
             normalization: "ptb-lower" or "none", see `normalize`.
+            case: "keep", "lower" or "factored", see `CASES`; "lower" for "ptb-lower", which drops
+                capitals, and "keep" for "none" unless given.
 
         Raises:
             InputError: no text, or a vocabulary size too small to write the text with.
         """
         vocab_size = whole_number("vocab_size", vocab_size, 1, 2**31 - 1)
-        text = normalized_lines(each_text(lines, "lines"), check_style(normalization))
-        return cls(cls._learn(text, vocab_size), normalization)
+        case = check_case(case or default_case(check_style(normalization)), normalization)
+        text = normalized_lines(each_text(lines, "lines"), normalization, case)
+        marks = MARKS if case == "factored" else ()
+        return cls(cls._learn(text, vocab_size, marks), normalization, case=case)
 
     @classmethod
-    def _learn(cls, lines: Iterable[str], vocab_size: int) -> Any:
-        """Learns a vocabulary, the first argument of the class, from normalised lines."""
+    def _learn(cls, lines: Iterable[str], vocab_size: int, marks: tuple[str, ...]) -> Any:
+        """Learns a vocabulary, the first argument of the class, from normalised lines.
+
+        Args:
+            lines: text.
+            vocab_size: the number of ids wanted.
+            marks: names of the ids after the reserved ones.
+        """
         raise InputError(f"{cls.__name__} is not trained here: use WordPieceTokenizer")
 
     def write_vocabulary(self, folder: str | os.PathLike, stem: str) -> dict[str, str]:
@@ -212,15 +245,53 @@ class SubwordTokenizer(Tokenizer):
         make_folder(folder)
         content = self._vocabulary_bytes()
         write_bytes(Path(folder) / name, content)
-        kind = {"kind": self.kind, "normalization": self.normalization}
+        kind = {"kind": self.kind, "normalization": self.normalization, "case": self.case}
         return {**kind, "file": name, _CHECKSUM: checksum(content)}
 
     def lookup(self, ids: Ids) -> tf.RaggedTensor:
         return super().lookup(self._known(ids))
 
-    def _texts(self, ids: tf.RaggedTensor, style: str) -> tf.Tensor:
-        text = self._decode(before_end(self._known(ids), END, dropped=(PAD, START)))
-        return self._humanize(text) if style == "human" else text
+    def _encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
+        text = self._prepared(strings)
+        if self.case != "factored":
+            return self._split(text)
+        words, marks, last = factor(tf.strings.split(text))
+        pieces = self._split_words(words.flat_values)
+        before = _where(marks.flat_values > 0, _FIRST_MARK - 1 + marks.flat_values)
+        after = _where(last.flat_values, tf.fill([pieces.nrows()], _FIRST_MARK + len(MARKS) - 1))
+        return words.with_values(tf.concat([before, pieces, after], axis=1)).merge_dims(1, 2)
+
+    def _prepared(self, strings: tf.Tensor) -> tf.Tensor:
+        """Normalised text, in small letters where capitals are dropped."""
+        text = normalize(strings, self.normalization)
+        return lower(text) if self.case == "lower" and self.normalization == "none" else text
+
+    def _texts(self, ids: tf.RaggedTensor, style: str, begins: tf.Tensor | None) -> tf.Tensor:
+        ids = before_end(self._known(ids), END, dropped=(PAD, START))
+        text = self._decode_marks(ids) if self.case == "factored" else self._decode(ids)
+        if style == "corpus":
+            return text
+        text = self._humanize(text)
+        return restore_capitals(text, self.language, begins) if self.case == "lower" else text
+
+    def _decode_marks(self, ids: tf.RaggedTensor) -> tf.Tensor:
+        """`_decode`, with the capitals that marks stand for."""
+        rows, flat = ids.value_rowids(), ids.flat_values
+        is_mark = (flat >= _FIRST_MARK) & (flat < _FIRST_MARK + len(MARKS))
+        new_row = tf.concat([tf.ones_like(rows[:1], tf.bool), rows[1:] != rows[:-1]], 0)
+        begins = new_row | is_mark
+        run = tf.cumsum(tf.cast(begins, tf.int64)) - 1
+        count = tf.reduce_sum(tf.cast(begins, tf.int64))
+        runs = tf.RaggedTensor.from_value_rowids(
+            tf.boolean_mask(flat, ~is_mark), tf.boolean_mask(run, ~is_mark), count
+        )
+        mark = tf.where(is_mark, flat - _FIRST_MARK + 1, 0)
+        texts = write_out(self._decode(runs), tf.cast(tf.boolean_mask(mark, begins), tf.int32))
+        by_row = tf.RaggedTensor.from_value_rowids(
+            texts, tf.boolean_mask(rows, begins), ids.nrows()
+        )
+        by_row = tf.ragged.boolean_mask(by_row, by_row != "")
+        return tf.strings.reduce_join(by_row, axis=-1, separator=" ")
 
     def _known(self, ids: Ids) -> tf.RaggedTensor:
         """Ragged int64 ids, with `[UNK]` in place of ids beyond the vocabulary."""
@@ -234,8 +305,16 @@ class SubwordTokenizer(Tokenizer):
 
     @classmethod
     @abc.abstractmethod
-    def from_bytes(cls, vocabulary: bytes, normalization: str) -> Self:
+    def from_bytes(cls, vocabulary: bytes, normalization: str, case: str | None = None) -> Self:
         """Makes a tokenizer from the content of its vocabulary file."""
+
+    @abc.abstractmethod
+    def _split(self, text: tf.Tensor) -> tf.RaggedTensor:
+        """(batch,) prepared text → (batch, None) int64 ids."""
+
+    def _split_words(self, words: tf.Tensor) -> tf.RaggedTensor:
+        """(words,) white-space words → (words, None) int64 ids."""
+        raise InputError(f"{type(self).__name__} has no marks of capitals: give another case")
 
     @abc.abstractmethod
     def _vocabulary_bytes(self) -> bytes:
@@ -255,6 +334,13 @@ def ragged(ids: Ids) -> tf.RaggedTensor:
     return tf.cast(ids, tf.int64)
 
 
+def _where(condition: tf.Tensor, values: tf.Tensor) -> tf.RaggedTensor:
+    """The values where a condition holds, (n, 0 or 1) int64."""
+    return tf.RaggedTensor.from_row_lengths(
+        tf.cast(tf.boolean_mask(values, condition), tf.int64), tf.cast(condition, tf.int64)
+    )
+
+
 def before_end(ids: tf.RaggedTensor, end_id: int, dropped: tuple[int, ...]) -> tf.RaggedTensor:
     """The ids before the first `end_id` of each row, without those in `dropped`."""
     ids = ids.to_tensor(default_value=PAD)
@@ -272,6 +358,7 @@ def read_tokenizer(folder: str | os.PathLike, description: dict) -> SubwordToken
     """
     try:
         cls, style = KINDS[description["kind"]], description["normalization"]
+        case = description.get("case")  # version 0.1 wrote none
         path = Path(folder) / Path(description["file"]).name
     except (KeyError, TypeError) as error:
         raise InputError(
@@ -290,7 +377,7 @@ def read_tokenizer(folder: str | os.PathLike, description: dict) -> SubwordToken
             "bring back a copy, or delete that entry to take the file as it is"
         )
     try:
-        return cls.from_bytes(content, style)
+        return cls.from_bytes(content, style, case)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 

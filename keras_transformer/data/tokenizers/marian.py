@@ -66,7 +66,7 @@ class MarianTokenizer(SubwordTokenizer):
         )
 
     @classmethod
-    def from_bytes(cls, vocabulary: bytes, normalization: str) -> Self:
+    def from_bytes(cls, vocabulary: bytes, normalization: str, case: str | None = None) -> Self:
         try:
             content = parse_json(vocabulary)
             model = base64.b64decode(content["model"], validate=True)
@@ -83,8 +83,10 @@ class MarianTokenizer(SubwordTokenizer):
         }
         return json.dumps(content, ensure_ascii=False).encode()
 
-    def _encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
-        text = valid_utf8(strings)  # and nothing more: the model has its own normalisation
+    def _prepared(self, strings: tf.Tensor) -> tf.Tensor:
+        return valid_utf8(strings)  # and nothing more: the model has its own normalisation
+
+    def _split(self, text: tf.Tensor) -> tf.RaggedTensor:
         rest = tf.strings.regex_replace(text, _CODE, "")
         length = tf.strings.length(text) - tf.strings.length(rest)
         codes = tf.strings.substr(text, tf.zeros_like(length), length)

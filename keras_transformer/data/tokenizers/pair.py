@@ -132,6 +132,7 @@ def train_tokenizers(
     vocab_size: int = 8000,
     normalization: str | None = None,
     shared: bool = False,
+    case: str | None = None,
 ) -> Tokenizers:
     """Learns the tokenizers of a corpus from its training pairs.
 
@@ -142,6 +143,8 @@ def train_tokenizers(
         vocab_size: ids wanted per vocabulary; a small corpus gives fewer.
         normalization: "ptb-lower" or "none"; the corpus' own by default.
         shared: one vocabulary for both languages.
+        case: "keep", "lower" or "factored", see `SubwordTokenizer.train`; by default "factored" for
+            text that is not normalised, whose capitals are people's.
 
     Raises:
         InputError: unknown kind or normalisation, or a corpus without text.
@@ -149,13 +152,14 @@ def train_tokenizers(
     if kind not in _TRAINED:
         raise InputError(f"unknown kind of tokenizer {kind!r}: use 'wordpiece' or 'sentencepiece'")
     style = normalization or getattr(corpus, "normalization", "ptb-lower")
+    case = case or ("factored" if style == "none" else None)
     sources, targets = [], []
     for source, target in corpus.train.batch(8192).as_numpy_iterator():
         sources.extend(source)
         targets.extend(target)
 
     def learn(lines: list[bytes]) -> SubwordTokenizer:
-        return _TRAINED[kind].train(lines, vocab_size=vocab_size, normalization=style)
+        return _TRAINED[kind].train(lines, vocab_size=vocab_size, normalization=style, case=case)
 
     source = learn(sources + targets if shared else sources)
     target = source if shared else learn(targets)

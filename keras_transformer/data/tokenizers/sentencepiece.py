@@ -6,7 +6,7 @@ from typing import Self
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from keras_transformer.data.text.normalization import normalize
+from keras_transformer.data.text.casing import MARKS
 from keras_transformer.data.tokenizers.base import SubwordTokenizer
 from keras_transformer.data.tokenizers.vocabulary import learn_sentencepiece
 from keras_transformer.errors import InputError
@@ -24,6 +24,7 @@ class SentencePieceTokenizer(SubwordTokenizer):
             from the n best (subword regularisation). The draws come from the library's own
             generator: `tf.random.set_seed` does not fix them.
         alpha: inverse temperature of the draw; smaller is more varied, 0.1 is usual.
+        case: "keep", "lower" or "factored"; see `SubwordTokenizer.train`.
 
     Source of the draws: Kudo (2018), arXiv 1804.10959.
     """
@@ -38,8 +39,9 @@ class SentencePieceTokenizer(SubwordTokenizer):
         *,
         nbest_size: int = 0,
         alpha: float = 1.0,
+        case: str | None = None,
     ):
-        super().__init__(normalization)
+        super().__init__(normalization, case)
         self._model = model
         try:
             self._matcher = tf_text.SentencepieceTokenizer(
@@ -47,30 +49,33 @@ class SentencePieceTokenizer(SubwordTokenizer):
             )
             keep_sentencepiece_model(self._matcher, model)
             self.vocab_size = int(self._matcher.vocab_size())
-            first = self._pieces(tf.range(len(RESERVED_TOKENS))).numpy()
+            control = RESERVED_TOKENS + (MARKS if self.case == "factored" else ())
+            first = self._pieces(tf.range(len(control))).numpy()
         # TensorFlow cannot say what it says of pieces that are no UTF-8.
         except (tf.errors.OpError, UnicodeDecodeError) as error:
             raise InputError("not a SentencePiece model: train the tokenizer again") from error
-        if [piece.decode() for piece in first] != list(RESERVED_TOKENS):
+        if tuple(piece.decode() for piece in first) != control:
             raise InputError(
-                f"a SentencePiece model starts with {' '.join(RESERVED_TOKENS)}: train it with "
+                f"a SentencePiece model starts with {' '.join(control)}: train it with "
                 "SentencePieceTokenizer.train"
             )
 
     @classmethod
-    def _learn(cls, lines: Iterable[str], vocab_size: int) -> bytes:
-        return learn_sentencepiece(lines, vocab_size)
+    def _learn(cls, lines: Iterable[str], vocab_size: int, marks: tuple[str, ...]) -> bytes:
+        return learn_sentencepiece(lines, vocab_size, marks)
 
     @classmethod
-    def from_bytes(cls, vocabulary: bytes, normalization: str) -> Self:
-        return cls(vocabulary, normalization)
+    def from_bytes(cls, vocabulary: bytes, normalization: str, case: str | None = None) -> Self:
+        return cls(vocabulary, normalization, case=case)
 
     def _vocabulary_bytes(self) -> bytes:
         return self._model
 
-    def _encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
-        text = normalize(strings, self.normalization)
+    def _split(self, text: tf.Tensor) -> tf.RaggedTensor:
         return tf.cast(self._matcher.tokenize(text), tf.int64)
+
+    def _split_words(self, words: tf.Tensor) -> tf.RaggedTensor:
+        return self._split(words)  # no piece reaches over white space
 
     def _decode(self, ids: tf.RaggedTensor) -> tf.Tensor:
         return tf.strings.strip(self._matcher.detokenize(tf.cast(ids, tf.int32)))

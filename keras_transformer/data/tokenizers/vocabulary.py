@@ -12,9 +12,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import sentencepiece
+import tensorflow as tf
 from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from keras_transformer.data.text.casing import factor, lower
 from keras_transformer.data.text.normalization import normalize
 from keras_transformer.data.text.scripts import SPACED_RUN
 from keras_transformer.errors import InputError
@@ -35,16 +37,30 @@ LONGEST_LINE = 100_000
 """Most UTF-8 bytes of a line that SentencePiece learns from."""
 
 
-def normalized_lines(lines: Iterable[str], style: str) -> Iterator[str]:
-    """Yields the lines that are not empty once normalised to `style`, a batch of them at a time."""
+def normalized_lines(lines: Iterable[str], style: str, case: str) -> Iterator[str]:
+    """Yields the lines that are not empty once normalised, a batch of them at a time.
+
+    Args:
+        lines: text.
+        style: what they are normalised to.
+        case: one of `CASES`, what becomes of capitals.
+    """
     lines = iter(lines)
     while batch := list(itertools.islice(lines, 8192)):
-        for line in normalize(batch, style).numpy():
+        text = normalize(batch, style)
+        if case == "lower":
+            text = lower(text)
+        elif case == "factored":
+            words, _, _ = factor(tf.strings.split(text))
+            text = tf.strings.reduce_join(words, axis=-1, separator=" ")
+        for line in text.numpy():
             if line:
                 yield line.decode()
 
 
-def learn_wordpiece(lines: Iterable[str], vocab_size: int) -> list[str]:
+def learn_wordpiece(
+    lines: Iterable[str], vocab_size: int, marks: tuple[str, ...] = ()
+) -> list[str]:
     """Learns WordPiece pieces from white-space words.
 
     Every character seen is a piece, at the start of a word and within it, so that any text written
@@ -55,6 +71,7 @@ def learn_wordpiece(lines: Iterable[str], vocab_size: int) -> list[str]:
     Args:
         lines: normalised text.
         vocab_size: the number of pieces wanted; a small corpus gives fewer.
+        marks: pieces after the reserved tokens that no text yields.
 
     Returns:
         The pieces, reserved tokens first, in the notation of a vocab.txt.
@@ -69,7 +86,8 @@ def learn_wordpiece(lines: Iterable[str], vocab_size: int) -> list[str]:
     del characters[" "]
     if not characters:
         raise InputError("no text to learn a vocabulary from: give at least one line with words")
-    room = (vocab_size - len(RESERVED_TOKENS)) // 2
+    control = [*RESERVED_TOKENS, *marks]
+    room = (vocab_size - len(control)) // 2
     if room < 1:
         raise InputError(f"vocab_size {vocab_size} is too small: ask for some thousand pieces")
     by_frequency = sorted(characters, key=lambda character: (-characters[character], character))
@@ -78,7 +96,7 @@ def learn_wordpiece(lines: Iterable[str], vocab_size: int) -> list[str]:
     # Pieces that continue a word begin with a space here: no word can contain one, while a word
     # may well begin with "##". Naming all single characters up front fixes their ids, which the
     # trainer would hand out in the random order of a hash map.
-    seeds = [*RESERVED_TOKENS, *alphabet, *(" " + character for character in alphabet)]
+    seeds = [*control, *alphabet, *(" " + character for character in alphabet)]
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     trainer = trainers.WordPieceTrainer(
@@ -117,12 +135,15 @@ def _unless_too_long(run: re.Match) -> str:
     return run[0] if len(run[0]) <= LONGEST_WORD else " "
 
 
-def learn_sentencepiece(lines: Iterable[str], vocab_size: int) -> bytes:
+def learn_sentencepiece(
+    lines: Iterable[str], vocab_size: int, marks: tuple[str, ...] = ()
+) -> bytes:
     """Learns a SentencePiece unigram model with byte fallback.
 
     Args:
         lines: normalised text.
         vocab_size: the number of pieces wanted, 256 bytes included; a small corpus gives fewer.
+        marks: pieces after the reserved tokens that no text yields.
 
     Returns:
         The serialised model, reserved tokens at ids 0 to 3.
@@ -169,6 +190,7 @@ def learn_sentencepiece(lines: Iterable[str], vocab_size: int) -> bytes:
                 bos_piece="[START]",
                 eos_piece="[END]",
                 unk_surface=" [UNK]",
+                control_symbols=list(marks),
                 num_threads=4,  # fixed: sums over threads decide the last digits of the scores
                 minloglevel=2,
             )

@@ -10,6 +10,7 @@ from typing import Self
 import tensorflow as tf
 import tensorflow_text as tf_text
 
+from keras_transformer.data.text.casing import MARKS
 from keras_transformer.data.text.normalization import humanize_bert, normalize
 from keras_transformer.data.tokenizers.base import SubwordTokenizer
 from keras_transformer.data.tokenizers.vocabulary import (
@@ -26,12 +27,18 @@ class _PieceTable(SubwordTokenizer):
 
     file_suffix = "vocab.txt"
 
-    def __init__(self, vocabulary: Sequence[str], normalization: str):
-        super().__init__(normalization)
+    def __init__(self, vocabulary: Sequence[str], normalization: str, case: str | None = None):
+        super().__init__(normalization, case)
         if tuple(vocabulary[: len(RESERVED_TOKENS)]) != RESERVED_TOKENS:
             raise InputError(
                 f"a vocabulary starts with {' '.join(RESERVED_TOKENS)}, one a line; this one "
                 f"starts with {' '.join(map(repr, vocabulary[:4]))}"
+            )
+        first = len(RESERVED_TOKENS)
+        if self.case == "factored" and tuple(vocabulary[first : first + len(MARKS)]) != MARKS:
+            raise InputError(
+                f"a vocabulary for the case 'factored' goes on with {' '.join(MARKS)}; train one "
+                "with WordPieceTokenizer.train"
             )
         piece, count = Counter(vocabulary).most_common(1)[0]
         if count > 1:
@@ -54,13 +61,13 @@ class _PieceTable(SubwordTokenizer):
         )
 
     @classmethod
-    def from_bytes(cls, vocabulary: bytes, normalization: str) -> Self:
+    def from_bytes(cls, vocabulary: bytes, normalization: str, case: str | None = None) -> Self:
         try:
             # Not splitlines(): a piece may be one of the characters that it takes for line ends.
             pieces = vocabulary.decode().replace("\r\n", "\n").removesuffix("\n").split("\n")
         except UnicodeDecodeError as error:
             raise InputError(f"the vocabulary is not UTF-8 text: {error}") from error
-        return cls(pieces, normalization)
+        return cls(pieces, normalization, case=case)
 
     def _vocabulary_bytes(self) -> bytes:
         return ("\n".join(self.vocabulary) + "\n").encode()
@@ -80,17 +87,25 @@ class WordPieceTokenizer(_PieceTable):
     Args:
         vocabulary: the pieces in the notation of vocab.txt, reserved tokens first.
         normalization: "ptb-lower" or "none".
+        case: "keep", "lower" or "factored"; see `SubwordTokenizer.train`.
     """
 
     kind = "wordpiece"
 
-    def __init__(self, vocabulary: Sequence[str], normalization: str = "ptb-lower"):
-        super().__init__(vocabulary, normalization)
-        # The matcher sees continuations marked by a space instead of "##", and reserved tokens
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        normalization: str = "ptb-lower",
+        *,
+        case: str | None = None,
+    ):
+        super().__init__(vocabulary, normalization, case)
+        # The matcher sees continuations marked by a space instead of "##", and control tokens
         # led by a space and a tab. Words contain neither, so no text can spell them.
-        matched = [" \t" + piece for piece in self.vocabulary[: len(RESERVED_TOKENS)]] + [
+        control = len(RESERVED_TOKENS) + (len(MARKS) if self.case == "factored" else 0)
+        matched = [" \t" + piece for piece in self.vocabulary[:control]] + [
             " " + piece.removeprefix(CONTINUATION) if piece.startswith(CONTINUATION) else piece
-            for piece in self.vocabulary[len(RESERVED_TOKENS) :]
+            for piece in self.vocabulary[control:]
         ]
         self._matcher = tf_text.FastWordpieceTokenizer(
             vocab=matched,
@@ -102,12 +117,14 @@ class WordPieceTokenizer(_PieceTable):
         )
 
     @classmethod
-    def _learn(cls, lines: Iterable[str], vocab_size: int) -> list[str]:
-        return learn_wordpiece(lines, vocab_size)
+    def _learn(cls, lines: Iterable[str], vocab_size: int, marks: tuple[str, ...]) -> list[str]:
+        return learn_wordpiece(lines, vocab_size, marks)
 
-    def _encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
-        words = tf.strings.split(normalize(strings, self.normalization))
-        return self._matcher.tokenize(words).merge_dims(1, 2)
+    def _split(self, text: tf.Tensor) -> tf.RaggedTensor:
+        return self._split_words(tf.strings.split(text)).merge_dims(1, 2)
+
+    def _split_words(self, words: tf.Tensor | tf.RaggedTensor) -> tf.RaggedTensor:
+        return self._matcher.tokenize(words)
 
 
 class BertTokenizer(_PieceTable):
@@ -123,16 +140,25 @@ class BertTokenizer(_PieceTable):
 
     kind = "bert"
 
-    def __init__(self, vocabulary: Sequence[str], normalization: str = "ptb-lower"):
-        super().__init__(vocabulary, normalization)
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        normalization: str = "ptb-lower",
+        *,
+        case: str | None = None,
+    ):
+        super().__init__(vocabulary, normalization, case)
         ids = tf.range(self.vocab_size, dtype=tf.int64)
         table = tf.lookup.StaticVocabularyTable(
             tf.lookup.KeyValueTensorInitializer(self._table, ids), num_oov_buckets=1
         )
         self._matcher = tf_text.BertTokenizer(table, token_out_type=tf.int64, lower_case=True)
 
-    def _encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
-        return self._matcher.tokenize(normalize(strings, "none")).merge_dims(1, 2)
+    def _prepared(self, strings: tf.Tensor) -> tf.Tensor:
+        return normalize(strings, "none")
+
+    def _split(self, text: tf.Tensor) -> tf.RaggedTensor:
+        return self._matcher.tokenize(text).merge_dims(1, 2)
 
     def _humanize(self, text: tf.Tensor) -> tf.Tensor:
         return humanize_bert(text, self.language)

@@ -1,0 +1,152 @@
+"""Capitals as marks of their own, and capitals that rules can restore.
+
+With marks, `The`, `the` and `THE` are the same pieces of a vocabulary, and what a model learns of one
+it knows of the others. A mark stands for a word that begins with a capital, for one in capitals, and
+for the beginning and the end of several words in capitals. Words that mix them otherwise (`iPhone`)
+and letters whose small form does not lead back to them stay as they are, so that writing the marks
+out gives the text again.
+
+Sockeye knows them as factors of words, OpenNMT as case markup.
+"""
+
+import tensorflow as tf
+
+from keras_transformer.data.text.sentences import split_sentences
+from keras_transformer.errors import InputError
+
+CASES = ("keep", "lower", "factored")
+"""What tokenizers do with capitals: keep them in pieces, drop them, or write them as marks."""
+
+NONE, CAPITAL, UPPER, UPPER_ON, UPPER_OFF = range(5)
+"""Marks before a word: it begins with a capital; it is in capitals; all are from here on; no more."""
+
+MARKS = ("[CAPITAL]", "[UPPER]", "[UPPER_ON]", "[UPPER_OFF]")
+"""Names of the marks from `CAPITAL` on."""
+
+_SPAN = 3  # fewest words in capitals that share one mark
+
+
+def check_case(case: str, normalization: str) -> str:
+    """Returns `case`, or raises `InputError` where it is none of `CASES` or asks for lost capitals."""
+    if case not in CASES:
+        raise InputError(f"unknown case {case!r}: use one of {', '.join(CASES)}")
+    if case != default_case(normalization) and normalization == "ptb-lower":
+        raise InputError(
+            f"the normalisation ptb-lower drops capitals, which leaves nothing for case {case!r}: "
+            "use the normalisation none, or leave the case out"
+        )
+    return case
+
+
+def default_case(normalization: str) -> str:
+    """The case of tokenizers of a normalisation that do not say, as those of version 0.1."""
+    return "lower" if normalization == "ptb-lower" else "keep"
+
+
+def lower(text: tf.Tensor) -> tf.Tensor:
+    """Strings in small letters."""
+    return tf.strings.lower(text, encoding="utf-8")
+
+
+def upper(text: tf.Tensor) -> tf.Tensor:
+    """Strings in capitals."""
+    return tf.strings.upper(text, encoding="utf-8")
+
+
+def capitalized(text: tf.Tensor) -> tf.Tensor:
+    """Strings whose first letter is a capital, whatever stands before it."""
+    pattern = r"([^\pL]*)(\pL)((?s:.*))"
+    has_letter = tf.strings.regex_full_match(text, pattern)
+    before, first, rest = (tf.strings.regex_replace(text, pattern, rf"\{i}") for i in (1, 2, 3))
+    return tf.where(has_letter, tf.strings.join([before, upper(first), rest]), text)
+
+
+def factor(words: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+    """Takes the capitals of words apart.
+
+    Args:
+        words: strings, ``(batch, None)``.
+
+    Returns:
+        the words without the capitals that marks stand for; the mark before each, int32 of `NONE`
+        to `UPPER_ON`; and whether `UPPER_OFF` follows it, bool.
+    """
+    flat = words.flat_values
+    small = lower(flat)
+    large = upper(small)
+    has_capitals = small != flat
+    is_capital = has_capitals & (capitalized(small) == flat)
+    in_capitals = has_capitals & (large == flat)  # "A" is both
+    is_upper = in_capitals & ~is_capital
+    # Runs of words in capitals and of such that have none ("42").
+    takes_part = in_capitals | (large == small) & ~has_capitals
+    rows = words.value_rowids()
+    new_row = tf.concat([tf.ones_like(rows[:1], tf.bool), rows[1:] != rows[:-1]], 0)
+    begins = new_row | ~takes_part | ~tf.pad(takes_part, [[1, 0]])[:-1]
+    run = tf.cumsum(tf.cast(begins, tf.int32)) - 1
+    places = tf.range(tf.size(flat))
+    count = tf.gather(tf.math.segment_sum(tf.cast(is_upper, tf.int32), run), run)
+    first = tf.math.segment_min(tf.where(in_capitals, places, tf.size(flat)), run)
+    last = tf.math.segment_max(tf.where(in_capitals, places, -1), run)
+    first, last = tf.gather(first, run), tf.gather(last, run)
+    spans = count >= _SPAN
+    within = spans & (places >= first) & (places <= last)
+    marks = tf.where(is_capital, CAPITAL, tf.where(is_upper, UPPER, NONE))
+    marks = tf.where(within, tf.where(places == first, UPPER_ON, NONE), marks)
+    factored = tf.where(is_capital | in_capitals, small, flat)
+    return (
+        words.with_flat_values(factored),
+        words.with_flat_values(marks),
+        words.with_flat_values(within & (places == last)),
+    )
+
+
+def write_out(texts: tf.Tensor, marks: tf.Tensor) -> tf.Tensor:
+    """Capitals of runs of words that a mark stands before.
+
+    Args:
+        texts: strings of any shape.
+        marks: int32 of that shape.
+    """
+    word, rest = r"(\s*[^\s]*)((?s:.*))", tf.strings.regex_replace
+    first, others = rest(texts, word, r"\1"), rest(texts, word, r"\2")
+    first = tf.where(marks == CAPITAL, capitalized(first), first)
+    first = tf.where((marks == UPPER) | (marks == UPPER_ON), upper(first), first)
+    others = tf.where(marks == UPPER_ON, upper(others), others)
+    return tf.strings.join([first, others])
+
+
+_FIRST_PERSON = (
+    (r"(^|[^\pL\pN.'-])i($|[^\pL\pN.-]|\.\s|\.$)", r"\1I\2"),
+    (r"(^|[^\pL\pN.'-])i($|[^\pL\pN.-]|\.\s|\.$)", r"\1I\2"),  # again: "i, i"
+)
+"""The English pronoun, with and without a contraction."""
+
+
+def restore_capitals(
+    text: tf.Tensor, language: str | None = None, begins: tf.Tensor | None = None
+) -> tf.Tensor:
+    """Writes the capitals that rules know: those that begin sentences, and the English `I`.
+
+    Args:
+        text: strings in small letters, ``(batch,)``.
+        language: code of their language; English where nobody said.
+        begins: whether each text begins a sentence, bool ``(batch,)``; all do unless given.
+    """
+    sentences = split_sentences(text, language)
+    first = tf.concat(
+        [tf.ones_like(sentences.owners[:1], tf.bool), sentences.owners[1:] != sentences.owners[:-1]],
+        0,
+    )
+    texts = capitalized(sentences.texts)
+    if begins is not None:
+        goes_on = first & ~tf.gather(begins, sentences.owners)
+        texts = tf.where(goes_on, sentences.texts, texts)
+    parts = tf.RaggedTensor.from_value_rowids(
+        tf.strings.join([sentences.gaps, texts]), sentences.owners, tf.size(sentences.tails)
+    )
+    joined = tf.strings.join([tf.strings.reduce_join(parts, axis=-1), sentences.tails])
+    if language is None or language.replace("_", "-").split("-")[0].lower() in ("en", "eng"):
+        for pattern, replacement in _FIRST_PERSON:
+            joined = tf.strings.regex_replace(joined, pattern, replacement)
+    return joined
