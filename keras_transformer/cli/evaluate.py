@@ -10,6 +10,7 @@ from keras_transformer.cli.options import (
     model_option,
     path_option,
     search_options,
+    sentences_option,
     verb,
 )
 from keras_transformer.cli.streams import write_line
@@ -30,6 +31,7 @@ from keras_transformer.config import TrainingConfig
 @path_option("--json", "json_file", help="Write the scores here too.")
 @config_option(TrainingConfig, "bleu_tokenize", "tokenize")
 @search_options
+@sentences_option
 @compile_option
 def evaluate(model_path, pairs, dataset, split, data_dir, json_file, tokenize, search, jit_compile):
     """Score a model with sacreBLEU and chrF, a language model with its perplexity."""

@@ -21,9 +21,10 @@ DATASET_HELP = (
 SEARCH = tuple(
     name
     for name in DecodingConfig.__pydantic_fields__
-    # How long a translation may be and when a beam stops is the run's own; n_best is an option of
-    # some verbs alone.
-    if name not in ("length_ratio", "length_offset", "early_stopping", "patience", "n_best")
+    # How long a translation may be and when a beam stops is the run's own; n_best and sentences are
+    # options of some verbs alone.
+    if name
+    not in ("length_ratio", "length_offset", "early_stopping", "patience", "n_best", "sentences")
 )
 """Fields of `DecodingConfig` that are options of every verb that searches."""
 
@@ -122,6 +123,23 @@ def search_options(command):
     for name in reversed(SEARCH):
         with_search = config_option(DecodingConfig, name)(with_search)
     return with_search
+
+
+def sentences_option(command):
+    """Adds ``--sentences`` to a verb with `search_options`."""
+
+    @functools.wraps(command)
+    def with_sentences(*, search, sentences, **arguments):
+        if sentences is not None:
+            search["sentences"] = sentences
+        return command(search=search, **arguments)
+
+    meaning = DecodingConfig.__pydantic_fields__["sentences"].description
+    return click.option(
+        "--sentences/--no-sentences",
+        default=None,
+        help=f"{meaning[0].upper()}{meaning[1:]}, or not; as the run says unless given.",
+    )(with_sentences)
 
 
 def serving_options(command):

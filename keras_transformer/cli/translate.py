@@ -9,6 +9,7 @@ from keras_transformer.cli.options import (
     json_option,
     model_option,
     search_options,
+    sentences_option,
     verb,
 )
 from keras_transformer.cli.streams import lines_of_standard_input
@@ -18,6 +19,7 @@ from keras_transformer.cli.texts import echo_found
 @verb()
 @model_option
 @search_options
+@sentences_option
 @click.option("--n-best", type=int, help="Translations of each text.")
 @compile_option
 @json_option

@@ -15,8 +15,8 @@ import keras_transformer
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import (
     LIMITS_FILE,
-    normalized_text,
     TEMPLATE_KINDS,
+    normalized_text,
     read_template,
     translation_title,
     write_version,

@@ -19,6 +19,7 @@ from keras_transformer.exporting.format import (
 from keras_transformer.exporting.model_card import model_card
 from keras_transformer.exporting.warm_up_requests import write_warm_up_requests
 from keras_transformer.files import make_folder, write_text
+from keras_transformer.translating.batches import BATCH_ROWS
 from keras_transformer.translating.graph import GraphTranslation, variables_of
 
 WEIGHTS = ("float32", "float16")
@@ -48,8 +49,12 @@ def export(
     - ``attention`` adds to what ``serving_default`` gives ``source_tokens`` ``(batch, source)``,
       ``target_tokens`` ``(batch, target)``, padded with empty strings, and ``attention``, the
       cross-attention weights of the last layer, ``(batch, heads, target - 1, source)``; of a text
-      too long for the model, those of its first piece;
-    - ``tokenize`` gives ``tokens`` and ``ids``, ``(batch, longest)``.
+      several pieces, those of the first;
+    - ``sentences`` adds ``source_sentences``, ``target_sentences`` and ``gaps``, ``(batch,
+      longest)``, and ``tail``, ``(batch,)``: the translation is gaps and target sentences in turn,
+      and the tail;
+    - ``tokenize`` gives ``tokens`` and ``ids``, ``(batch, longest)``, and how many ``pieces`` the
+      model makes of each text, the ``longest`` of how many tokens, ``(batch,)``.
 
     ``serving_xla`` and, by their names, ``corpus_style_xla``, ``translate_beam_xla`` and
     ``attention_xla`` do the same compiled by XLA; TensorFlow Serving refuses those unless it is
@@ -89,7 +94,7 @@ def export(
             source_language=translator.tokenizers.source_language,
             target_language=translator.tokenizers.target_language,
             max_source_length=translator.max_source_length,
-            compiled_rows=ROWS,
+            compiled_rows=[rows for rows in ROWS if rows <= BATCH_ROWS],
             compiled_length=SOURCE_ROOM,
         )
         write_warm_up_requests(unfinished)
@@ -145,8 +150,11 @@ class _ServingModule(tf.Module):
             }
             for name, function in self._with_weights(jit_compile, functions).items():
                 signatures[xla_name(name) if jit_compile else name] = function
-        tokenize = {"tokenize": (GraphTranslation.tokenize, text)}
-        return signatures | self._with_weights(False, tokenize)
+        others = {
+            "sentences": (GraphTranslation.sentences, text),
+            "tokenize": (GraphTranslation.tokenize, text),
+        }
+        return signatures | self._with_weights(False, others)
 
     def _with_weights(self, jit_compile, functions) -> dict:
         """Concrete functions that read the weights as stored.

@@ -17,8 +17,8 @@ import tensorflow as tf
 import keras_transformer
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import (
-    normalized_text,
     TEMPLATE_KINDS,
+    normalized_text,
     read_template,
     translation_title,
     write_version,

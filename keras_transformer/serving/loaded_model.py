@@ -16,6 +16,7 @@ from keras_transformer.serving.programs import Programs, Size
 from keras_transformer.serving.signatures import Outputs, Signature, read_signatures
 
 _TOKENIZE, _IDS = "tokenize", "ids"  # the signature and output of an export's own tokenizer
+_PIECES, _LONGEST = "pieces", "longest"  # outputs of it, which exports of version 0.1 have not
 _NO_SIZES = ("length_penalty", "max_length")  # scalars that no program of an export depends on
 _PLACES = ("Graph execution error", "Detected at node", "<stack traces", "[[{{", "(0)", "(1)")
 
@@ -152,9 +153,14 @@ class LoadedModel:
         rows, longest = len(texts), max(map(len, texts), default=0)
         tokenize = self.signatures.get(_TOKENIZE)
         if tokenize is not None and _IDS in tokenize.outputs and not tokenize.scalars:
-            ids = self._call(self._functions, tokenize, texts, {})[_IDS]
+            outputs = self._call(self._functions, tokenize, texts, {})
+            ids = outputs[_IDS]
             longest = ids.shape[1]
-            if self.longest_source is not None and longest > self.longest_source:
+            if {_PIECES, _LONGEST} <= outputs.keys():
+                # The model takes pieces in batches of at most the largest size.
+                rows = min(int(outputs[_PIECES].sum()), self.about["compiled_rows"][-1])
+                longest = int(outputs[_LONGEST].max(initial=0))
+            elif self.longest_source is not None and longest > self.longest_source:
                 # Such texts are translated in pieces, each a row; how many is a guess.
                 pieces = -(-np.count_nonzero(ids, axis=1) // self.longest_source)
                 rows, longest = int(np.maximum(pieces, 1).sum()), self.longest_source

@@ -44,6 +44,9 @@ _AXES: dict[str, tuple[tuple[str, int] | None, ...]] = {
     "attention": (None, ("target_tokens", -1), ("source_tokens", 0)),
     "tokens": (("tokens", 0),),
     "ids": (("tokens", 0),),
+    "source_sentences": (("source_sentences", 0),),
+    "target_sentences": (("source_sentences", 0),),
+    "gaps": (("source_sentences", 0),),
     "translations": (None,),
     "scores": (None,),
     "normalized_scores": (None,),
@@ -233,6 +236,7 @@ def row_bytes(
         tokens = length + 2
         source = min(tokens, longest_source or tokens)
         sizes = {"tokens": tokens, "source_tokens": source, "target_tokens": 2 * source + 16}
+        sizes["source_sentences"] = length // 2 + 1
         total = 0
         for name, tensor in signature.outputs.items():
             if tensor.shape is None or not tensor.shape:

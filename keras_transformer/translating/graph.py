@@ -34,8 +34,8 @@ def first_pieces(pieces: Pieces) -> tf.Tensor:
     return tf.searchsorted(pieces.texts, tf.range(tf.size(pieces.sentences.tails)))
 
 
-def joined_texts(tokenizer, tokens, pieces: Pieces, style):
-    """Texts from the tokens of their pieces, strings ``(batch, n)``.
+def sentence_texts(tokenizer, tokens, pieces: Pieces, style):
+    """Sentences from the tokens of their pieces, strings ``(n, sentences)``.
 
     Args:
         tokenizer: of the target.
@@ -47,9 +47,15 @@ def joined_texts(tokenizer, tokens, pieces: Pieces, style):
     begins = tf.repeat(pieces.begins, n)
     texts = tokenizer.detokenize(tf.reshape(tokens, (count * n, length)), style, begins)
     texts = tf.transpose(tf.reshape(texts, (count, n)))
-    sentences = pieces.sentences
     # Empty pieces leave no trace.
-    found = _joined(texts, pieces.owners, tf.size(sentences.owners), " ", where=texts != "")
+    count = tf.size(pieces.sentences.owners)
+    return _joined(texts, pieces.owners, count, " ", where=texts != "")
+
+
+def joined_texts(tokenizer, tokens, pieces: Pieces, style):
+    """Texts from the tokens of their pieces, strings ``(batch, n)``; see `sentence_texts`."""
+    sentences = pieces.sentences
+    found = sentence_texts(tokenizer, tokens, pieces, style)
     found = tf.strings.join([sentences.gaps, found])
     joined = _joined(found, sentences.owners, tf.size(sentences.tails), "")
     return tf.transpose(tf.strings.join([joined, sentences.tails]))
@@ -233,12 +239,53 @@ class GraphTranslation:
             "attention": translator.attention_weights(source.to_tensor(), target),
         }
 
+    def sentences(self, text) -> dict:
+        """The best translations in human style, with the sentences of each.
+
+        Args:
+            text: strings, ``(batch,)``.
+
+        Returns:
+            ``translation``, ``(batch,)``, which is ``gaps`` and ``target_sentences`` in turn and
+            then ``tail``; ``source_sentences``, ``target_sentences`` and ``gaps``, padded with
+            empty strings, ``(batch, longest)``; ``tail``, ``(batch,)``.
+        """
+        pieces = self._pieces(text)
+        found, sentences = self._found(pieces), pieces.sentences
+        target = self.translator.tokenizers.target
+        translated = sentence_texts(target, found.tokens[:, :1], pieces, "human")[0]
+        count = tf.size(sentences.tails)
+
+        def padded(strings):
+            return tf.RaggedTensor.from_value_rowids(strings, sentences.owners, count).to_tensor()
+
+        return {
+            **self._best(found, pieces, "human"),
+            "source_sentences": padded(sentences.texts),
+            "target_sentences": padded(translated),
+            "gaps": padded(sentences.gaps),
+            "tail": sentences.tails,
+        }
+
     def tokenize(self, text) -> dict:
-        """Tokens of texts with start and end, ``tokens`` and ``ids``, ``(batch, longest)``."""
+        """Tokens of texts, and what the model makes of them.
+
+        Args:
+            text: strings, ``(batch,)``.
+
+        Returns:
+            ``tokens`` and ``ids`` with start and end, ``(batch, longest)``; ``pieces``, the number
+            of pieces that each is translated in, and ``longest``, most tokens of one of them, int32
+            ``(batch,)``.
+        """
         ids = self.translator.tokenizers.source.tokenize(text)
+        pieces = self._pieces(text)
+        lengths = tf.cast(pieces.ids.row_lengths(), tf.int32)
         return {
             "tokens": self.translator.tokenizers.source.lookup(ids).to_tensor(),
             "ids": tf.cast(ids.to_tensor(), tf.int64),
+            "pieces": tf.math.segment_sum(tf.ones_like(pieces.texts), pieces.texts),
+            "longest": tf.math.segment_max(lengths, pieces.texts),
         }
 
     def _pieces(self, text) -> Pieces:

@@ -113,6 +113,12 @@ def with_alternatives(found: list, n_best: int):
     return replace(found[0], alternatives=found) if n_best > 1 else found[0]
 
 
+def _without_line_end(text: str | bytes) -> str | bytes:
+    """A text without the line end that ends it, if that is its only one."""
+    lines = text.splitlines()
+    return lines[0] if len(lines) == 1 else text
+
+
 class BaseTranslator:
     """Base class of the translators, which have `translate`: adds `translate_stream`.
 
@@ -128,7 +134,7 @@ class BaseTranslator:
         """Translates without holding more than `chunk` texts; see `translate`.
 
         Args:
-            lines: texts.
+            lines: texts; of one that is a line of a file, the line end is left out.
             chunk: how many are read ahead and translated together.
             target_prefix: for each text what its translation begins with.
             options: as for `translate`.
@@ -140,7 +146,7 @@ class BaseTranslator:
             InputError: for what `translate` refuses, and for a chunk without room for a text.
         """
         chunk = min(whole_number("chunk", chunk), sys.maxsize)
-        lines = each_text(lines, "lines")
+        lines = map(_without_line_end, each_text(lines, "lines"))
         prefixes = None if target_prefix is None else each_text(target_prefix, "target_prefix")
         first = 0
         while batch := list(islice(lines, chunk)):

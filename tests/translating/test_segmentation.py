@@ -5,9 +5,15 @@ import random
 import pytest
 import tensorflow as tf
 
+from keras_transformer.data.text.sentences import whole_texts
 from keras_transformer.data.tokenizers.wordpiece import WordPieceTokenizer
 from keras_transformer.special_tokens import RESERVED_TOKENS
-from keras_transformer.translating.segmentation import pieces_of, tokenize_in_pieces, warn_of_pieces
+from keras_transformer.translating.segmentation import (
+    Pieces,
+    pieces_of,
+    tokenize_in_pieces,
+    warn_of_pieces,
+)
 
 WORDPIECE = ["a", "casa", "##s", "##inha", ".", ",", "!", "?", "…", ";", "[UNK]"]
 SENTENCEPIECE = ["▁a", "▁casa", "s", "inha", ".", "▁.", ",", "▁,", "▁", "▁?", "<0x0A>"]
@@ -120,7 +126,7 @@ def test_every_piece_has_start_and_end_and_a_text():
     texts = ["a4 a5", " ".join(words), "", " ".join(words[:9])]
     ids, owners = tokenize_in_pieces(tokenizer, tf.constant(texts), 10)
     with pytest.warns(UserWarning, match="2 of 4 texts have more than 10 tokens"):
-        warn_of_pieces(owners.numpy(), 10)
+        warn_of_pieces(Pieces(ids, owners, whole_texts(tf.constant(texts))), 10)
     whole = tokenizer.tokenize(texts).to_list()
     rows, owners = ids.to_list(), owners.numpy()
     assert owners.tolist() == [0, 1, 1, 1, 1, 1, 2, 3, 3]

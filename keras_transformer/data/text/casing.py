@@ -135,7 +135,10 @@ def restore_capitals(
     """
     sentences = split_sentences(text, language)
     first = tf.concat(
-        [tf.ones_like(sentences.owners[:1], tf.bool), sentences.owners[1:] != sentences.owners[:-1]],
+        [
+            tf.ones_like(sentences.owners[:1], tf.bool),
+            sentences.owners[1:] != sentences.owners[:-1],
+        ],
         0,
     )
     texts = capitalized(sentences.texts)

@@ -136,7 +136,10 @@ def test_a_case_that_cannot_be_is_refused():
     ("text", "wanted"),
     [
         ("this is it.", "This is it."),
-        ("this is it. and i'm here, i said. i.e. me.", "This is it. And I'm here, I said. I.e. me."),
+        (
+            "this is it. and i'm here, i said. i.e. me.",
+            "This is it. And I'm here, I said. I.e. me.",
+        ),
         ('"no," i think.', '"No," I think.'),
         ("i, i and mr. i. wi-fi i-beam hi", "I, I and mr. I. Wi-fi i-beam hi"),
         ("e depois... não", "E depois... não"),
@@ -153,7 +156,7 @@ def test_capitals_of_other_languages_and_of_what_goes_on():
     text = tf.constant(["i fatti", "ele foi. ela veio."])
     assert restore_capitals(text, "it").numpy().tolist() == [
         b"I fatti",
-        "Ele foi. Ela veio.".encode(),
+        b"Ele foi. Ela veio.",
     ]
     going_on = restore_capitals(text, "it", tf.constant([False, False])).numpy().tolist()
     assert going_on == [b"i fatti", b"ele foi. Ela veio."]
