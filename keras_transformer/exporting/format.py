@@ -60,8 +60,8 @@ _NORMALIZED = {
     ("none", "keep"): "whose words are parted by single spaces",
     ("none", "lower"): "in lower case, its words parted by single spaces",
     ("none", "factored"): (
-        "whose words are parted by single spaces and in lower case, with marks (the ids 4 to 7) for "
-        "their capitals"
+        "in lower case, its words parted by single spaces, with marks (the ids 4 to 7) for the "
+        "capitals that they had"
     ),
 }
 
@@ -75,8 +75,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ROWS, _LENGTH = (1, 4, 16, 64, 256), 32
 
 TEMPLATE_KINDS = ("wordpiece", "sentencepiece")
-"""Kinds of tokenizers whose use without this package READMEs show, by templates of their own, unless
-they have marks of capitals."""
+"""Kinds of tokenizers whose use without this package READMEs show, by templates of their own; not
+that of marks of capitals."""
 
 
 def normalized_text(normalization: str, case: str) -> str:

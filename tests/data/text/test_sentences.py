@@ -65,11 +65,11 @@ def test_sentences_of_a_line(line):
 def test_lines_are_sentences_and_bullets_are_none():
     text = (
         "Uma lista\n\n  - maçãs\n\t* peras. Doces.\r\n1. primeiro\n2) segundo\n(c) terceiro\n"
-        "> > citação\n## Título\n- [x] feito\n***\n12 345\n😀\n3.1. Secção\u2028fim"
+        "> > citação\n## Título\n- [x] feito\n***\n12 345\n😀\n3.1. Secção\u2028fim\n3 gatos\n3.5 l"
     )
     assert texts(split_sentences(text)) == [
         *("Uma lista", "maçãs", "peras.", "Doces.", "primeiro", "segundo", "terceiro", "citação"),
-        *("Título", "feito", "Secção", "fim"),
+        *("Título", "feito", "Secção", "fim", "3 gatos", "3.5 l"),
     ]
 
 
