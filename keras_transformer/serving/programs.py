@@ -6,13 +6,16 @@ there it runs; else the plain graph, which takes batches of any size and gives t
 and a program that is asked for often is compiled aside, one after the other, with pauses. A batch
 whose program takes too long all the same, since inside the model more depends on the texts than is
 known here, is answered by the plain graph, too, while the program goes on.
+
+While TensorFlow compiles a program, those of the same function that are there wait for it, and
+signatures share the functions of the search. So no program is run then.
 """
 
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -54,11 +57,9 @@ class _Program:
 
     Attributes:
         patience: seconds after which a batch does not wait for it any more.
-        busy: it takes so long at the moment, most likely to compile a part that was missing.
     """
 
     patience: float
-    busy: bool = False
 
     def note(self, seconds: float) -> None:
         """Learns how long a batch usually takes."""
@@ -84,6 +85,7 @@ class Programs:
         self._broken: set[Size] = set()
         self._lanes = ThreadPoolExecutor(2 * workers, thread_name_prefix="program")
         self._free_lanes = threading.Semaphore(2 * workers)
+        self._compiling = 0  # programs that are being compiled, as far as that is known
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="compiler")
         self._closed = threading.Event()
 
@@ -130,7 +132,8 @@ class Programs:
             program = self._ready.get(size)
             if program is None:
                 self._want(size, compiled)
-        if program is None or program.busy or not self._free_lanes.acquire(blocking=False):
+            compiling = self._compiling > 0
+        if program is None or compiling or not self._free_lanes.acquire(blocking=False):
             return plain()
         started = time.monotonic()
         try:
@@ -140,13 +143,10 @@ class Programs:
             return plain()
         call.add_done_callback(lambda call: self._free_lanes.release())
         if not wait([call], program.patience).done:
-            program.busy = True
+            # Most likely it compiles a part that was missing.
             program.patience *= 2
-
-            def at_last(call: Future) -> None:
-                program.busy = False
-
-            call.add_done_callback(at_last)
+            self._count_compiling(1)
+            call.add_done_callback(lambda call: self._count_compiling(-1))
             return plain()
         try:
             outputs = call.result()
@@ -173,12 +173,21 @@ class Programs:
         if self._closed.is_set():
             return
         started = time.monotonic()
-        if not self._compile(size, compiled):
+        self._count_compiling(1)
+        try:
+            done = self._compile(size, compiled)
+        finally:
+            self._count_compiling(-1)
+        if not done:
             with self._lock:
                 if size not in self._broken:  # these texts were refused: others may not be
                     self._wanted.remove(size)
                     del self._asked[size]
         self._closed.wait(_REST * (time.monotonic() - started))
+
+    def _count_compiling(self, change: int) -> None:
+        with self._lock:
+            self._compiling += change
 
     def _compile(self, size: Size, compiled: Callable[[], Outputs]) -> bool:
         """Runs a batch with its program, twice if it is new; says whether that went well."""
