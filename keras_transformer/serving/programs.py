@@ -6,16 +6,13 @@ there it runs; else the plain graph, which takes batches of any size and gives t
 and a program that is asked for often is compiled aside, one after the other, with pauses. A batch
 whose program takes too long all the same, since inside the model more depends on the texts than is
 known here, is answered by the plain graph, too, while the program goes on.
-
-While TensorFlow compiles a program, those of the same function that are there wait for it, and
-signatures share the functions of the search. So no program is run then.
 """
 
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -31,7 +28,7 @@ _MOST_PROGRAMS = 64
 _REST = 4
 """Times as long as a program took to compile until the next one is."""
 
-_PATIENCE, _LEAST_PATIENCE = 4, 1.0
+_PATIENCE, _LEAST_PATIENCE = 8, 1.0
 """Times the usual seconds of a program, and least seconds, after which the plain graph runs."""
 
 
@@ -57,9 +54,11 @@ class _Program:
 
     Attributes:
         patience: seconds after which a batch does not wait for it any more.
+        busy: it takes so long at the moment, most likely to compile a part that was missing.
     """
 
     patience: float
+    busy: bool = False
 
     def note(self, seconds: float) -> None:
         """Learns how long a batch usually takes."""
@@ -85,7 +84,6 @@ class Programs:
         self._broken: set[Size] = set()
         self._lanes = ThreadPoolExecutor(2 * workers, thread_name_prefix="program")
         self._free_lanes = threading.Semaphore(2 * workers)
-        self._compiling = 0  # programs that are being compiled, as far as that is known
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="compiler")
         self._closed = threading.Event()
 
@@ -132,8 +130,7 @@ class Programs:
             program = self._ready.get(size)
             if program is None:
                 self._want(size, compiled)
-            compiling = self._compiling > 0
-        if program is None or compiling or not self._free_lanes.acquire(blocking=False):
+        if program is None or program.busy or not self._free_lanes.acquire(blocking=False):
             return plain()
         started = time.monotonic()
         try:
@@ -143,10 +140,13 @@ class Programs:
             return plain()
         call.add_done_callback(lambda call: self._free_lanes.release())
         if not wait([call], program.patience).done:
-            # Most likely it compiles a part that was missing.
+            program.busy = True
             program.patience *= 2
-            self._count_compiling(1)
-            call.add_done_callback(lambda call: self._count_compiling(-1))
+
+            def at_last(call: Future) -> None:
+                program.busy = False
+
+            call.add_done_callback(at_last)
             return plain()
         try:
             outputs = call.result()
@@ -173,21 +173,12 @@ class Programs:
         if self._closed.is_set():
             return
         started = time.monotonic()
-        self._count_compiling(1)
-        try:
-            done = self._compile(size, compiled)
-        finally:
-            self._count_compiling(-1)
-        if not done:
+        if not self._compile(size, compiled):
             with self._lock:
                 if size not in self._broken:  # these texts were refused: others may not be
                     self._wanted.remove(size)
                     del self._asked[size]
         self._closed.wait(_REST * (time.monotonic() - started))
-
-    def _count_compiling(self, change: int) -> None:
-        with self._lock:
-            self._compiling += change
 
     def _compile(self, size: Size, compiled: Callable[[], Outputs]) -> bool:
         """Runs a batch with its program, twice if it is new; says whether that went well."""
