@@ -126,7 +126,7 @@ def test_a_tokenizer_of_bleu_that_is_missing_is_named_before_anything_is_written
 
 def test_a_folder_that_cannot_be_made_is_named(tiny_corpus, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="cannot be made"):
         train(tiny_corpus, tmp_path / "file" / "run")
 
 
