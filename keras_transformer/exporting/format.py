@@ -1,6 +1,7 @@
 """Names, sizes and folders of exports: what their writers and their readers agree on."""
 
 import contextlib
+import ctypes
 import errno
 import importlib.resources
 import os
@@ -15,6 +16,7 @@ from keras_transformer.errors import InputError
 from keras_transformer.files import (
     delete_unfinished,
     file_error,
+    make_folder,
     parse_json,
     sync_names,
     sync_tree,
@@ -68,6 +70,8 @@ _NORMALIZED = {
 _CHANGEABLE = ("README.md", WARM_UP_FILE.as_posix())  # people may
 
 _REPLACED = ".replaced-"  # what a version is called while another takes its place
+
+_HERE, _RENAME_EXCHANGE = -100, 2  # AT_FDCWD and a flag, of Linux
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -176,7 +180,7 @@ def write_version(
     if version is not None and (folder / str(version)).exists() and not overwrite:
         raise _exists(folder / str(version))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with _locked(folder):
             _restore_replaced(folder)
         delete_unfinished(folder)
@@ -206,11 +210,24 @@ def _appear(new: Path, folder: Path, version: int | None, overwrite: bool) -> Pa
     if destination.exists():
         if not overwrite:
             raise _exists(destination)
+        if _swap(new, destination):  # what was replaced goes with what is unfinished
+            sync_names(folder)
+            return destination
         os.rename(destination, replaced)
     os.rename(new, destination)
     sync_names(folder)
     shutil.rmtree(replaced, ignore_errors=True)
     return destination
+
+
+def _swap(one: Path, other: Path) -> bool:
+    """Lets two folders swap their names in one go, and says whether the system could."""
+    try:
+        renameat2 = ctypes.CDLL(None).renameat2  # of Linux
+    except (AttributeError, OSError, TypeError):
+        return False
+    names = (_HERE, os.fsencode(one), _HERE, os.fsencode(other))
+    return renameat2(*names, _RENAME_EXCHANGE) == 0
 
 
 def _restore_replaced(folder: Path) -> None:

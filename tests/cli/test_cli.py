@@ -16,7 +16,8 @@ from keras_transformer.translating.translator import Translator
 SMALL = """
 model: {num_layers: 1, d_model: 16, num_heads: 2, dff: 32}
 tokenizer: {vocab_size: 200}
-training: {batch_tokens: 512, warmup_steps: 10}
+training: {batch_tokens: 512, warmup_steps: 10, bleu_sentences: 0}
+decoding: {max_length: 12}
 """
 
 
@@ -44,7 +45,7 @@ def pair_files(tiny_corpus, tmp_path_factory):
     return f"{folder / 'test.pt'},{folder / 'test.en'}"
 
 
-def test_a_run_is_resumed_and_never_overwritten(run, pair_files, tmp_path):
+def test_a_run_is_resumed_and_never_overwritten(run, unwatched, pair_files, tmp_path):
     (tmp_path / "small.yaml").write_text(SMALL)
 
     def train(*more):
@@ -314,7 +315,7 @@ def test_a_text_that_begins_with_a_dash_comes_after_two(run, tiny_run, verb, tex
 
 
 def test_a_run_that_starts_from_another_has_its_tokenizers(
-    run, tiny_run, tiny_config, pair_files, tmp_path
+    run, unwatched, tiny_run, tiny_config, pair_files, tmp_path
 ):
     begun = ["train", "--dataset", f"pairs:{pair_files}", "--max-steps", 1]
     begun += ["--init-from", tiny_run.folder]
