@@ -106,7 +106,7 @@ def _page_config(service: Service) -> Response:
             "model": service.settings.name,
             "version": model.version,
             "max_characters": limit,
-            "signatures": [signature.name for signature in model.default_signatures],
+            "signatures": sorted(signature.name for signature in model.default_signatures),
             "examples": [text for text in model.about["examples"] if len(text) <= limit],
             **about,
         }

@@ -369,7 +369,10 @@ def test_examples_are_those_given_or_the_translators_or_none(tiny_run, tmp_path,
     translator = Translator.load(tiny_run.folder)
     translator.examples = ["Um gato."]
     for given, expected in ((None, ["Um gato."]), ([], []), (("<hr>", "Dois."), ["<hr>", "Dois."])):
-        assert read_about(export(translator, tmp_path, examples=given))["examples"] == expected
+        folder = export(translator, tmp_path, examples=given)
+        assert read_about(folder)["examples"] == expected
+        of_corpus = "- texts of it in this folder: 1, as examples, in `assets.extra/"
+        assert (of_corpus in (folder / "README.md").read_text()) == (given is None)
     with pytest.raises(InputError, match="example 1 is not a text"):
         export(translator, tmp_path / "other", examples=[b"Um gato."])
     assert not (tmp_path / "other").exists()

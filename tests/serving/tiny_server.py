@@ -14,7 +14,9 @@ import tensorflow as tf
 
 from keras_transformer.data.text.sentences import split_sentences
 
-EXAMPLES = ["um gato preto dorme.", "a menina <b>viu</b> o gato."]
+EXAMPLES = ["um gato preto dorme.", "a menina <b>viu</b> o gato.", "gato " * 50]
+"""What the export has; the last is longer than the limit of the server for many tests."""
+
 SERVE = """
 import json, sys
 from keras_transformer.serving import serve
@@ -150,7 +152,9 @@ def export_tiny(folder, *, version=1, mark="", seconds=0.3, twin=False):
     extra = unfinished / "assets.extra"
     extra.mkdir()
     (extra / "keras_transformer.json").write_text(
-        json.dumps({"source_language": "pt", "target_language": "en", "examples": EXAMPLES})
+        json.dumps(
+            {"source_language": "pt", "target_language": "en", "examples": [5, *EXAMPLES, None]}
+        )
     )
     unfinished.rename(folder / str(version))
     return folder / str(version)
