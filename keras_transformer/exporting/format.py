@@ -7,7 +7,7 @@ import importlib.resources
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from filelock import lock_descriptor
@@ -35,7 +35,10 @@ EXTRA_FOLDER = "assets.extra"
 """Of a SavedModel: files that TensorFlow leaves alone."""
 
 ABOUT_FILE = Path(EXTRA_FOLDER, "keras_transformer.json")
-"""What a SavedModel says of itself: its languages, its longest source, its compiled sizes."""
+"""What a SavedModel says of itself: its languages, sizes, and examples of texts for it."""
+
+MOST_EXAMPLES, MOST_EXAMPLE_CHARACTERS = 20, 500
+"""How many examples of texts a model may come with, and how long each may be."""
 
 MOST_VERSION = 2**63 - 1
 """The highest number of a version, which TensorFlow Serving's interfaces hold in 64 bits."""
@@ -114,6 +117,7 @@ def write_about(
     max_source_length,
     compiled_rows,
     compiled_length,
+    examples=(),
 ) -> None:
     """Writes the `ABOUT_FILE` of a SavedModel.
 
@@ -124,6 +128,7 @@ def write_about(
         compiled_rows: numbers of rows, ascending, to which signatures compiled by XLA pad a batch.
         compiled_length: the smallest number of tokens to which they pad its texts; the next ones
             double it.
+        examples: texts of the source language, to try the model with.
     """
     content = {
         "source_language": source_language,
@@ -131,6 +136,7 @@ def write_about(
         "max_source_length": max_source_length,
         "compiled_rows": list(compiled_rows),
         "compiled_length": compiled_length,
+        "examples": list(examples),
     }
     write_json(folder / ABOUT_FILE, content)
 
@@ -139,19 +145,68 @@ def read_about(folder: Path) -> dict:
     """What `write_about` wrote; without what is missing or damaged, except for compiled sizes.
 
     ``compiled_rows`` is a tuple. For an export that does not name them, it and ``compiled_length``
-    are those of version 0.1.
+    are those of version 0.1. ``examples`` are what `usable_examples` leaves of them.
     """
     try:
         about = parse_json((folder / ABOUT_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         about = {}
     about = about if isinstance(about, dict) else {}
+    for name in ("source_language", "target_language"):
+        if name in about and not _is_text(about[name]):
+            del about[name]
     rows = about.get("compiled_rows")
     fits = isinstance(rows, list) and all(type(size) is int and size > 0 for size in rows)
     rows = tuple(sorted(rows)) if fits and rows else _ROWS
     length = about.get("compiled_length")
     length = length if type(length) is int and length > 0 else _LENGTH
-    return {**about, "compiled_rows": rows, "compiled_length": length}
+    examples = usable_examples(about.get("examples"))
+    return {**about, "compiled_rows": rows, "compiled_length": length, "examples": examples}
+
+
+def usable_examples(content) -> list[str]:
+    """The examples in what a file holds in their place, which may be damaged.
+
+    What is no list has none; what is no text, an empty one or too long a one is left out, as are
+    repetitions and what there is after `MOST_EXAMPLES`.
+    """
+    if not isinstance(content, list):
+        return []
+    texts = dict.fromkeys(text for text in content if _is_example(text))
+    return list(texts)[:MOST_EXAMPLES]
+
+
+def check_examples(examples) -> list[str]:
+    """The examples of a caller as a list.
+
+    Raises:
+        InputError: when one of them is no text, or they are too many or too long.
+    """
+    if isinstance(examples, str | bytes) or not isinstance(examples, Iterable):
+        raise InputError(f"examples are a list of texts; got {type(examples).__name__}.")
+    examples = list(examples)
+    if len(examples) > MOST_EXAMPLES:
+        raise InputError(
+            f"{len(examples)} examples are more than {MOST_EXAMPLES}: give fewer of them."
+        )
+    for number, text in enumerate(examples, 1):
+        if not _is_example(text):
+            raise InputError(
+                f"example {number} is not a text of 1 to {MOST_EXAMPLE_CHARACTERS} characters in "
+                "UTF-8: give another."
+            )
+    return examples
+
+
+def _is_example(text) -> bool:
+    return _is_text(text) and len(text) <= MOST_EXAMPLE_CHARACTERS and bool(text.strip())
+
+
+def _is_text(value) -> bool:
+    """Whether it is a text that can be written in UTF-8: JSON may hold halves of characters."""
+    if not isinstance(value, str):
+        return False
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def write_version(

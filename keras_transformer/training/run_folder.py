@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras_transformer.config import LANGUAGE_MODELS, Config, config_from_json
 from keras_transformer.data.batches.token_store import TokenizedPairs, cached_pairs, corpus_key
 from keras_transformer.data.corpora.corpus import UNKNOWN_LANGUAGE, Corpus
+from keras_transformer.data.corpora.examples import choose_examples
 from keras_transformer.data.text.casing import default_case
 from keras_transformer.data.tokenizers.pair import FILE as TOKENIZERS_FILE
 from keras_transformer.data.tokenizers.pair import Tokenizers, train_tokenizers
@@ -295,11 +296,13 @@ def _are_equal(some: Tokenizers, others: Tokenizers) -> bool:
 
 
 def _description(corpus: Corpus, config: Config, start: str | None) -> dict:
+    translates = config.model.family not in LANGUAGE_MODELS
     return {
         "config": config.to_dict(),
         START: start,
         "dataset": corpus.name,
         "licence": corpus.licence,
+        "examples": choose_examples(corpus) if translates else [],
         "versions": {name: version(name) for name in ("keras_transformer", "tensorflow", "keras")},
     }
 

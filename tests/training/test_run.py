@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from keras_transformer.data.corpora.corpus import Corpus
+from keras_transformer.data.corpora.examples import choose_examples
 from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.training.run import make_model, train
@@ -47,6 +48,25 @@ def test_training_lowers_the_loss(tiny_run):
 def test_the_step_limit_counts_steps_over_epochs(tiny_run, tiny_config):
     assert tiny_run.metrics["steps"] == tiny_config.training.max_steps
     assert json.loads((tiny_run.folder / "metrics.json").read_text()) == tiny_run.metrics
+
+
+def test_a_run_keeps_examples_of_its_validation_texts(tiny_run, tiny_corpus, short_runs):
+    examples = choose_examples(tiny_corpus)
+    description = json.loads((tiny_run.folder / "config.json").read_text())
+    assert description["examples"] == tiny_run.translator.examples == examples
+    assert [run.translator.examples for run in short_runs[:2]] == [examples] * 2
+
+
+@pytest.mark.parametrize("content", [None, 5, "Um gato.", [5, None, "a" * 10_000, "\ud83d", ""]])
+def test_a_run_without_usable_examples_has_none(tiny_run, content, tmp_path):
+    description = json.loads((tiny_run.folder / "config.json").read_text())
+    description["examples"] = content
+    if content is None:  # version 0.1
+        del description["examples"]
+    (tmp_path / "config.json").write_text(json.dumps(description))
+    for name in ("tokenizers", "model.weights.h5"):
+        (tmp_path / name).symlink_to(tiny_run.folder / name)
+    assert Translator.load(tmp_path).examples == []
 
 
 @pytest.fixture(scope="module")
