@@ -5,12 +5,15 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from keras_transformer.cli.command import main
 from keras_transformer.config import preset_of_run
+from keras_transformer.exporting.format import read_about
+from keras_transformer.exporting.saved_model import _ServingModule
 from keras_transformer.translating.translator import Translator
 
 SMALL = """
@@ -237,6 +240,9 @@ def test_info_describes_a_run(run, tiny_run):
         ["export", "--model", "x", "--output", "y", "--version", str(2**63)],
         ["export", "--model", "x", "--output", "y", "--batch-size", "1"],
         ["export", "--model", "x", "--output", "y", "--format", "stablehlo", "--scores", "z"],
+        ["export", "--model", "x", "--output", "y", "--format", "stablehlo", "--no-examples"],
+        ["export", "--model", "x", "--output", "y", "--format", "ctranslate2", "--example", "z"],
+        ["export", "--model", "x", "--output", "y", "--example", "z", "--no-examples"],
         ["serve"],
         ["serve", "--saved-model", "x", "--label", "stable"],
         ["serve", "--saved-model", "x", "--label", "a=1", "--label", "a=2"],
@@ -362,6 +368,23 @@ def test_ctranslate2_has_nothing_to_compile(run, tmp_path):
     answer = run("translate", "--model", tmp_path, "--compile", "o gato .")
     assert answer.exit_code == 1
     assert "leave out --compile" in answer.stderr
+
+
+def test_an_export_has_the_examples_that_are_given(run, tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(_ServingModule, "signatures", lambda self, compiled: {})
+
+    def export(*options):
+        return run("export", "--model", tiny_run.folder, "--output", tmp_path / "m", *options)
+
+    for options, expected in (
+        ([], tiny_run.translator.examples),
+        (["--example", "o gato .", "--example", "<hr>"], ["o gato .", "<hr>"]),
+        (["--no-examples"], []),
+    ):
+        assert read_about(Path(export(*options).stdout.strip()))["examples"] == expected
+    wrong = export("--example", " ")
+    assert wrong.exit_code == 1
+    assert wrong.stderr.startswith("Error: example 1 is not a text of 1 to 500 characters")
 
 
 def test_wrong_pictures_and_targets_are_named(run, tiny_run, tmp_path):

@@ -528,6 +528,17 @@ def test_the_last_chosen_sentence_counts_though_an_earlier_answer_comes_later(pa
     page.until_attention_of(PARTS[2])
 
 
+def test_the_attention_of_an_older_text_is_not_shown(page, toy):
+    toy.delays[PARTS[0]] = 0.7
+    page["text"].send_keys(SHAPED)
+    page.until(lambda: ("attention", PARTS[0]) in toy.requests)
+    page.press(Keys.ESCAPE)
+    answer = page.translate("o fim")
+    page.until(lambda: PARTS[0] in toy.answered)
+    time.sleep(0.1)
+    assert page.texts("#source-tokens .token-text") == without_padding(answer)[0]
+
+
 def test_a_failure_of_the_attention_leaves_the_sentences(page, toy):
     page.failing = ("400",)
     toy.failures[PARTS[0]] = [(400, {}, '{"error": "no attention today"}')]
