@@ -147,7 +147,7 @@ def _from_spans(text, start, stop, owners) -> Sentences:
     is_first = _differs_from_previous(owners)
     before = tf.where(is_first, 0, _shifted(stop))
     of_sentence = tf.gather(text, owners)
-    last = tf.math.segment_max(stop, owners)
+    last = tf.ensure_shape(tf.math.segment_max(stop, owners), text.shape)
     return Sentences(
         tf.strings.substr(of_sentence, start, stop - start),
         tf.strings.substr(of_sentence, before, start - before),

@@ -247,7 +247,7 @@ def test_raw_text_is_normalized(trained):
         ids = trained[kind].tokenize("Este e\u0301 UM problema que temos que resolver.")
         assert trained[kind].detokenize(ids).numpy()[0].decode() == PORTUGUESE[0]
         assert trained[kind].detokenize(ids, style="human").numpy()[0].decode() == (
-            "este é um problema que temos que resolver."
+            "Este é um problema que temos que resolver."
         )
 
 
