@@ -23,7 +23,8 @@ pytestmark = pytest.mark.slow
 
 PROGRAMS = {
     "tokenizers": """
-from keras_transformer import Tokenizers, WordPieceTokenizer
+from keras_transformer.data.tokenizers.pair import Tokenizers
+from keras_transformer.data.tokenizers.wordpiece import WordPieceTokenizer
 one = WordPieceTokenizer.train(["o gato dorme .", "a menina lê ."] * 20, vocab_size=60)
 for _ in range(2):
     Tokenizers(one, one).save(folder / "a" / "tokenizers")
@@ -104,7 +105,10 @@ def test_names_appear_after_contents_and_are_synced(traced, name):
     assert len(renamed) >= 2
     for number in renamed:
         kind, (old, new) = calls[number]
-        before, after = range(number), range(number + 1, len(calls))
+        # Later files may have the same unfinished name.
+        same = [earlier for earlier in renamed if earlier < number and calls[earlier][1][0] == old]
+        before = range(max(same, default=-1) + 1, number)
+        after = range(number + 1, len(calls))
         assert synced(new.parent, after), f"{new}: its name is not synced"
         if old.name.startswith(".unfinished") and new.is_dir():
             # What stands there now was written under the old name, unless it was replaced since.
