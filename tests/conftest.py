@@ -13,11 +13,9 @@ import pytest
 os.environ.setdefault("TF_XLA_FLAGS", "")
 
 
-# The default tests run most programs once, for milliseconds: machine code that is optimised less,
-# and graphs that TensorFlow takes as they are, cost much less than they save. What this package
-# gives them is the same. The slow tests run what users run.
-
-
+# The default tests run most programs once, for milliseconds. To optimise their machine code and
+# their graphs costs much more than it saves there, and changes nothing in what this package gives
+# to XLA and TensorFlow. The slow tests run what users run.
 def pytest_configure(config):
     if config.option.markexpr == "not slow":
         os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")

@@ -23,7 +23,8 @@ pytestmark = pytest.mark.slow
 
 PROGRAMS = {
     "tokenizers": """
-from keras_transformer import Tokenizers, WordPieceTokenizer
+from keras_transformer.data.tokenizers.pair import Tokenizers
+from keras_transformer.data.tokenizers.wordpiece import WordPieceTokenizer
 one = WordPieceTokenizer.train(["o gato dorme .", "a menina lê ."] * 20, vocab_size=60)
 for _ in range(2):
     Tokenizers(one, one).save(folder / "a" / "tokenizers")
@@ -93,6 +94,11 @@ def calls_of(log, folder):
             yield kind, [Path(one) for one in NAMES.findall(arguments)]
 
 
+def is_unfinished(path):
+    """Whether nobody knows of it yet: it is in a folder that gets its name later."""
+    return any(part.startswith(".unfinished-") for part in path.parent.parts)
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_names_appear_after_contents_and_are_synced(traced, name):
     folder, calls = traced(name)
@@ -100,18 +106,25 @@ def test_names_appear_after_contents_and_are_synced(traced, name):
     def synced(path, numbers):
         return any(calls[number] == ("sync", [path]) for number in numbers)
 
-    renamed = [number for number, (kind, _) in enumerate(calls) if kind in ("rename", "swap")]
+    renamed = [
+        number
+        for number, (kind, paths) in enumerate(calls)
+        if kind in ("rename", "swap") and not is_unfinished(paths[1])
+    ]
     assert len(renamed) >= 2
     for number in renamed:
         kind, (old, new) = calls[number]
-        before, after = range(number), range(number + 1, len(calls))
+        # Later files may have the same unfinished name.
+        same = [earlier for earlier in renamed if earlier < number and calls[earlier][1][0] == old]
+        before = range(max(same, default=-1) + 1, number)
+        after = range(number + 1, len(calls))
         assert synced(new.parent, after), f"{new}: its name is not synced"
         if old.name.startswith(".unfinished") and new.is_dir():
             # What stands there now was written under the old name, unless it was replaced since.
             if not any(calls[later][1][-1] == new for later in renamed if later > number):
-                for file in (path for path in new.rglob("*") if path.is_file()):
-                    written = old / file.relative_to(new)
-                    assert synced(written, before), f"{file}: its content is not synced"
+                for path in (new, *new.rglob("*")):
+                    written = old / path.relative_to(new)
+                    assert synced(written, before), f"{path}: its content is not synced"
         else:
             assert synced(old, before), f"{new}: its content is not synced"
     for number, (kind, paths) in enumerate(calls):
@@ -178,7 +191,7 @@ def test_an_export_that_is_killed_leaves_the_version_that_was_there(tmp_path, ti
     export(tiny_run.translator, folder, compiled=False)
     longest = 1.5 * (time.monotonic() - started)
     expected = tiny_run.translator.translate(["o gato dorme ."])[0].text
-    for _ in range(6):
+    for _ in range(4):
         kill_at_a_random_moment(EXPORTS, (folder, tiny_run.folder), longest, rng)
         check_checksums(folder / "1")
         assert Translator.load(folder).translate(["o gato dorme ."])[0].text == expected

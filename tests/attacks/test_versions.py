@@ -87,7 +87,8 @@ def test_unknown_labels_by_the_thousand_are_not_found_and_not_remembered(tmp_pat
         assert set(ask_for_labels(server, unknown("first"))) == {404}
         asyncio.run(call_labels(server, unknown("first")[:500]))
         memory = resident_mib(server)
-        page = httpx.get(f"{server.url}/metrics", timeout=PATIENCE).text
+        for _ in range(2):  # the first one is counted in the second
+            page = httpx.get(f"{server.url}/metrics", timeout=PATIENCE).text
         assert set(ask_for_labels(server, unknown("second"))) == {404}
         codes = asyncio.run(call_labels(server, unknown("other")[:500]))
         assert set(codes) == {grpc.StatusCode.NOT_FOUND}

@@ -83,9 +83,9 @@ def test_several_hosts_need_to_know_each_other(run, pair_files, tmp_path, monkey
     assert not (tmp_path / "run").exists()
 
 
-def test_from_training_to_an_exported_model(pair_files, tmp_path):
-    """Train, translate, evaluate, export, translate again: each in a process of its own."""
-
+@pytest.fixture
+def command(tmp_path):
+    """Runs a command in a process of its own, in a folder of its own."""
     # Commands run in this process have set it, and then it counts as the user's wish.
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
 
@@ -100,6 +100,15 @@ def test_from_training_to_an_exported_model(pair_files, tmp_path):
             check=False,
         )
 
+    return command
+
+
+LINES = "o gato dorme .\n\na menina lê .\n"
+
+
+@pytest.fixture
+def translated(command, pair_files, tmp_path):
+    """What a process writes that translates with the run ``runs/a``, which another one trained."""
     (tmp_path / "small.yaml").write_text(SMALL)
     trained = command(
         *("train", "--dataset", f"pairs:{pair_files}", "--validation-pairs", pair_files),
@@ -109,14 +118,20 @@ def test_from_training_to_an_exported_model(pair_files, tmp_path):
     assert trained.stdout == ""
     assert "40 train pairs" in trained.stderr
     assert "0000 00" not in trained.stderr, "TensorFlow's start-up notes are kept away"
-
-    lines = "o gato dorme .\n\na menina lê .\n"
-    translated = command("translate", "--model", "runs/a", text=lines)
+    translated = command("translate", "--model", "runs/a", text=LINES)
     assert translated.returncode == 0, translated.stderr
     assert translated.stderr == ""
-    assert translated.stdout.count("\n") == 3
-    assert translated.stdout.split("\n")[1] == ""
+    return translated.stdout
 
+
+def test_a_process_translates_with_what_another_has_trained(translated):
+    assert translated.count("\n") == 3
+    assert translated.split("\n")[1] == ""
+
+
+@pytest.mark.slow
+def test_from_training_to_an_exported_model(command, translated, pair_files, tmp_path):
+    """Train, translate, evaluate, export, translate again: each in a process of its own."""
     scores = ("--json", "scores.json")
     evaluated = command("evaluate", "--model", "runs/a", "--pairs", pair_files, *scores)
     assert evaluated.returncode == 0, evaluated.stderr
@@ -128,8 +143,8 @@ def test_from_training_to_an_exported_model(pair_files, tmp_path):
     assert exported.stdout == "saved_models/a/1\n", exported.stderr
     card = (tmp_path / "saved_models" / "a" / "1" / "README.md").read_text()
     assert f"{pair_files}, 40 sentences | BLEU |" in card
-    again = command("translate", "--model", "saved_models/a", text=lines)
-    assert again.stdout == translated.stdout, again.stderr
+    again = command("translate", "--model", "saved_models/a", text=LINES)
+    assert again.stdout == translated, again.stderr
 
 
 def test_translate_takes_texts_and_bytes(run, tiny_run):

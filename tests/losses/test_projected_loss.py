@@ -28,7 +28,14 @@ def rng():
     return np.random.default_rng(3)
 
 
-@pytest.fixture(params=["kernel", "kernel_and_bias", "tied", "tied_and_bias"])
+@pytest.fixture(
+    params=[
+        "kernel",
+        pytest.param("kernel_and_bias", marks=pytest.mark.slow),
+        pytest.param("tied", marks=pytest.mark.slow),
+        "tied_and_bias",
+    ]
+)
 def variables(request, rng):
     """x, kernel and perhaps bias; the kernel stands as an embedding does where it is tied."""
     shapes = [(*LABEL.shape, DEPTH), (DEPTH, VOCABULARY)]
@@ -102,7 +109,11 @@ def test_equals_the_loss_of_all_logits(
     assert float(answers[3]) == TOKENS
 
 
-@pytest.mark.parametrize("logits_at_once", [2**23, 4 * VOCABULARY + 3], ids=["all", "four_rows"])
+@pytest.mark.parametrize(
+    "logits_at_once",
+    [pytest.param(2**23, marks=pytest.mark.slow), 4 * VOCABULARY + 3],
+    ids=["all", "four_rows"],
+)
 @pytest.mark.parametrize(
     ("static", "jit_compile"),
     [(False, False), (True, False), (True, True)],
@@ -171,7 +182,7 @@ def test_padding_does_not_matter(variables, static, logits_at_once, monkeypatch)
     assert np.all(np.any(gradients[0].numpy()[REAL], axis=-1))
 
 
-@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("label_smoothing", [pytest.param(0.0, marks=pytest.mark.slow), 0.1])
 @pytest.mark.parametrize(
     ("static", "mode"),
     [
@@ -295,7 +306,9 @@ def test_correct_counts_labels_with_the_largest_logit(rng):
     ("static", "mode"),
     [(False, "eager"), (True, "eager"), (False, "graph"), (True, "graph"), (True, "xla")],
 )
-@pytest.mark.parametrize("dtype", [tf.float32, tf.float16, tf.bfloat16])
+@pytest.mark.parametrize(
+    "dtype", [tf.float32, pytest.param(tf.float16, marks=pytest.mark.slow), tf.bfloat16]
+)
 @pytest.mark.parametrize("logits_at_once", [2**23, 2 * VOCABULARY], ids=["all", "two_rows"])
 def test_ties_are_counted_as_the_metric_counts_them(
     rng, static, mode, dtype, logits_at_once, monkeypatch
