@@ -366,7 +366,7 @@ class HtmlDocument(Document):
                 parts += escape(before, quote=False), self._as_edited(begin, end)
                 translation = after
             else:
-                at_end.append(self._as_edited(begin, end))
+                at_end.append(" " + self._as_edited(begin, end))
         parts.append(escape(translation, quote=False))
         pairs, has_atoms = _pairs(tags)
         ended = set(pairs.values())
