@@ -49,6 +49,7 @@ _SEARCHED_DEPTH = 32
 _PIECE = re.compile(
     r"(&(?:#[0-9]+|#[xX][0-9a-fA-F]+|[A-Za-z][A-Za-z0-9]*);?)|([\t\n\f\r ]+)|[^&\t\n\f\r ]+|&"
 )
+_ASCII = bytes(range(32, 127))
 _CHARSET = re.compile(
     rb"""<(?:meta[^>]+charset|\?xml[^>]+encoding)\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE
 )
@@ -58,12 +59,12 @@ def encoding_of(content: bytes) -> str:
     """The encoding that a document declares; UTF-8 where it declares none that there is."""
     declared = _CHARSET.search(content, 0, 1024)
     name = declared[1].decode("ascii", "replace").lower() if declared else "utf-8"
-    if content.startswith(codecs.BOM_UTF8) or name.startswith(("utf-16", "utf-32", "utf-7")):
-        return "utf-8"
     try:
         name = codecs.lookup(name).name
-        b"".decode(name)
-    except LookupError:
+        holds_ascii = _ASCII.decode(name) == _ASCII.decode("ascii")
+    except (LookupError, UnicodeError):
+        holds_ascii = False
+    if content.startswith(codecs.BOM_UTF8) or not holds_ascii:  # or it could not have been found
         return "utf-8"
     # As browsers do.
     return "cp1252" if name in ("ascii", "iso8859-1") else name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
@@ -77,7 +77,7 @@ def translate_document(
         >>> translate_document(translator, "<p>O <b>gato</b> dorme.</p>", "html")
     """
     lines = io.StringIO(utf8(text).decode("utf-8", "replace"), newline="")
-    return "".join(_parts(translator, lines, format, "the document", "utf-8", everything, options))
+    return "".join(_parts(translator, lines, format, "the document", everything, options))
 
 
 def translate_document_file(
@@ -117,17 +117,14 @@ def translate_document_file(
         if format == "html":
             file = io.BytesIO(_read(file, name))
             encoding = encoding_of(file.getvalue()[:1024])
-        parts = _parts(
-            translator,
-            _lines(file, name, encoding, _DOCUMENTS[format].longest_line),
-            *(format, name, encoding, everything, options),
-        )
-        encoded = (part.encode(encoding, "xmlcharrefreplace") for part in parts)
-        if isinstance(target, str | Path):
-            write_atomically(target, lambda path: _write(path, encoded))
-        else:
-            for part in encoded:
-                target.write(part)
+        with closing(_lines(file, name, encoding, _DOCUMENTS[format].longest_line)) as lines:
+            parts = _parts(translator, lines, format, name, everything, options)
+            encoded = (part.encode(encoding, "xmlcharrefreplace") for part in parts)
+            if isinstance(target, str | Path):
+                write_atomically(target, lambda path: _write(path, encoded))
+            else:
+                for part in encoded:
+                    target.write(part)
 
 
 def _write(path: Path, parts: Iterable[bytes]) -> None:
@@ -136,7 +133,7 @@ def _write(path: Path, parts: Iterable[bytes]) -> None:
             file.write(part)
 
 
-def _parts(translator, lines, format, name, encoding, everything, options) -> Iterator[str]:
+def _parts(translator, lines, format, name, everything, options) -> Iterator[str]:
     """A translated document, in parts.
 
     Args:
@@ -144,7 +141,6 @@ def _parts(translator, lines, format, name, encoding, everything, options) -> It
         lines: a text file or an iterator over its lines, line ends as they are.
         format: of `FORMATS`.
         name: of the document, for errors.
-        encoding: what the document is in.
         everything: see `translate_document`.
         options: of `translate_stream`.
     """
