@@ -64,6 +64,7 @@ class SubtitleDocument(Document):
         text = "".join(lines)
         self._line_end = "\r\n" if "\r\n" in text else "\n"
         self._subtitles = list(self._parsed(text, name))
+        self._check_times(text, name)
         self._lines = [
             _line(number, line)
             for number, subtitle in enumerate(self._subtitles)
@@ -90,7 +91,7 @@ class SubtitleDocument(Document):
         except self._srt.SRTParseError as error:
             wrong = error.unmatched_content
             place = error.expected_start + len(wrong) - len(wrong.lstrip())
-            shown = next(iter(wrong.split("\n")[:1] if wrong.strip() == "" else wrong.split()), "")
+            shown = wrong.strip().partition("\n")[0]
             raise InputError(
                 f"{name}, line {_line_number(text, place)}: begins no subtitle ({shown!r:.60}): "
                 "write a number, a line of times such as 00:00:01,000 --> 00:00:02,500, and text."
@@ -100,6 +101,21 @@ class SubtitleDocument(Document):
                 f"{name}, subtitle {count + 1}: has no times ({reason_of(error):.80}): write them "
                 "such as 00:00:01,000 --> 00:00:02,500."
             ) from error
+
+    def _check_times(self, text: str, name: str) -> None:
+        """Refuses times that are none, which the package takes for text of the subtitle before."""
+        taken = {
+            line.strip()
+            for subtitle in self._subtitles
+            for line in subtitle.content.split("\n")
+            if "-->" in line
+        }
+        for number, line in enumerate(text.split("\n") if taken else (), 1):
+            if line.strip() in taken:
+                raise InputError(
+                    f"{name}, line {number}: {line.strip()!r:.60} are no times: write them such as "
+                    "00:00:01,000 --> 00:00:02,500."
+                )
 
     def texts(self) -> Iterator[str]:
         return (_joined(group) for group in self._groups if group[0].text)
