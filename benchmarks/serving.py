@@ -332,7 +332,7 @@ async def attacked(server: Server, texts: list[str], arguments) -> dict[str, Any
     found = {}
     for name in arguments.attack or (*ATTACKS, LOG_NOT_READ):
         say(f"{name}: {arguments.attack_seconds} s")
-        await behaved(server, texts, 3)  # whatever is slow the first time
+        await behaved(server, texts, 3 if found else 15)  # whatever is slow the first time
         memory = server.memory_mib()
         quiet = await behaved(server, texts, arguments.attack_seconds)
         process = None

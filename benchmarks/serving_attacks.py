@@ -213,6 +213,8 @@ async def _calls(target: Target, path: str, data: bytes, flags: int, streams: in
             if data or flags:
                 writer.write(_frame(_DATA, flags, stream, data))
             await asyncio.sleep(0.001)
+            if writer.is_closing():  # by the server
+                return
         while True:
             start = await reader.readexactly(9)
             payload = await reader.readexactly(int.from_bytes(start[:3], "big"))

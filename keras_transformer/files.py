@@ -126,16 +126,18 @@ def write_json(path, content) -> None:
 
 
 def make_folder(folder) -> None:
-    """Makes a folder and those above it, and lets the new name reach the disk.
+    """Makes a folder and those above it, and lets the new names reach the disk.
 
     Raises:
         InputError: when it cannot be made.
     """
     folder = Path(folder)
     try:
-        if not folder.is_dir():
+        missing = [place for place in (folder, *folder.parents) if not place.is_dir()]
+        if missing:
             folder.mkdir(parents=True, exist_ok=True)
-            _sync_folder(folder.parent)
+        for made in missing:
+            _sync_folder(made.parent)
     except OSError as error:
         raise file_error(folder, "made", error) from error
 

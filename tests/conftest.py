@@ -1,14 +1,32 @@
 """Fixtures that tests of several modules share."""
 
+import contextlib
 import fcntl
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 # The command line keeps compiled programs in the user's home unless this is set.
 os.environ.setdefault("TF_XLA_FLAGS", "")
+
+
+# The default tests run most programs once, for milliseconds: machine code that is optimised less,
+# and graphs that TensorFlow takes as they are, cost much less than they save. What this package
+# gives them is the same. The slow tests run what users run.
+
+
+def pytest_configure(config):
+    if config.option.markexpr == "not slow":
+        os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+
+def pytest_collection_finish(session):
+    if session.config.option.markexpr == "not slow" and "tensorflow" in sys.modules:
+        optimizer = sys.modules["tensorflow"].config.optimizer
+        optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +86,21 @@ def tiny_config():
     )
 
 
+@contextlib.contextmanager
+def nobody_watches():
+    """Trainings translate no samples and draw no pictures meanwhile: most of a short one's time."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("keras_transformer.training.run._callbacks", lambda *_: [])
+        yield
+
+
+@pytest.fixture(scope="module")
+def unwatched():
+    """Trainings of the module show nothing."""
+    with nobody_watches():
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory, tiny_corpus, tiny_config):
     """A finished run, trained once for all test processes; tests must not write into its folder."""
@@ -79,7 +112,8 @@ def tiny_run(tmp_path_factory, tiny_corpus, tiny_config):
     with (folder.parent / "tiny_run.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "metrics.json").exists():
-            train(tiny_corpus, folder, tiny_config)
+            with nobody_watches():
+                train(tiny_corpus, folder, tiny_config)
     translator = Translator.load(folder)
     metrics = json.loads((folder / "metrics.json").read_text())
     return Run(folder, translator, metrics, translator.transformer)

@@ -166,7 +166,19 @@ def test_attention_is_of_recurrent_models(more, tmp_path):
     assert "--model rnn, lstm or gru" in answer.stderr
 
 
-def test_info_translate_and_evaluate_know_the_run(attentive, tiny_corpus, tmp_path):
+@pytest.fixture
+def loaded_once(attentive, monkeypatch):
+    """Commands take the translator that is there, whose search is traced already."""
+    load = Translator.load
+
+    def load_once(path, **options):
+        return attentive.translator if path == attentive.folder else load(path, **options)
+
+    monkeypatch.setattr(Translator, "load", load_once)
+
+
+@pytest.mark.usefixtures("loaded_once")
+def test_info_translate_and_evaluate_know_the_run(attentive, tmp_path):
     answer = command("info", "--model", attentive.folder)
     assert f"parameters: {attentive.metrics['parameters']:,}" in answer.stdout
     assert "model: family=gru, units=16" in answer.stdout
@@ -180,6 +192,7 @@ def test_info_translate_and_evaluate_know_the_run(attentive, tiny_corpus, tmp_pa
     assert "1 sentences" in scored.stdout
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_attention_is_drawn_where_there_is_one(attentive, plain, tmp_path):
     picture = tmp_path / "a.png"
     arguments = ("--output", picture, "a menina lê o livro .")

@@ -50,6 +50,17 @@ def _sizes_option(flag, least, meaning):
     help="For the model card: what evaluate --json wrote; may be given again.",
 )
 @click.option(
+    "--example",
+    "examples",
+    multiple=True,
+    metavar="TEXT",
+    help="A text that the server's page offers to try; may be given again. Some of the run's "
+    "validation texts unless given.",
+)
+@click.option(
+    "--no-examples", is_flag=True, help="Leave out examples, which are the corpus' texts."
+)
+@click.option(
     "--quantization", help="How CTranslate2 stores weights, such as int8; float32 unless given."
 )
 @_sizes_option(
@@ -63,13 +74,27 @@ def _sizes_option(flag, least, meaning):
     help="Most target tokens of StableHLO programs; 128 unless given.",
 )
 def export(
-    model_path, output, version, form, weights, compiled, score_files, quantization, **shapes
+    model_path,
+    output,
+    version,
+    form,
+    weights,
+    compiled,
+    score_files,
+    examples,
+    no_examples,
+    quantization,
+    **shapes,
 ):
     """Export a run in a form that needs less than this package."""
     if quantization is not None and form != "ctranslate2":
         raise click.UsageError("--quantization needs --format ctranslate2.")
     if form != "saved_model" and (weights is not None or compiled is not None or score_files):
         raise click.UsageError("--weights, --xla and --scores need --format saved_model.")
+    if form != "saved_model" and (examples or no_examples):
+        raise click.UsageError("--example and --no-examples need --format saved_model.")
+    if examples and no_examples:
+        raise click.UsageError("give --example or --no-examples, not both.")
     shapes = {name: value for name, value in shapes.items() if value}
     if form != "stablehlo" and shapes:
         option = min(shapes).removesuffix("s").replace("_", "-")
@@ -94,5 +119,6 @@ def export(
             weights=weights or "float32",
             compiled=compiled is not False,
             scores=scores,
+            examples=examples if examples or no_examples else None,
         )
     write_line(written)

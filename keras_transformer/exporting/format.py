@@ -1,12 +1,13 @@
 """Names, sizes and folders of exports: what their writers and their readers agree on."""
 
 import contextlib
+import ctypes
 import errno
 import importlib.resources
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from filelock import lock_descriptor
@@ -15,6 +16,7 @@ from keras_transformer.errors import InputError
 from keras_transformer.files import (
     delete_unfinished,
     file_error,
+    make_folder,
     parse_json,
     sync_names,
     sync_tree,
@@ -33,7 +35,10 @@ EXTRA_FOLDER = "assets.extra"
 """Of a SavedModel: files that TensorFlow leaves alone."""
 
 ABOUT_FILE = Path(EXTRA_FOLDER, "keras_transformer.json")
-"""What a SavedModel says of itself: its languages, its longest source, its compiled sizes."""
+"""What a SavedModel says of itself: its languages, sizes, and examples of texts for it."""
+
+MOST_EXAMPLES, MOST_EXAMPLE_CHARACTERS = 20, 500
+"""How many examples of texts a model may come with, and how long each may be."""
 
 MOST_VERSION = 2**63 - 1
 """The highest number of a version, which TensorFlow Serving's interfaces hold in 64 bits."""
@@ -60,8 +65,8 @@ _NORMALIZED = {
     ("none", "keep"): "whose words are parted by single spaces",
     ("none", "lower"): "in lower case, its words parted by single spaces",
     ("none", "factored"): (
-        "whose words are parted by single spaces and in lower case, with marks (the ids 4 to 7) for "
-        "their capitals"
+        "in lower case, its words parted by single spaces, with marks (the ids 4 to 7) for the "
+        "capitals that they had"
     ),
 }
 
@@ -69,14 +74,16 @@ _CHANGEABLE = ("README.md", WARM_UP_FILE.as_posix())  # people may
 
 _REPLACED = ".replaced-"  # what a version is called while another takes its place
 
+_HERE, _RENAME_EXCHANGE = -100, 2  # AT_FDCWD and a flag, of Linux
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # Of version 0.1, whose exports do not name them.
 _ROWS, _LENGTH = (1, 4, 16, 64, 256), 32
 
 TEMPLATE_KINDS = ("wordpiece", "sentencepiece")
-"""Kinds of tokenizers whose use without this package READMEs show, by templates of their own, unless
-they have marks of capitals."""
+"""Kinds of tokenizers whose use without this package READMEs show, by templates of their own; not
+that of marks of capitals."""
 
 
 def normalized_text(normalization: str, case: str) -> str:
@@ -110,6 +117,7 @@ def write_about(
     max_source_length,
     compiled_rows,
     compiled_length,
+    examples=(),
 ) -> None:
     """Writes the `ABOUT_FILE` of a SavedModel.
 
@@ -120,6 +128,7 @@ def write_about(
         compiled_rows: numbers of rows, ascending, to which signatures compiled by XLA pad a batch.
         compiled_length: the smallest number of tokens to which they pad its texts; the next ones
             double it.
+        examples: texts of the source language, to try the model with.
     """
     content = {
         "source_language": source_language,
@@ -127,6 +136,7 @@ def write_about(
         "max_source_length": max_source_length,
         "compiled_rows": list(compiled_rows),
         "compiled_length": compiled_length,
+        "examples": list(examples),
     }
     write_json(folder / ABOUT_FILE, content)
 
@@ -135,19 +145,68 @@ def read_about(folder: Path) -> dict:
     """What `write_about` wrote; without what is missing or damaged, except for compiled sizes.
 
     ``compiled_rows`` is a tuple. For an export that does not name them, it and ``compiled_length``
-    are those of version 0.1.
+    are those of version 0.1. ``examples`` are what `usable_examples` leaves of them.
     """
     try:
         about = parse_json((folder / ABOUT_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         about = {}
     about = about if isinstance(about, dict) else {}
+    for name in ("source_language", "target_language"):
+        if name in about and not _is_text(about[name]):
+            del about[name]
     rows = about.get("compiled_rows")
     fits = isinstance(rows, list) and all(type(size) is int and size > 0 for size in rows)
     rows = tuple(sorted(rows)) if fits and rows else _ROWS
     length = about.get("compiled_length")
     length = length if type(length) is int and length > 0 else _LENGTH
-    return {**about, "compiled_rows": rows, "compiled_length": length}
+    examples = usable_examples(about.get("examples"))
+    return {**about, "compiled_rows": rows, "compiled_length": length, "examples": examples}
+
+
+def usable_examples(content) -> list[str]:
+    """The examples in what a file holds in their place, which may be damaged.
+
+    What is no list has none; what is no text, an empty one or too long a one is left out, as are
+    repetitions and what there is after `MOST_EXAMPLES`.
+    """
+    if not isinstance(content, list):
+        return []
+    texts = dict.fromkeys(text for text in content if _is_example(text))
+    return list(texts)[:MOST_EXAMPLES]
+
+
+def check_examples(examples) -> list[str]:
+    """The examples of a caller as a list.
+
+    Raises:
+        InputError: when one of them is no text, or they are too many or too long.
+    """
+    if isinstance(examples, str | bytes) or not isinstance(examples, Iterable):
+        raise InputError(f"examples are a list of texts; got {type(examples).__name__}.")
+    examples = list(examples)
+    if len(examples) > MOST_EXAMPLES:
+        raise InputError(
+            f"{len(examples)} examples are more than {MOST_EXAMPLES}: give fewer of them."
+        )
+    for number, text in enumerate(examples, 1):
+        if not _is_example(text):
+            raise InputError(
+                f"example {number} is not a text of 1 to {MOST_EXAMPLE_CHARACTERS} characters in "
+                "UTF-8: give another."
+            )
+    return examples
+
+
+def _is_example(text) -> bool:
+    return _is_text(text) and len(text) <= MOST_EXAMPLE_CHARACTERS and bool(text.strip())
+
+
+def _is_text(value) -> bool:
+    """Whether it is a text that can be written in UTF-8: JSON may hold halves of characters."""
+    if not isinstance(value, str):
+        return False
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def write_version(
@@ -176,7 +235,7 @@ def write_version(
     if version is not None and (folder / str(version)).exists() and not overwrite:
         raise _exists(folder / str(version))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with _locked(folder):
             _restore_replaced(folder)
         delete_unfinished(folder)
@@ -206,11 +265,24 @@ def _appear(new: Path, folder: Path, version: int | None, overwrite: bool) -> Pa
     if destination.exists():
         if not overwrite:
             raise _exists(destination)
+        if _swap(new, destination):  # what was replaced goes with what is unfinished
+            sync_names(folder)
+            return destination
         os.rename(destination, replaced)
     os.rename(new, destination)
     sync_names(folder)
     shutil.rmtree(replaced, ignore_errors=True)
     return destination
+
+
+def _swap(one: Path, other: Path) -> bool:
+    """Lets two folders swap their names in one go, and says whether the system could."""
+    try:
+        renameat2 = ctypes.CDLL(None).renameat2  # of Linux
+    except (AttributeError, OSError, TypeError):
+        return False
+    names = (_HERE, os.fsencode(one), _HERE, os.fsencode(other))
+    return renameat2(*names, _RENAME_EXCHANGE) == 0
 
 
 def _restore_replaced(folder: Path) -> None:

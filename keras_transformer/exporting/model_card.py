@@ -1,13 +1,18 @@
 """The model card of an export: kind and size of the model, its training and its scores."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 import tensorflow as tf
 
 from keras_transformer.config import config_from_json
 from keras_transformer.errors import InputError
-from keras_transformer.exporting.format import read_template, translation_title
+from keras_transformer.exporting.format import (
+    ABOUT_FILE,
+    read_about,
+    read_template,
+    translation_title,
+)
 from keras_transformer.files import read_json, reason_of
 from keras_transformer.models.recurrent_seq2seq import RecurrentSeq2Seq
 
@@ -17,10 +22,11 @@ def model_card(translator, folder: Path, scores: Sequence[dict]) -> str:
 
     Args:
         translator: what is exported. If it was loaded from a run, the card tells of the run.
-        folder: of the written SavedModel, whose size the card names.
+        folder: of the written SavedModel, whose size and examples the card names.
         scores: what `evaluate` gave, each with the name of its ``test_set``.
     """
     tokenizers, model = translator.tokenizers, translator.transformer
+    examples = set(read_about(folder)["examples"]) & set(translator.examples)
     facts = {
         "parameters": f"{model.count_params():,}",
         "size of the weights": f"{_size(folder / 'variables') / 1e6:,.1f} MB",
@@ -35,7 +41,7 @@ def model_card(translator, folder: Path, scores: Sequence[dict]) -> str:
         title=translation_title(tokenizers.source_language, tokenizers.target_language),
         kind=_kind(model),
         model=_table(facts),
-        training="" if translator.folder is None else _training(translator.folder),
+        training="" if translator.folder is None else _training(translator.folder, examples),
         scores=_scores(scores),
     )
 
@@ -50,12 +56,21 @@ def _kind(model) -> str:
     )
 
 
-def _training(folder: Path) -> list[str]:
-    """The section about data and training, from the files of the run folder."""
+def _training(folder: Path, examples: Set[str]) -> str:
+    """The section about data and training.
+
+    Args:
+        folder: of the run, whose files it is made of.
+        examples: texts of the corpus that the export holds.
+    """
     run = read_json(folder / "config.json")
     recipe = config_from_json(folder / "config.json").training
     corpus, licence = run.get("dataset", "unknown"), run.get("licence", "unknown")
     facts = {"corpus": f"`{corpus}`", "licence of its texts": licence}
+    if examples:
+        facts["texts of it in this folder"] = (
+            f"{len(examples)}, as examples, in `{ABOUT_FILE.as_posix()}`"
+        )
     metrics = folder / "metrics.json"
     if metrics.is_file():
         try:

@@ -12,6 +12,7 @@ from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import (
     DEFAULT_SIGNATURE,
     EXTRA_FOLDER,
+    check_examples,
     write_about,
     write_version,
     xla_name,
@@ -35,6 +36,7 @@ def export(
     weights="float32",
     compiled=True,
     scores=(),
+    examples=None,
 ) -> Path:
     """Writes a translator, tokenizers included, as ``folder/version``.
 
@@ -72,16 +74,20 @@ def export(
         weights: one of `WEIGHTS`, how they are stored; they are used as float32.
         compiled: write the signatures compiled by XLA too.
         scores: for the model card, what `evaluate` gave, each with the name of its ``test_set``.
+        examples: texts that the server's page offers to try the model with, at most 20 of 500
+            characters; those of the translator unless given. An empty list leaves them out.
 
     Returns:
         the folder of the version.
 
     Raises:
         ValueError: for weights of another kind.
-        InputError: when that version exists, or cannot be written.
+        InputError: when that version exists, or cannot be written, and for examples that are no
+            texts.
     """
     if weights not in WEIGHTS:
         raise InputError(f"Weights are stored as one of {', '.join(WEIGHTS)}; got {weights!r}.")
+    examples = check_examples(translator.examples if examples is None else examples)
     module = _ServingModule(translator, weights)
 
     def write(unfinished):
@@ -96,6 +102,7 @@ def export(
             max_source_length=translator.max_source_length,
             compiled_rows=[rows for rows in ROWS if rows <= BATCH_ROWS],
             compiled_length=SOURCE_ROOM,
+            examples=examples,
         )
         write_warm_up_requests(unfinished)
         write_text(unfinished / "README.md", model_card(translator, unfinished, scores))

@@ -100,11 +100,14 @@ def _page_config(service: Service) -> Response:
         return _failed(failure)
     about = {key: model.about.get(key) for key in ("source_language", "target_language")}
     about = {key: None if code == UNKNOWN_LANGUAGE else code for key, code in about.items()}
+    limit = service.settings.max_characters
     return JSONResponse(
         {
             "model": service.settings.name,
             "version": model.version,
-            "max_characters": service.settings.max_characters,
+            "max_characters": limit,
+            "signatures": sorted(signature.name for signature in model.default_signatures),
+            "examples": [text for text in model.about["examples"] if len(text) <= limit],
             **about,
         }
     )

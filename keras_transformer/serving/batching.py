@@ -7,8 +7,8 @@ against padding. Requests take turns: the next is the one that has waited longes
 since a batch had texts of it. So no text waits for ever, nor for all texts of a long request.
 
 A batch cannot be interrupted, so batches that will take long, and those of one request, get all
-workers but one: whoever asks for little finds one free soon. How long a batch takes is learned from
-those before it.
+workers but one: whoever asks for little finds one free soon. What is little beside a batch that is
+running counts as little. How long a batch takes is learned from those before it.
 
 All bookkeeping happens in the event loop, and only models run in threads, so there are no locks.
 """
@@ -38,6 +38,10 @@ _OVERHEAD_BYTES = 16
 
 _LONG, _TIMES_USUAL = 0.1, 4
 """A batch takes long beyond so many seconds and so many times what quick ones take."""
+
+_PART = 0.25
+"""A batch that takes this part of the time of one that takes long, or less, takes not long while
+that one runs: who waits for both waits little longer than for one."""
 
 _REMEMBERED, _QUICK = 50, 0.2
 """Batches whose seconds are remembered, and the part of them that counts as quick."""
@@ -135,7 +139,7 @@ class Batcher:
         self._seconds_per_cost: dict[str, float] = {}  # by kinds
         self._last_seconds: deque[float] = deque(maxlen=_REMEMBERED)
         self._quick_seconds = 0.0  # that quick ones of them took at most
-        self._running_long = 0
+        self._running_long: list[float] = []  # seconds of batches that take long, as estimated
         self.queued = 0
 
     async def translate(self, work: Work) -> Outputs:
@@ -226,8 +230,10 @@ class Batcher:
                     earliest = min(earliest, due)
             for _, group in sorted(ready, key=lambda one: one[0]):
                 batch = self._next_batch(group)
-                if not (long := self._takes_long(batch)) or self._leaves_one(self._running_long):
-                    self._start(batch, long)
+                seconds = self._seconds(batch)
+                long = self._takes_long(seconds)
+                if not long or self._leaves_one(len(self._running_long)):
+                    self._start(batch, seconds if long else None)
                     break
             else:  # the next one has to wait for others, or for a batch that takes long to end
                 if earliest < math.inf:
@@ -244,9 +250,13 @@ class Batcher:
         may_run = (item for item in group if self._leaves_one(item.work.running))
         return min(may_run, key=lambda item: item.turn, default=None)
 
-    def _takes_long(self, batch: list[_Item]) -> bool:
-        seconds = _cost(batch) * self._seconds_per_cost.get(batch[0].work.kind, 0.0)
-        return seconds > max(_LONG, _TIMES_USUAL * self._quick_seconds)
+    def _seconds(self, batch: list[_Item]) -> float:
+        """How long a batch will take, as far as batches like it tell."""
+        return _cost(batch) * self._seconds_per_cost.get(batch[0].work.kind, 0.0)
+
+    def _takes_long(self, seconds: float) -> bool:
+        beside = _PART * min(self._running_long, default=0.0)
+        return seconds > max(_LONG, _TIMES_USUAL * self._quick_seconds, beside)
 
     def _runs_ahead(self) -> bool:
         """Whether to make a batch before a worker is free, for it to go on without waiting.
@@ -279,7 +289,8 @@ class Batcher:
         )
         return items[start:end]
 
-    def _start(self, batch: list[_Item], long: bool) -> None:
+    def _start(self, batch: list[_Item], long: float | None) -> None:
+        """Runs a batch, whose seconds are given where it takes long."""
         now = time.monotonic()
         for item in batch:
             self._remove(item)
@@ -288,7 +299,8 @@ class Batcher:
             work.served = now
             work.running += 1
         self._free_workers -= 1
-        self._running_long += long
+        if long is not None:
+            self._running_long.append(long)
         loop = asyncio.get_running_loop()
         running = loop.run_in_executor(self._threads, _run_batch, batch)
 
@@ -298,7 +310,8 @@ class Batcher:
             results, seconds = running.result()
             self._note_speed(batch, seconds)
             self._free_workers += 1
-            self._running_long -= long
+            if long is not None:
+                self._running_long.remove(long)
             for work in works:
                 work.running -= 1
             self._hand_out(results)

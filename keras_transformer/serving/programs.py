@@ -28,7 +28,7 @@ _MOST_PROGRAMS = 64
 _REST = 4
 """Times as long as a program took to compile until the next one is."""
 
-_PATIENCE, _LEAST_PATIENCE = 4, 1.0
+_PATIENCE, _LEAST_PATIENCE = 8, 1.0
 """Times the usual seconds of a program, and least seconds, after which the plain graph runs."""
 
 

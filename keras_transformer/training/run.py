@@ -28,6 +28,7 @@ from keras_transformer.training.run_folder import RunFolder, load_best_weights, 
 from keras_transformer.training.step import TrainingStep
 from keras_transformer.training.tasks import Task, task_of
 from keras_transformer.training.validation import Validation
+from keras_transformer.translating.load import run_examples
 from keras_transformer.translating.translator import Translator
 
 if TYPE_CHECKING:
@@ -247,7 +248,10 @@ def _finish(task, folder, pairs, tokenizers, model, progress) -> Run:
         f"{folder.path}: best validation loss {metrics['validation_loss']:.3f}, of epoch "
         f"{progress.best_epoch}"
     )
-    return Run(folder.path, task.make_translator(tokenizers, model), metrics, model)
+    translator = task.make_translator(tokenizers, model)
+    if isinstance(translator, Translator):
+        translator.examples = run_examples(folder.path)
+    return Run(folder.path, translator, metrics, model)
 
 
 def _metrics(task: Task, pairs: TokenizedPairs, model: keras.Model, progress: Progress) -> dict:

@@ -14,11 +14,18 @@ import tensorflow as tf
 from keras_transformer.config import LANGUAGE_MODELS, Config, config_from_json
 from keras_transformer.data.batches.token_store import TokenizedPairs, cached_pairs, corpus_key
 from keras_transformer.data.corpora.corpus import UNKNOWN_LANGUAGE, Corpus
+from keras_transformer.data.corpora.examples import choose_examples
 from keras_transformer.data.text.casing import default_case
 from keras_transformer.data.tokenizers.pair import FILE as TOKENIZERS_FILE
 from keras_transformer.data.tokenizers.pair import Tokenizers, train_tokenizers
 from keras_transformer.errors import InputError
-from keras_transformer.files import delete_unfinished, read_json, write_json, write_text
+from keras_transformer.files import (
+    delete_unfinished,
+    make_folder,
+    read_json,
+    write_json,
+    write_text,
+)
 from keras_transformer.models.runs import WEIGHTS_FILE, is_run, load_weights, save_weights
 from keras_transformer.training.checkpoints import Checkpoints, arrays_of, assign_arrays
 from keras_transformer.training.lock import FolderLock
@@ -47,10 +54,7 @@ class RunFolder:
         self.chief = chief
         self._checkpoints = Checkpoints(self.path / "checkpoints")
         self._corpus_keys = {}  # of the splits
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be written ({error.strerror}).") from error
+        make_folder(self.path)
 
     @contextlib.contextmanager
     def locked(self):
@@ -148,7 +152,7 @@ class RunFolder:
         key = corpus_key(dataset, self.path / "tokenizers", longest)
         self._corpus_keys[split] = key
         path = self.path / "tokens" / f"{split}.npz"
-        path.parent.mkdir(exist_ok=True)
+        make_folder(path.parent)
         sides = task.sides(tokenizers)
         pairs = cached_pairs(path, key, dataset, sides, longest, write=self.chief)
         say(
@@ -292,11 +296,13 @@ def _are_equal(some: Tokenizers, others: Tokenizers) -> bool:
 
 
 def _description(corpus: Corpus, config: Config, start: str | None) -> dict:
+    translates = config.model.family not in LANGUAGE_MODELS
     return {
         "config": config.to_dict(),
         START: start,
         "dataset": corpus.name,
         "licence": corpus.licence,
+        "examples": choose_examples(corpus) if translates else [],
         "versions": {name: version(name) for name in ("keras_transformer", "tensorflow", "keras")},
     }
 

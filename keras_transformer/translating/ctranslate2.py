@@ -44,6 +44,7 @@ class CTranslate2Translator(BaseTranslator):
         self, folder, *, compute_type="default", inter_threads=1, intra_threads=0, device="cpu"
     ):
         ctranslate2 = import_ctranslate2()
+        self.examples = []
         self.folder = find_version(folder, CTRANSLATE2_FILE)
         if self.folder is None:
             raise InputError(f"{folder}: holds no model of CTranslate2 (it has no model.bin).")

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig, change_decoding
 from keras_transformer.errors import InputError
-from keras_transformer.exporting.format import DEFAULT_SIGNATURE, NOT_FOUND, xla_name
+from keras_transformer.exporting.format import DEFAULT_SIGNATURE, NOT_FOUND, read_about, xla_name
 from keras_transformer.files import check_checksums
 from keras_transformer.translating.batches import batches_by_length
 from keras_transformer.translating.translation import (
@@ -47,6 +47,7 @@ class ExportedTranslator(BaseTranslator):
             raise InputError(
                 f"{folder}: has no signature {min(missing)!r}: it was not written by export."
             )
+        self.examples = read_about(self.folder)["examples"]
         self._jit_compile = jit_compile
         if jit_compile and xla_name(DEFAULT_SIGNATURE) not in self._signatures:
             raise InputError(f"{folder}: was exported without programs for XLA: leave it out.")

@@ -56,9 +56,9 @@ def joined_texts(tokenizer, tokens, pieces: Pieces, style):
     """Texts from the tokens of their pieces, strings ``(batch, n)``; see `sentence_texts`."""
     sentences = pieces.sentences
     found = sentence_texts(tokenizer, tokens, pieces, style)
-    found = tf.strings.join([sentences.gaps, found])
+    found = sentences.gaps + found
     joined = _joined(found, sentences.owners, tf.size(sentences.tails), "")
-    return tf.transpose(tf.strings.join([joined, sentences.tails]))
+    return tf.transpose(joined + sentences.tails)
 
 
 def _joined(parts, owners, count, separator, where=None):

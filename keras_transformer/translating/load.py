@@ -6,7 +6,13 @@ from pathlib import Path
 
 from keras_transformer.config import config_from_json
 from keras_transformer.errors import InputError
-from keras_transformer.exporting.format import CTRANSLATE2_FILE, SAVED_MODEL_FILE, find_version
+from keras_transformer.exporting.format import (
+    CTRANSLATE2_FILE,
+    SAVED_MODEL_FILE,
+    find_version,
+    usable_examples,
+)
+from keras_transformer.files import read_json
 from keras_transformer.models.runs import SavedRun, is_language_model, is_run, load_run
 from keras_transformer.translating.ctranslate2 import CTranslate2Translator
 from keras_transformer.translating.exported import ExportedTranslator
@@ -50,6 +56,11 @@ def load_translation_run(folder) -> SavedRun:
             "(Generator.load) for a GPT, and evaluate for any."
         )
     return load_run(folder)
+
+
+def run_examples(folder) -> list[str]:
+    """Texts to try the model of a run folder with; runs of version 0.1 have none."""
+    return usable_examples(read_json(Path(folder) / "config.json").get("examples"))
 
 
 def load_generation_run(folder) -> SavedRun:

@@ -3,12 +3,14 @@
 Operations of TensorFlow alone, so that an exported model divides as the live one does.
 """
 
+import functools
 import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.data.text.casing import MARKS
 from keras_transformer.data.text.sentences import Sentences, split_sentences, whole_texts
 from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import END, START
@@ -151,6 +153,10 @@ def _pauses(names: tf.RaggedTensor) -> tf.RaggedTensor:
     marked = tf.strings.regex_full_match(flat, "▁(?s:.*)")
     inside = tf.strings.regex_full_match(flat, "##(?s:.*)")
     begins = tf.where(tf.reduce_any(marked), marked, ~inside)
+    # Marks of capitals belong to the word that follows, but for the last of several.
+    *leading, last = [flat == mark for mark in MARKS]
+    leads = functools.reduce(tf.logical_or, leading)
+    begins = (begins | leads) & ~last
     # The end of a text is that of a word too.
     after = tf.concat(
         [names.with_flat_values(begins)[:, 1:], tf.ones_like(names[:, :1], tf.bool)], 1
@@ -160,7 +166,7 @@ def _pauses(names: tf.RaggedTensor) -> tf.RaggedTensor:
         3,
         tf.where(tf.strings.regex_full_match(flat, f"(?s:.*)[{_CLAUSE_ENDS}]"), 2, 1),
     )
-    return names.with_flat_values(tf.where(after.flat_values, level, 0))
+    return names.with_flat_values(tf.where(after.flat_values & ~leads, level, 0))
 
 
 def _cuts(pauses, lengths, longest: int):

@@ -124,9 +124,11 @@ class BaseTranslator:
 
     Attributes:
         takes_first_stream: whether `translate` takes `first_stream`.
+        examples: texts to try the translator with; there may be none.
     """
 
     takes_first_stream = False
+    examples: list[str]
 
     def translate_stream(
         self, lines: Iterable[str], *, chunk=2048, target_prefix=None, **options

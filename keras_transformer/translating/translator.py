@@ -20,7 +20,7 @@ from keras_transformer.errors import InputError, whole_number
 from keras_transformer.special_tokens import UNK
 from keras_transformer.translating.batches import BATCH_ROWS, batches_by_length
 from keras_transformer.translating.graph import first_pieces, joined_texts, most_tokens
-from keras_transformer.translating.load import load_exported, load_translation_run
+from keras_transformer.translating.load import load_exported, load_translation_run, run_examples
 from keras_transformer.translating.programs import Programs
 from keras_transformer.translating.segmentation import Pieces, divide, warn_of_pieces
 from keras_transformer.translating.translation import BaseTranslator, Translation, join_pieces
@@ -83,6 +83,7 @@ class Translator(tf.Module, BaseTranslator):
             tokenizer.check_fits(getattr(transformer, name, None), side)
         self.jit_compile = jit_compile
         self.folder: Path | None = None  # of the run that it was loaded from
+        self.examples: list[str] = []
         self._programs = Programs(self)
         self._searches = Searches(self.new_search)
 
@@ -266,6 +267,7 @@ class Translator(tf.Module, BaseTranslator):
             jit_compile=jit_compile,
         )
         translator.folder = run.folder
+        translator.examples = run_examples(run.folder)
         return translator
 
     def _pieces(self, lines, config) -> Pieces:

@@ -4,11 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from memory_disk import MemoryDisk, mounted_below
 
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.saved_model import export
@@ -20,41 +22,33 @@ pytestmark = pytest.mark.slow
 MEBIBYTE = 2**20
 
 
-class Disk:
-    """A file system of its own, in memory."""
-
-    def __init__(self, folder: Path, mebibytes: int):
-        self.folder = folder
-        folder.mkdir()
-        self._mount("-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs")
-
-    def _mount(self, *arguments):
-        command = ["mount", *arguments, str(self.folder)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
-
-    def fill(self, leave=0):
-        """Fills the disk but for some bytes."""
-        free = shutil.disk_usage(self.folder).free - leave
-        with (self.folder / "filler").open("wb") as file:
-            file.write(bytes(max(free, 0)))
-
-    def empty(self):
-        (self.folder / "filler").unlink()
-
-    def make_read_only(self):
-        self._mount("-o", "remount,ro")
-
-    def unmount(self):
-        subprocess.run(["umount", "--lazy", str(self.folder)], check=False)
-
-
 @pytest.fixture
 def disk(tmp_path):
-    disk = Disk(tmp_path / "disk", 24)
+    disk = MemoryDisk(tmp_path / "disk", 24)
     yield disk
     disk.unmount()
+    assert not mounted_below(tmp_path)
+
+
+MAKES_A_DISK = """
+import os, signal, sys
+from pathlib import Path
+from memory_disk import MemoryDisk
+MemoryDisk(Path(sys.argv[1]), 1).fill()
+os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("signal", ["SIGTERM", "SIGKILL"])
+def test_the_disk_of_a_killed_run_of_these_tests_is_unmounted(disk, tmp_path, signal):
+    command = [sys.executable, "-c", MAKES_A_DISK, str(tmp_path / "other"), signal]
+    done = subprocess.run(command, cwd=Path(__file__).parent, check=False)
+    assert done.returncode < 0
+    give_up = time.monotonic() + 20
+    while mounted_below(tmp_path / "other"):
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+    assert mounted_below(tmp_path) == [str(disk.folder)]
 
 
 def contents(folder) -> dict[str, bytes]:

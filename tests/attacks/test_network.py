@@ -256,6 +256,107 @@ def test_clients_that_do_not_agree_on_tls_leave_room_for_others(tmp_path, export
         assert "keras_transformer_connections 1.0" in page
 
 
+class RawTls:
+    """A connection whose TLS is done by hand, so that what is below it can be written to."""
+
+    def __init__(self, context, port, source):
+        self.socket = socket.socket()
+        self.socket.bind((source, 0))
+        self.socket.settimeout(PATIENCE)
+        self.socket.connect(("127.0.0.1", port))
+        self.received, self.sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.received, self.sent, server_hostname="localhost")
+        while True:
+            try:
+                self.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self.socket.sendall(self.sent.read())
+                self.received.write(self.socket.recv(65_536))
+            else:
+                break
+        self.socket.sendall(self.sent.read())
+
+    def send(self, content):
+        self.tls.write(content)
+        self.socket.sendall(self.sent.read())
+
+
+HEAD = b"POST /v1/models/tiny:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
+
+
+def garbage_below_tls(client):
+    client.socket.sendall(os.urandom(3000))
+
+
+def garbage_within_tls(client):
+    client.send(os.urandom(3000))
+
+
+def garbage_within_a_body(client):
+    client.send(HEAD)
+    client.socket.sendall(b"\x17\x03\x03\x00\x40" + os.urandom(64))
+
+
+def half_closed(client):
+    client.socket.shutdown(socket.SHUT_WR)
+
+
+def half_closed_within_a_body(client):
+    client.send(HEAD)
+    client.socket.shutdown(socket.SHUT_WR)
+
+
+def closed_for_tls_alone(client):
+    """Says that nothing more comes, and stays."""
+    client.send(HEAD)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.tls.unwrap()
+    client.socket.sendall(client.sent.read())
+
+
+AFTER_THE_HANDSHAKE = (
+    garbage_below_tls,
+    garbage_within_tls,
+    garbage_within_a_body,
+    half_closed,
+    half_closed_within_a_body,
+    closed_for_tls_alone,
+)
+
+
+@pytest.mark.parametrize("behave", AFTER_THE_HANDSHAKE, ids=lambda each: each.__name__)
+def test_clients_that_misbehave_once_they_agreed_on_tls_are_let_go(tmp_path, export, behave):
+    files = make_certificate(tmp_path)
+    options = {"certificate": str(files.certificate), "key": str(files.key)}
+    with running_server(export, **LIMITS, **options) as server, contextlib.ExitStack() as opened:
+        context = ssl.create_default_context(cafile=files.certificate)
+        served_over_tls = httpx.Client(timeout=PATIENCE, verify=context)
+        opened.enter_context(served_over_tls)
+        assert served_over_tls.get(f"{server.url}/healthz").status_code == 200
+        files_open, log = descriptors(server), server.log.stat().st_size
+        for number in range(200):
+            client = RawTls(context, port_of(server), f"127.0.0.{2 + number % 4}")
+            opened.callback(client.socket.close)
+            with contextlib.suppress(ConnectionError):  # the server was quicker
+                behave(client)
+            if number % 20 == 0:
+                assert served_over_tls.get(f"{server.url}/healthz").status_code == 200
+                body = {"instances": ["a b"]}
+                answer = served_over_tls.post(server.predict, json=body)
+                assert answer.json()["predictions"][0]["translation"] == "b a"
+
+        def connections():
+            page = served_over_tls.get(f"{server.url}/metrics").text
+            return float(page.split("\nkeras_transformer_connections ")[1].split()[0])
+
+        # They are still open on their side.
+        wait_until(lambda: connections() <= 1)
+        wait_until(lambda: descriptors(server) <= files_open + 5)
+        events = server.log.read_text()[log:].splitlines()
+        assert sum('"event": "request"' not in line for line in events) < 20
+        assert "Traceback" not in server.log.read_text()
+
+
 def post(*headers, body="{}"):
     """A request for a prediction."""
     lines = ["POST /v1/models/tiny:predict HTTP/1.1", "Host: localhost", *headers]

@@ -5,18 +5,22 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from keras_transformer.cli.command import main
 from keras_transformer.config import preset_of_run
+from keras_transformer.exporting.format import read_about
+from keras_transformer.exporting.saved_model import _ServingModule
 from keras_transformer.translating.translator import Translator
 
 SMALL = """
 model: {num_layers: 1, d_model: 16, num_heads: 2, dff: 32}
 tokenizer: {vocab_size: 200}
-training: {batch_tokens: 512, warmup_steps: 10}
+training: {batch_tokens: 512, warmup_steps: 10, bleu_sentences: 0}
+decoding: {max_length: 12}
 """
 
 
@@ -44,7 +48,7 @@ def pair_files(tiny_corpus, tmp_path_factory):
     return f"{folder / 'test.pt'},{folder / 'test.en'}"
 
 
-def test_a_run_is_resumed_and_never_overwritten(run, pair_files, tmp_path):
+def test_a_run_is_resumed_and_never_overwritten(run, unwatched, pair_files, tmp_path):
     (tmp_path / "small.yaml").write_text(SMALL)
 
     def train(*more):
@@ -236,6 +240,9 @@ def test_info_describes_a_run(run, tiny_run):
         ["export", "--model", "x", "--output", "y", "--version", str(2**63)],
         ["export", "--model", "x", "--output", "y", "--batch-size", "1"],
         ["export", "--model", "x", "--output", "y", "--format", "stablehlo", "--scores", "z"],
+        ["export", "--model", "x", "--output", "y", "--format", "stablehlo", "--no-examples"],
+        ["export", "--model", "x", "--output", "y", "--format", "ctranslate2", "--example", "z"],
+        ["export", "--model", "x", "--output", "y", "--example", "z", "--no-examples"],
         ["serve"],
         ["serve", "--saved-model", "x", "--label", "stable"],
         ["serve", "--saved-model", "x", "--label", "a=1", "--label", "a=2"],
@@ -314,7 +321,7 @@ def test_a_text_that_begins_with_a_dash_comes_after_two(run, tiny_run, verb, tex
 
 
 def test_a_run_that_starts_from_another_has_its_tokenizers(
-    run, tiny_run, tiny_config, pair_files, tmp_path
+    run, unwatched, tiny_run, tiny_config, pair_files, tmp_path
 ):
     begun = ["train", "--dataset", f"pairs:{pair_files}", "--max-steps", 1]
     begun += ["--init-from", tiny_run.folder]
@@ -361,6 +368,23 @@ def test_ctranslate2_has_nothing_to_compile(run, tmp_path):
     answer = run("translate", "--model", tmp_path, "--compile", "o gato .")
     assert answer.exit_code == 1
     assert "leave out --compile" in answer.stderr
+
+
+def test_an_export_has_the_examples_that_are_given(run, tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(_ServingModule, "signatures", lambda self, compiled: {})
+
+    def export(*options):
+        return run("export", "--model", tiny_run.folder, "--output", tmp_path / "m", *options)
+
+    for options, expected in (
+        ([], tiny_run.translator.examples),
+        (["--example", "o gato .", "--example", "<hr>"], ["o gato .", "<hr>"]),
+        (["--no-examples"], []),
+    ):
+        assert read_about(Path(export(*options).stdout.strip()))["examples"] == expected
+    wrong = export("--example", " ")
+    assert wrong.exit_code == 1
+    assert wrong.stderr.startswith("Error: example 1 is not a text of 1 to 500 characters")
 
 
 def test_wrong_pictures_and_targets_are_named(run, tiny_run, tmp_path):

@@ -119,7 +119,7 @@ def test_greedy_search_equals_a_plain_loop_as_rows_end_and_the_cache_grows(model
     assert sum(length < limit for length, limit in zip(lengths, limits, strict=True)) >= 2
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_beam_search_equals_one_in_plain_python(model, jit_compile):
     limits = [6, 6, 2, 5, 6]
     options = {"beam_size": 3, "n_best": 3, "length_penalty": 0.0, "early_stopping": False}

@@ -323,7 +323,7 @@ def test_a_failed_export_leaves_nothing(tmp_path, monkeypatch):
         export_ctranslate2(translator, tmp_path)
     assert os.listdir(tmp_path) == []
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="cannot be made"):
         export_ctranslate2(translator, tmp_path / "file" / "model")
 
 

@@ -13,6 +13,7 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from keras_transformer.decoding.buckets import ROWS, SOURCE_ROOM
 from keras_transformer.errors import InputError
 from keras_transformer.exporting import export
+from keras_transformer.exporting.format import read_about
 from keras_transformer.exporting.model_card import model_card
 from keras_transformer.exporting.saved_model import _ServingModule
 from keras_transformer.exporting.warm_up_requests import write_warm_up_requests
@@ -108,6 +109,7 @@ def test_a_session_of_tensorflow_1_gets_them_too(exported, tiny_run, lines):
 
 def test_the_loaded_export_answers_as_the_run_does(loaded, tiny_run, lines):
     assert isinstance(loaded, ExportedTranslator)
+    assert loaded.examples == tiny_run.translator.examples
     for style in ("human", "corpus"):
         live = tiny_run.translator.translate(lines[:9], style=style, attention=True)
         for one, two in zip(
@@ -212,8 +214,8 @@ def test_the_beams_of_an_export_are_the_live_models(loaded, tiny_run, lines):
     for options in (
         {"beam_size": 1},
         {"beam_size": 4, "n_best": 4},
-        {"beam_size": 3, "length_penalty": 0.0},
-        {"beam_size": 2, "max_length": 4},
+        {"beam_size": 4, "max_length": 4},
+        {"beam_size": 2, "length_penalty": 0.0},
     ):
         live = tiny_run.translator.translate(texts, **options)
         for one, two in zip(live, loaded.translate(texts, **options), strict=True):
@@ -278,6 +280,7 @@ def test_what_stands_beside_the_model(exported, tiny_run):
     assert (extra["source_language"], extra["target_language"]) == ("pt", "en")
     assert extra["compiled_rows"] == list(ROWS)
     assert extra["compiled_length"] == SOURCE_ROOM
+    assert extra["examples"] == tiny_run.translator.examples != []
     assert not list(exported.rglob("*.tmp*"))
 
 
@@ -362,6 +365,19 @@ def test_an_export_logs_no_name_but_its_own(tiny_run, tmp_path, monkeypatch, cap
     assert ["other" in message for message in caplog.messages] == [True, True], caplog.messages
 
 
+def test_examples_are_those_given_or_the_translators_or_none(tiny_run, tmp_path, pretended_saving):
+    translator = Translator.load(tiny_run.folder)
+    translator.examples = ["Um gato."]
+    for given, expected in ((None, ["Um gato."]), ([], []), (("<hr>", "Dois."), ["<hr>", "Dois."])):
+        folder = export(translator, tmp_path, examples=given)
+        assert read_about(folder)["examples"] == expected
+        of_corpus = "- texts of it in this folder: 1, as examples, in `assets.extra/"
+        assert (of_corpus in (folder / "README.md").read_text()) == (given is None)
+    with pytest.raises(InputError, match="example 1 is not a text"):
+        export(translator, tmp_path / "other", examples=[b"Um gato."])
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_failed_export_leaves_what_was_there(tiny_run, tmp_path, monkeypatch, pretended_saving):
     version = tmp_path / "model" / "1"
     version.mkdir(parents=True)
@@ -380,7 +396,7 @@ def test_a_failed_export_leaves_what_was_there(tiny_run, tmp_path, monkeypatch, 
 
 def test_a_folder_that_cannot_be_written_is_named(tiny_run, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="cannot be made"):
         export(tiny_run.translator, tmp_path / "file" / "model")  # before anything is traced
 
 

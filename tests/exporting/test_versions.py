@@ -85,7 +85,7 @@ def test_a_version_that_was_being_replaced_is_never_lost(tmp_path, moment):
     write_version(tmp_path, lambda folder: fill(folder, "old"), version=1)
     if moment == "before":  # the new one has its name
         code = """
-        rename = os.rename
+        rename, format._swap = os.rename, lambda a, b: False
         format.os.rename = lambda a, b: rename(a, b) if b.name.startswith(".") else die()
         """
     else:
@@ -95,6 +95,22 @@ def test_a_version_that_was_being_replaced_is_never_lost(tmp_path, moment):
     expected = "old" if moment == "before" else "new"
     assert (tmp_path / "1" / "saved_model.pb").read_text() == expected
     assert names(tmp_path) == ["1", "2"]
+
+
+@pytest.mark.parametrize("swaps", [True, False])
+def test_a_version_is_replaced_with_or_without_swapping_names(tmp_path, monkeypatch, swaps):
+    if not swaps:
+        monkeypatch.setattr("keras_transformer.exporting.format._swap", lambda one, other: False)
+    for content in ("old", "new"):
+        write_version(
+            tmp_path,
+            lambda folder, content=content: fill(folder, content),
+            version=1,
+            overwrite=True,
+        )
+        assert (tmp_path / "1" / "saved_model.pb").read_text() == content
+        check_checksums(tmp_path / "1")
+        assert names(tmp_path) == ["1"]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ CODES = grpc.StatusCode
 ALLOWED = {CODES.INVALID_ARGUMENT, CODES.NOT_FOUND, CODES.UNIMPLEMENTED, CODES.RESOURCE_EXHAUSTED}
 SIGNATURES = [
     *("", "serving_default", "corpus_style", "attention", "translate_beam", "tokenize", "pairs"),
-    *("numbers", "none"),
+    *("sentences", "numbers", "none"),
 ]
 
 utf8_texts = texts.map(lambda text: text.encode("utf-8", errors="surrogatepass"))

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 SIGNATURES = [
     *("serving_default", "corpus_style", "attention", "translate_beam", "tokenize", "pairs"),
-    *("numbers", "none", ""),
+    *("sentences", "numbers", "none", ""),
 ]
 encoded = st.binary(max_size=20).map(
     lambda content: {"b64": base64.b64encode(content).decode("ascii")}

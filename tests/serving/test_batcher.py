@@ -319,6 +319,37 @@ def test_batches_that_take_long_leave_a_worker_to_others(workers, monkeypatch):
     assert max(most) == max(workers - 1, 1)
 
 
+def test_what_is_little_beside_a_batch_that_runs_does_not_wait_for_it(monkeypatch):
+    monkeypatch.setattr(batching, "_LONG", 0.01)
+    seconds = {b"l": 1.0, b"m": 0.06, b"s": 0.001}
+
+    class Uneven(Model):
+        def run(self, texts):
+            time.sleep(seconds[texts[0]])
+            return super().run(texts)
+
+    model = Uneven()
+    some = batcher(workers=2, max_batch_size=1)
+
+    def ask(text):
+        return asyncio.create_task(some.translate(work(model, [text], group=text, kind=text)))
+
+    async def run():
+        for text in "lm" + "s" * 40:  # from these it learns how long they take
+            await ask(text)
+        long = ask("l")
+        await asyncio.sleep(0)
+        for _ in range(3):  # more than a quick one, and less than a quarter of the long one
+            await ask("m")
+        assert not long.done()
+        other = ask("l")
+        await ask("s")
+        assert not long.done()
+        await asyncio.gather(long, other)
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_the_window_has_the_oldest_text_and_keeps_the_limits(seed):
     random = np.random.default_rng(seed)

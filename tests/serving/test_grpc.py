@@ -55,7 +55,8 @@ def code_of(call, request, **options):
 
 
 @pytest.mark.parametrize(
-    "signature", ["serving_default", "corpus_style", "attention", "tokenize", "translate_beam"]
+    "signature",
+    ["serving_default", "corpus_style", "attention", "sentences", "tokenize", "translate_beam"],
 )
 def test_answers_equal_rest_and_the_saved_model(stub, server, direct, signature):
     scalars = BEAM if signature == "translate_beam" else {}

@@ -6,6 +6,7 @@ give them another one by overriding the fixture `address`. Tests that take `toy`
 """
 
 import json
+import re
 import shutil
 import threading
 import time
@@ -44,9 +45,13 @@ CONFIG = {
     "source_language": "pt",
     "target_language": "en",
     "max_characters": 2000,
+    "signatures": ["serving_default", "attention", "sentences", "translate_beam"],
+    "examples": ["um gato preto dorme.", "quem são <b>eles</b> ? & nós"],
 }
 SENTENCE = "os vizinhos ouviram falar desta ideia."
 MARKUP = "<hr> <script>document.title='owned'</script> <img src=x onerror=alert(1)> <a href=//x>"
+SHAPED = "  - Um gato preto dorme.  A menina viu o gato!\n\n1. O homem lê.\n"
+PARTS = ["Um gato preto dorme.", "A menina viu o gato!", "O homem lê."]
 DISPLAYED = 0.0051  # numbers are shown with two decimals
 
 
@@ -76,6 +81,24 @@ def attention_outputs(text, kind):
     }
 
 
+def sentences_outputs(text):
+    """Each sentence backwards, between what stands between them, padded as a batch would."""
+    found = list(re.finditer(r"[^\W\d_].*?(?:[.!?](?=\s|$)|(?=\n)|$)", text))
+    source = [match[0] for match in found]
+    target = [" ".join(sentence.split()[::-1]) for sentence in source]
+    ends = [0, *(match.end() for match in found)]
+    gaps = [text[end : match.start()] for end, match in zip(ends, found, strict=False)]
+    tail = text[ends[-1] :]
+    return {
+        "translation": ["".join(chain.from_iterable(zip(gaps, target, strict=True))) + tail],
+        "score": [-0.5 * len(text.split())],
+        "source_sentences": [[*source, "", ""]],
+        "target_sentences": [[*target, "", ""]],
+        "gaps": [[*gaps, "", ""]],
+        "tail": [tail],
+    }
+
+
 def beam_outputs(text, beam_size, length_penalty):
     """As many hypotheses as the text has words, at most; the rest is padding."""
     words = text.split()
@@ -100,6 +123,7 @@ class ToyServer(ThreadingHTTPServer):
         requests: (signature, text) in order of arrival.
         answered: texts in order of their answers.
         kind: how the tokens mark words, "wordpiece" or "sentencepiece".
+        config: what the page is told.
     """
 
     daemon_threads = True
@@ -113,6 +137,7 @@ class ToyServer(ThreadingHTTPServer):
         self.delays, self.failures = {}, defaultdict(list)
         self.requests, self.answered = [], []
         self.kind = "wordpiece"
+        self.config = dict(CONFIG)
 
     def handle_error(self, request, client_address):
         """An aborted fetch closes its connection: expected here."""
@@ -121,7 +146,7 @@ class ToyServer(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == "/page/config.json":
-            self.send(200, json.dumps(CONFIG).encode())
+            self.send(200, json.dumps(self.server.config).encode())
         elif self.path in FILES:
             name, kind = FILES[self.path]
             self.send(200, (STATIC / name).read_bytes(), {"Content-Type": kind})
@@ -142,6 +167,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         if signature == "attention":
             outputs = attention_outputs(text, self.server.kind)
+        elif signature == "sentences":
+            outputs = sentences_outputs(text)
         else:
             assert inputs["max_length"] == 0
             outputs = beam_outputs(text, inputs["beam_size"], inputs["length_penalty"])
@@ -168,9 +195,12 @@ class Page:
     def __init__(self, browser, address):
         self.browser, self.address = browser, address
         self.failing = ()  # beginnings of console messages that the test provokes
-        with urllib.request.urlopen(address + "/page/config.json") as response:
+        self.open()
+
+    def open(self):
+        with urllib.request.urlopen(self.address + "/page/config.json") as response:
             self.config = json.load(response)
-        browser.get(address + "/")
+        self.browser.get(self.address + "/")
         self.until(lambda: self["model"].text)
 
     def __getitem__(self, identifier):
@@ -208,6 +238,25 @@ class Page:
         self["text"].send_keys(text)
         self.until(lambda: self.state() != "translating")
         return self.answer("attention", {"text": [text]})
+
+    def translate_sentences(self, text):
+        """The same for a text of several sentences, once the attention of one is there."""
+        self["text"].send_keys(text)
+        self.until(lambda: self.state() == "ready" and self["attention-sentence"].is_displayed())
+        self.until_attention_of(self.answer("sentences", {"text": [text]})["source_sentences"][0])
+        return self.answer("sentences", {"text": [text]})
+
+    def until_attention_of(self, sentence):
+        """Waits for the attention of a sentence; returns the API's own answer."""
+        answer = self.answer("attention", {"text": [sentence]})
+        tokens = without_padding(answer)[0]
+        self.until(lambda: self["attention"].get_attribute("aria-busy") == "false")
+        self.until(lambda: self.texts("#source-tokens .token-text") == tokens)
+        return answer
+
+    def pointed(self):
+        """The texts of the sentences that are marked as pointed at."""
+        return self.texts(".sentence.pointed")
 
     def answer(self, signature, inputs):
         """What the API says when asked without the page."""
@@ -311,6 +360,10 @@ def resize(browser, width):
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
 
+def focus(page, selector):
+    page.run("document.querySelector(arguments[0]).focus()", selector)
+
+
 def test_the_page_shows_the_answer_of_the_api(page):
     answer = page.translate(SENTENCE)
     source, target, heads = without_padding(answer)
@@ -343,6 +396,229 @@ def test_the_last_text_is_shown_though_earlier_answers_come_later(page, toy):
     time.sleep(0.1)
     assert page["translation"].text == "dois um"
     assert page.state() == "ready"
+
+
+def test_sentences_are_shown_side_by_side_in_their_own_shape(page):
+    answer = page.translate_sentences(SHAPED)
+    target = [text for text in answer["target_sentences"] if text]
+    assert page.texts("#source-sentences") == [SHAPED]
+    assert page.texts("#source-sentences .sentence") == PARTS
+    assert page.texts("#translation") == [answer["translation"]]
+    assert page.texts("#translation .sentence") == target
+    assert page["translation"].text.splitlines()[1:] == ["", f"1. {target[2]}"]
+    assert page["score"].text.endswith(f"{answer['score']:.3f}".replace("-", "−"))
+    for name in ("source-sentences", "translation"):
+        assert page[name].value_of_css_property("white-space-collapse") == "preserve"
+
+
+@pytest.mark.parametrize("text", [SENTENCE, " 1. - O gato, preto.\n", "- -\n42. 7!", "."])
+def test_one_sentence_is_shown_as_a_text(page, text):
+    page["text"].send_keys(text)
+    page.until(lambda: page.state() == "ready")
+    assert not page.all(".sentence")
+    assert not page["mirror"].is_displayed()
+    assert not page["attention-sentence"].is_displayed()
+
+
+def test_what_may_have_several_sentences_alone_is_asked_for_them(page, toy):
+    page.translate(SENTENCE)
+    assert "sentences" not in dict(toy.requests)
+    page["text"].send_keys(" Fim")
+    page.until(lambda: page.all(".sentence"))
+    assert ("sentences", f"{SENTENCE} Fim") in toy.requests
+    assert ("attention", f"{SENTENCE} Fim") not in toy.requests
+
+
+def test_a_model_that_tells_no_sentences_translates_a_text_as_it_is(page, toy):
+    toy.config["signatures"] = ["serving_default", "attention", "translate_beam"]
+    page.open()
+    answer = page.translate(SHAPED)
+    assert page["translation"].text == answer["translation"]
+    assert page.texts("#source-tokens .token-text") == without_padding(answer)[0]
+    assert not page["mirror"].is_displayed()
+    assert "sentences" not in dict(toy.requests)
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_pointing_at_a_sentence_marks_its_partner(page, side):
+    target = page.translate_sentences(SHAPED)["target_sentences"]
+    lists = {"source": "#source-sentences", "target": "#translation"}
+    for index, node in enumerate(page.all(f"{lists[side]} .sentence")):
+        page.hover(node)
+        assert page.pointed() == [PARTS[index], target[index]]
+    assert len(page.all(f"{lists[side]} .sentence")) == 3
+    marked = page.all(".sentence.pointed")
+    lines = [node.value_of_css_property("text-decoration-line") for node in marked]
+    styles = [node.value_of_css_property("text-decoration-style") for node in marked]
+    assert (lines, styles) == (["underline"] * 2, ["solid"] * 2)  # seen without colours
+    page.hover(page["hint"])
+    assert page.pointed() == []
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_keys_move_among_sentences_and_choose_one(page, side):
+    target = page.translate_sentences(SHAPED)["target_sentences"]
+    lists = {"source": "#source-sentences", "target": "#translation"}
+    focus(page, f"{lists[side]} [tabindex='0']")
+    assert page.pointed() == [PARTS[0], target[0]]
+    page.press(Keys.ARROW_RIGHT, Keys.ARROW_DOWN, Keys.ARROW_LEFT)
+    assert page.pointed() == [PARTS[1], target[1]]
+    active = page.browser.switch_to.active_element
+    assert active.aria_role == "option"
+    assert active.accessible_name == {"source": PARTS, "target": target}[side][1]
+    partner = page[active.get_attribute("aria-describedby")].text
+    assert partner == {"source": target, "target": PARTS}[side][1]
+    page.press(Keys.ENTER)
+    page.until_attention_of(PARTS[1])
+    page.press(Keys.END, Keys.SPACE)
+    page.until_attention_of(PARTS[2])
+    assert page.texts(".sentence[aria-selected=true]") == [PARTS[2], target[2]]
+    page.press(Keys.TAB)
+    assert page.pointed() == []
+
+
+def test_a_touch_chooses_a_sentence_and_marks_both(page):
+    target = page.translate_sentences(SHAPED)["target_sentences"]
+    node = page.all("#translation .sentence")[1]
+    place = page.run(
+        """
+        const lines = arguments[0].getClientRects();
+        return {x: lines[0].left + 3, y: lines[0].top + 5}""",
+        node,
+    )
+    for kind, points in (("touchStart", [place]), ("touchEnd", [])):
+        touch = {"type": kind, "touchPoints": points}
+        page.browser.execute_cdp_cmd("Input.dispatchTouchEvent", touch)
+    page.until_attention_of(PARTS[1])
+    assert page.pointed() == [PARTS[1], target[1]]
+
+
+def test_the_map_is_that_of_the_chosen_sentence_the_first_at_the_start(page):
+    page.translate_sentences(SHAPED)
+    assert page["attention-sentence"].text == "Sentence 1 of 3."
+    page.all("#source-sentences .sentence")[2].click()
+    source, target, heads = without_padding(page.until_attention_of(PARTS[2]))
+    assert page["attention-sentence"].text == "Sentence 3 of 3."
+    assert page.texts("#map thead th") == source
+    assert page.texts("#map tbody th") == target
+    np.testing.assert_allclose(page.map(), heads.mean(0), atol=DISPLAYED)
+    selected = [node.get_attribute("aria-selected") for node in page.all(".sentence")]
+    assert selected == ["false", "false", "true"] * 2
+
+
+def test_the_chosen_sentence_stays_while_another_is_written(page):
+    page.translate_sentences(SHAPED)
+    page.all("#source-sentences .sentence")[1].click()
+    page.until_attention_of(PARTS[1])
+    page["text"].send_keys("Uma casa")
+    page.until(lambda: len(page.all("#translation .sentence")) == 4)
+    assert page["attention-sentence"].text == "Sentence 2 of 4."
+    page.until_attention_of(PARTS[1])
+
+
+def test_the_last_chosen_sentence_counts_though_an_earlier_answer_comes_later(page, toy):
+    page.translate_sentences(SHAPED)
+    toy.delays[PARTS[1]] = 0.5
+    page.all("#source-sentences .sentence")[1].click()
+    page.until(lambda: ("attention", PARTS[1]) in toy.requests)
+    page.all("#source-sentences .sentence")[2].click()
+    page.until_attention_of(PARTS[2])
+    page.until(lambda: PARTS[1] in toy.answered)
+    time.sleep(0.1)
+    page.until_attention_of(PARTS[2])
+
+
+def test_the_attention_of_an_older_text_is_not_shown(page, toy):
+    toy.delays[PARTS[0]] = 0.7
+    page["text"].send_keys(SHAPED)
+    page.until(lambda: ("attention", PARTS[0]) in toy.requests)
+    page.press(Keys.ESCAPE)
+    answer = page.translate("o fim")
+    page.until(lambda: PARTS[0] in toy.answered)
+    time.sleep(0.1)
+    assert page.texts("#source-tokens .token-text") == without_padding(answer)[0]
+
+
+def test_a_failure_of_the_attention_leaves_the_sentences(page, toy):
+    page.failing = ("400",)
+    toy.failures[PARTS[0]] = [(400, {}, '{"error": "no attention today"}')]
+    page["text"].send_keys(SHAPED)
+    page.until(lambda: page.state() == "failed")
+    assert page["state"].text == "no attention today"
+    assert len(page.all("#translation .sentence")) == 3
+    assert not page["attention"].is_displayed()
+    page["retry"].click()
+    page.until(lambda: page.state() == "ready" and page["attention"].is_displayed())
+    page.until_attention_of(PARTS[0])
+
+
+def test_sentences_go_when_one_is_left_and_when_the_text_is_cleared(page):
+    page.translate_sentences(SHAPED)
+    for text in ("o fim", ""):
+        page.press(Keys.ESCAPE)
+        assert not page["mirror"].is_displayed()
+        assert not page.all(".sentence")
+        page["text"].send_keys(text)
+        page.until(lambda: page.state() != "translating")
+        assert not page.all(".sentence")
+        page["text"].send_keys(SHAPED)
+        page.until(lambda: page.all(".sentence"))
+
+
+def test_what_is_copied_of_sentences_is_the_whole_translation(page):
+    answer = page.translate_sentences(SHAPED)
+    page.run("""
+        window.copied = null;
+        document.addEventListener("copy", () => { window.copied = getSelection().toString(); });
+        Object.defineProperty(navigator, "clipboard", {value: {
+          writeText: async (text) => { window.copied = text; }}});""")
+    page["copy"].click()
+    page.until(lambda: page["state"].text == "Copied.")
+    assert page.run("return window.copied") == answer["translation"]
+
+
+def test_a_partner_out_of_sight_in_a_long_text_is_scrolled_to(page):
+    page.run("document.getElementById('text').value = 'Um gato preto viu a menina. '.repeat(60)")
+    page["text"].send_keys("Fim")
+    page.until(lambda: len(page.all("#translation .sentence")) == 61)
+    page.run("document.querySelector('#target-sentence-60').focus()")
+    seen = """
+        const box = document.getElementById("source-sentences").getBoundingClientRect();
+        const node = document.getElementById("source-sentence-60").getBoundingClientRect();
+        return node.top >= box.top - 1 && node.bottom <= box.bottom + 1 && box.height < 400;"""
+    assert page.run(seen)
+    assert page.pointed() == ["Fim"] * 2
+
+
+def test_examples_are_those_of_the_model(page):
+    assert page.config["examples"]
+    assert page.texts("#example-list button") == page.config["examples"]
+    page.all("#example-list button")[0].click()
+    example = page.config["examples"][0]
+    assert page["text"].get_attribute("value") == example
+    page.until(lambda: page.state() == "ready")
+    answer = page.answer("attention", {"text": [example]})
+    assert page["translation"].text == answer["translation"]
+
+
+@pytest.mark.parametrize("examples", [[], None])
+def test_without_examples_there_is_no_list(page, toy, examples):
+    assert page["examples"].is_displayed()
+    toy.config["examples"] = examples
+    page.open()
+    assert not page["examples"].is_displayed()
+
+
+def test_a_new_try_asks_what_is_served_now(page, toy):
+    page.failing = ("400",)
+    toy.failures[SHAPED] = [(400, {}, '{"error": "no such signature"}')]
+    page["text"].send_keys(SHAPED)
+    page.until(lambda: page.state() == "failed")
+    toy.config |= {"signatures": ["attention", "translate_beam"], "examples": ["outro exemplo"]}
+    page["retry"].click()
+    page.until(lambda: page.state() == "ready")
+    assert page["translation"].text == page.answer("attention", {"text": [SHAPED]})["translation"]
+    assert page.texts("#example-list button") == ["outro exemplo"]
 
 
 def test_only_a_pause_in_typing_sends_the_text(page, toy):
@@ -455,6 +731,18 @@ def test_markup_is_shown_as_text(page, toy):
     assert not page.all("main hr, main script, main img, main a")
 
 
+def test_markup_in_sentences_and_examples_is_shown_as_text(page, toy):
+    toy.config["examples"] = [MARKUP]
+    page.open()
+    assert page.texts("#example-list button") == [MARKUP]
+    text = f"Um {MARKUP}.\n<i>Dois</i> {MARKUP} fim."
+    answer = page.translate_sentences(text)
+    assert page.texts("#translation") == [answer["translation"]]
+    assert page.texts("#source-sentences") == [text]
+    assert "owned" not in page.browser.title
+    assert not page.all("main hr, main script, main img, main a, main i, main b")
+
+
 def test_a_busy_server_is_asked_again_after_the_time_it_names(page, toy):
     page.failing = ("503",)
     busy = (503, {"Retry-After": "1"}, '{"error": "queue is full"}')
@@ -544,7 +832,7 @@ def test_a_text_over_the_limit_is_not_sent(page, toy):
     assert not toy.requests
 
 
-@pytest.mark.parametrize("text", [SENTENCE, "anticonstitucional" * 20])
+@pytest.mark.parametrize("text", [SENTENCE, "anticonstitucional" * 20, f"{SENTENCE}\n" * 2])
 def test_a_phone_scrolls_the_map_but_never_the_page_sideways(page, text):
     resize(page.browser, 360)
     page.translate(text)
@@ -558,8 +846,9 @@ def test_a_phone_scrolls_the_map_but_never_the_page_sideways(page, text):
     assert width > room or text != SENTENCE
 
 
-def test_every_control_has_a_name(page):
-    page.translate(SENTENCE)
+@pytest.mark.parametrize("text", [SENTENCE, SHAPED])
+def test_every_control_has_a_name(page, text):
+    page.translate(text)
     page.until(lambda: page.all("#beams tbody tr"))
     controls = page.all("button, input, select, textarea, summary, [role], [tabindex]")
     shown = [node for node in controls if node.is_displayed() and node.aria_role != "status"]
@@ -577,8 +866,10 @@ return [node, node.nextElementSibling ?? node, node.parentNode]
 """
 
 
-def test_the_keyboard_reaches_every_control(page):
-    page.translate(SENTENCE)
+@pytest.mark.parametrize("text", [SENTENCE, SHAPED])
+def test_the_keyboard_reaches_every_control(page, text):
+    page.translate(text)
+    page.until(lambda: page["attention"].is_displayed())
     page.until(lambda: page.all("#beams tbody tr"))
     focusable = page.run("""
         const controls = "button, input, select, textarea, summary, [tabindex]";
@@ -594,10 +885,6 @@ def test_the_keyboard_reaches_every_control(page):
             assert page.run(RINGED, active), active.get_attribute("outerHTML")
         page.press(Keys.TAB)
     assert reached == {node.id for node in focusable}
-
-
-def focus(page, selector):
-    page.run("document.querySelector(arguments[0]).focus()", selector)
 
 
 def test_the_keyboard_works_every_control(page):
@@ -674,6 +961,11 @@ def test_every_text_stands_out_from_its_background(page, scheme):
     page.until(lambda: page.all("#beams tbody tr"))
     page["numbers"].click()
     page.hover(page.all("#target-tokens .token")[1])
+    assert page.run(CONTRASTS) == {}
+    page.press(Keys.ESCAPE)
+    page.translate_sentences(SHAPED)
+    page.hover(page.all("#source-sentences .sentence")[1])
+    assert page.pointed()
     assert page.run(CONTRASTS) == {}
 
 

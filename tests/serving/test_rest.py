@@ -13,7 +13,7 @@ import tensorflow as tf
 from google.protobuf import json_format
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow_serving.apis import get_model_status_pb2
-from tiny_server import gather, running_server
+from tiny_server import EXAMPLES, gather, running_server
 
 TEXTS = ["um dois três", "", "só", "a b c d e f g h", "  espaços  ", "日本 語 🙂", '"<aspas>\\"']
 BEAM = {"beam_size": 3, "length_penalty": 0.5, "max_length": 2}
@@ -426,6 +426,11 @@ def test_health_metrics_and_the_page(client, server):
         "model": "tiny",
         "version": 1,
         "max_characters": 200,
+        "signatures": [
+            *("attention", "corpus_style", "pairs", "sentences", "serving_default", "tokenize"),
+            "translate_beam",
+        ],
+        "examples": EXAMPLES[:2],
         "source_language": "pt",
         "target_language": "en",
     }

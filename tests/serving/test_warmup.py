@@ -56,6 +56,7 @@ def test_every_signature_answers_and_a_compiled_one_in_all_its_sizes(loaded, ask
         "corpus_style",
         "attention",
         "translate_beam",
+        "sentences",
         "tokenize",
         "pairs",
     }

@@ -12,6 +12,11 @@ from types import SimpleNamespace
 
 import tensorflow as tf
 
+from keras_transformer.data.text.sentences import split_sentences
+
+EXAMPLES = ["um gato preto dorme.", "a menina <b>viu</b> o gato.", "gato " * 50]
+"""What the export has; the last is longer than the limit of the server for many tests."""
+
 SERVE = """
 import json, sys
 from keras_transformer.serving import serve
@@ -88,6 +93,25 @@ class TinyModel(tf.Module):
             "normalized_scores": scores / (1.0 + length_penalty) + tf.cast(max_length, tf.float32),
         }
 
+    def sentences(self, text):
+        """Each sentence for itself."""
+        found = split_sentences(text)
+        count, outputs = tf.size(text), self.translate(found.texts)
+        parts = tf.strings.join([found.gaps, outputs["translation"]])
+
+        def rows(values):
+            return tf.RaggedTensor.from_value_rowids(values, found.owners, count)
+
+        whole = tf.strings.reduce_join(rows(parts), axis=-1)
+        return {
+            "translation": tf.strings.join([whole, found.tails]),
+            "score": tf.math.segment_sum(outputs["score"], found.owners),
+            "source_sentences": rows(found.texts).to_tensor(),
+            "target_sentences": rows(outputs["translation"]).to_tensor(),
+            "gaps": rows(found.gaps).to_tensor(),
+            "tail": found.tails,
+        }
+
     def tokenize(self, text):
         tokens = self.tokens(text)
         ids = tokens.with_flat_values(tf.strings.to_hash_bucket_fast(tokens.flat_values, 99) + 1)
@@ -116,6 +140,7 @@ def export_tiny(folder, *, version=1, mark="", seconds=0.3, twin=False):
         "corpus_style": concrete(lambda text: {"only": model.translate(text)["translation"]}, text),
         "attention": concrete(model.attention, text),
         "translate_beam": concrete(model.beam, text, *beam),
+        "sentences": concrete(model.sentences, text),
         "tokenize": concrete(model.tokenize, text),
         "pairs": concrete(model.pairs, text),
         "numbers": concrete(lambda x: {"y": x}, tf.TensorSpec((None,), tf.float32, name="x")),
@@ -127,7 +152,9 @@ def export_tiny(folder, *, version=1, mark="", seconds=0.3, twin=False):
     extra = unfinished / "assets.extra"
     extra.mkdir()
     (extra / "keras_transformer.json").write_text(
-        json.dumps({"source_language": "pt", "target_language": "en"})
+        json.dumps(
+            {"source_language": "pt", "target_language": "en", "examples": [5, *EXAMPLES, None]}
+        )
     )
     unfinished.rename(folder / str(version))
     return folder / str(version)

@@ -20,6 +20,8 @@ from keras_transformer.errors import InputError
 from keras_transformer.training.lock import FolderLock
 from keras_transformer.training.run import train
 
+pytestmark = pytest.mark.usefixtures("unwatched")
+
 STEPS = 30  # of 17 an epoch
 
 
@@ -27,7 +29,7 @@ STEPS = 30  # of 17 an epoch
 def config(tiny_config) -> Config:
     return tiny_config.replace(
         {
-            "model": {"dropout_rate": 0.1},
+            "model": {"num_layers": 1, "dropout_rate": 0.1},
             "training": {
                 "max_steps": STEPS,
                 "label_smoothing": 0.1,
@@ -40,7 +42,7 @@ def config(tiny_config) -> Config:
 
 
 @pytest.fixture(scope="module")
-def whole(tiny_corpus, config, tmp_path_factory) -> Path:
+def whole(unwatched, tiny_corpus, config, tmp_path_factory) -> Path:
     """The folder of a run that nothing interrupted."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     train(tiny_corpus, folder, config)

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from keras_transformer.data.corpora.corpus import Corpus
+from keras_transformer.data.corpora.examples import choose_examples
 from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.training.run import make_model, train
@@ -20,8 +21,8 @@ from keras_transformer.translating.evaluation import evaluate
 from keras_transformer.translating.translator import Translator
 
 
-def test_the_run_folder_holds_everything(tiny_run):
-    files = {path.name for path in tiny_run.folder.iterdir()}
+def test_the_run_folder_holds_everything(short_runs):
+    files = {path.name for path in short_runs[0].folder.iterdir()}
     assert files == {
         ".lock",
         "checkpoints",
@@ -49,25 +50,48 @@ def test_the_step_limit_counts_steps_over_epochs(tiny_run, tiny_config):
     assert json.loads((tiny_run.folder / "metrics.json").read_text()) == tiny_run.metrics
 
 
-def test_a_run_loads_as_the_translator_that_was_trained(tiny_run, tiny_corpus):
-    loaded = Translator.load(tiny_run.folder)
-    lines = [source.decode() for source, _ in tiny_corpus.test.take(10).as_numpy_iterator()]
-    for live, again in zip(
-        tiny_run.translator.translate(lines), loaded.translate(lines), strict=True
-    ):
-        assert live.text == again.text
-        assert live.score == pytest.approx(again.score, abs=1e-4)
-    assert loaded.decoding == tiny_run.translator.decoding
+def test_a_run_keeps_examples_of_its_validation_texts(tiny_run, tiny_corpus, short_runs):
+    examples = choose_examples(tiny_corpus)
+    description = json.loads((tiny_run.folder / "config.json").read_text())
+    assert description["examples"] == tiny_run.translator.examples == examples
+    assert [run.translator.examples for run in short_runs[:2]] == [examples] * 2
+
+
+@pytest.mark.parametrize("content", [None, 5, "Um gato.", [5, None, "a" * 10_000, "\ud83d", ""]])
+def test_a_run_without_usable_examples_has_none(tiny_run, content, tmp_path):
+    description = json.loads((tiny_run.folder / "config.json").read_text())
+    description["examples"] = content
+    if content is None:  # version 0.1
+        del description["examples"]
+    (tmp_path / "config.json").write_text(json.dumps(description))
+    for name in ("tokenizers", "model.weights.h5"):
+        (tmp_path / name).symlink_to(tiny_run.folder / name)
+    assert Translator.load(tmp_path).examples == []
 
 
 @pytest.fixture(scope="module")
 def short_runs(tiny_corpus, tiny_config, tmp_path_factory):
     """Two runs of the same configuration and what the first wrote to standard error."""
-    config = tiny_config.replace({"training": {"max_steps": 3}})
+    config = tiny_config.replace({"model": {"num_layers": 1}, "training": {"max_steps": 3}})
     folder, log = tmp_path_factory.mktemp("runs"), io.StringIO()
     with contextlib.redirect_stderr(log):
         first = train(tiny_corpus, folder / "a", config)
-    return first, train(tiny_corpus, folder / "b", config), log.getvalue()
+    with pytest.MonkeyPatch.context() as patched:  # what is shown of a run changes nothing in it
+        patched.setattr("keras_transformer.training.run._callbacks", lambda *_: [])
+        second = train(tiny_corpus, folder / "b", config)
+    return first, second, log.getvalue()
+
+
+def test_a_run_loads_as_the_translator_that_was_trained(short_runs, tiny_corpus):
+    trained = short_runs[0].translator
+    loaded = Translator.load(short_runs[0].folder)
+    lines = [source.decode() for source, _ in tiny_corpus.test.take(10).as_numpy_iterator()]
+    for live, again in zip(
+        trained.translate(lines, max_length=8), loaded.translate(lines, max_length=8), strict=True
+    ):
+        assert live.text == again.text
+        assert live.score == pytest.approx(again.score, abs=1e-4)
+    assert loaded.decoding == trained.decoding
 
 
 def test_the_same_seed_gives_the_same_weights(short_runs):
@@ -123,12 +147,14 @@ def test_a_tokenizer_of_bleu_that_is_missing_is_named_before_anything_is_written
 
 def test_a_folder_that_cannot_be_made_is_named(tiny_corpus, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="cannot be made"):
         train(tiny_corpus, tmp_path / "file" / "run")
 
 
 def test_a_loss_that_is_no_number_stops_with_advice(tiny_corpus, tiny_config, tmp_path):
-    config = tiny_config.replace({"training": {"learning_rate_scale": 1e30, "max_steps": 10}})
+    config = tiny_config.replace(
+        {"model": {"num_layers": 1}, "training": {"learning_rate_scale": 1e30, "max_steps": 10}}
+    )
     with pytest.raises(InputError, match="learning_rate_scale"):
         train(tiny_corpus, tmp_path / "run", config)
     assert not (tmp_path / "run" / "model.weights.h5").exists()

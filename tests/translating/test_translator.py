@@ -238,10 +238,10 @@ def test_greedy_is_the_beam_of_one_and_options_win_over_the_configuration(transl
     greedy = texts_of(translator.translate(lines))
     assert texts_of(translator.translate(lines, beam_size=1)) == greedy
     configured = Translator(
-        translator.tokenizers, translator.transformer, decoding=DecodingConfig(beam_size=4)
+        translator.tokenizers, translator.transformer, decoding=DecodingConfig(beam_size=3)
     )
     beam = texts_of(configured.translate(lines))
-    assert texts_of(translator.translate(lines, beam_size=4)) == beam
+    assert texts_of(translator.translate(lines, beam_size=3)) == beam
     assert texts_of(configured.translate(lines, beam_size=1)) == greedy
     assert beam != greedy
 
@@ -267,9 +267,9 @@ def test_wrong_options_are_named(options, message, translator):
 
 
 def test_alternatives_come_best_first_and_the_first_is_the_translation(translator, lines):
-    plain = translator.translate(lines, beam_size=4, style="corpus")
+    plain = translator.translate(lines, beam_size=3, style="corpus")
     several = translator.translate(
-        ["", *lines], beam_size=4, n_best=3, style="corpus", token_scores=True
+        ["", *lines], beam_size=3, n_best=3, style="corpus", token_scores=True
     )
     empty, *several = several
     assert (empty.text, texts_of(empty.alternatives)) == ("", [""])
@@ -285,7 +285,7 @@ def test_alternatives_come_best_first_and_the_first_is_the_translation(translato
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"beam_size": 4, "n_best": 2}, {"sampling": True}], ids=str
+    "options", [{}, {"beam_size": 3, "n_best": 2}, {"sampling": True}], ids=str
 )
 def test_the_scores_of_the_tokens_sum_to_the_score(options, translator, lines):
     found = translator.translate([*lines, ""], token_scores=True, **options)
@@ -334,6 +334,7 @@ def test_no_translation_is_longer_than_it_may_be(translator, lines):
             assert len(one.tokens) - 1 <= len(one.source_tokens) // 2 + 1
 
 
+@pytest.mark.slow
 def test_unknown_words_can_be_forbidden(translator, lines):
     """Almost every word is as likely as any other at this temperature."""
     options = {"sampling": True, "temperature": 100.0, "n_best": 6, "token_scores": True}

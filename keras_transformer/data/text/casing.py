@@ -1,10 +1,10 @@
 """Capitals as marks of their own, and capitals that rules can restore.
 
-With marks, `The`, `the` and `THE` are the same pieces of a vocabulary, and what a model learns of one
-it knows of the others. A mark stands for a word that begins with a capital, for one in capitals, and
-for the beginning and the end of several words in capitals. Words that mix them otherwise (`iPhone`)
-and letters whose small form does not lead back to them stay as they are, so that writing the marks
-out gives the text again.
+With marks, `The`, `the` and `THE` are the same pieces of a vocabulary, and what a model learns of
+one it knows of the others. A mark stands for a word that begins with a capital, for one in
+capitals, and for the beginning and the end of several words in capitals. Words that mix them
+otherwise (`iPhone`) and letters whose small form does not lead back to them stay as they are, so
+that writing the marks out gives the text again.
 
 Sockeye knows them as factors of words, OpenNMT as case markup.
 """
@@ -18,7 +18,8 @@ CASES = ("keep", "lower", "factored")
 """What tokenizers do with capitals: keep them in pieces, drop them, or write them as marks."""
 
 NONE, CAPITAL, UPPER, UPPER_ON, UPPER_OFF = range(5)
-"""Marks before a word: it begins with a capital; it is in capitals; all are from here on; no more."""
+"""Marks before a word: it begins with a capital, it is in capitals, or all are from it on; and the
+mark after the last of those."""
 
 MARKS = ("[CAPITAL]", "[UPPER]", "[UPPER_ON]", "[UPPER_OFF]")
 """Names of the marks from `CAPITAL` on."""
@@ -27,7 +28,11 @@ _SPAN = 3  # fewest words in capitals that share one mark
 
 
 def check_case(case: str, normalization: str) -> str:
-    """Returns `case`, or raises `InputError` where it is none of `CASES` or asks for lost capitals."""
+    """Returns `case`.
+
+    Raises:
+        InputError: where it is none of `CASES`, or asks for capitals that the normalisation drops.
+    """
     if case not in CASES:
         raise InputError(f"unknown case {case!r}: use one of {', '.join(CASES)}")
     if case != default_case(normalization) and normalization == "ptb-lower":
@@ -54,8 +59,8 @@ def upper(text: tf.Tensor) -> tf.Tensor:
 
 
 def capitalized(text: tf.Tensor) -> tf.Tensor:
-    """Strings whose first letter is a capital, whatever stands before it."""
-    pattern = r"([^\pL]*)(\pL)((?s:.*))"
+    """Strings whose first letter is a capital, unless a number stands before it."""
+    pattern = r"([^\pL\pN]*)(\pL)((?s:.*))"
     has_letter = tf.strings.regex_full_match(text, pattern)
     before, first, rest = (tf.strings.regex_replace(text, pattern, rf"\{i}") for i in (1, 2, 3))
     return tf.where(has_letter, tf.strings.join([before, upper(first), rest]), text)

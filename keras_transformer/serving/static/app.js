@@ -11,28 +11,11 @@ const MAP_LIMIT = 80; // tokens a side; every pair is a table cell, and too many
 const READOUT_WEIGHTS = 6;
 const NO_HYPOTHESIS = -1e8; // beam search pads with -1e9 where it found fewer than asked for
 
-const EXAMPLES = {
-  pt: [
-    "Ontem à noite li um livro sobre o fundo do mar.",
-    "A minha irmã mais nova quer ser cientista.",
-    "Não sei se isto é possível, mas temos de tentar.",
-    "Quantas pessoas vivem nesta cidade?",
-    "Quando era criança, achava que as estrelas falavam comigo.",
-  ],
-  en: [
-    "Last night I read a book about the bottom of the sea.",
-    "My youngest sister wants to be a scientist.",
-    "I don't know if this is possible, but we have to try.",
-    "How many people live in this city?",
-    "When I was a child, I thought that the stars talked to me.",
-  ],
-};
-
 const element = (id) => document.getElementById(id);
 const textBox = element("text");
 
 let config = null; // what page/config.json says, once it has arrived
-let answer = null; // {text, translation, score, attention: {source, target, heads}}
+let answer = null; // {text, sentences, chosen, attention: {source, target, heads}}; see translate
 let view = null; // the attention as it is drawn: {source, target, maps, shown}
 let chosenHead = 0; // index into view.maps; 0 is the average
 
@@ -142,10 +125,37 @@ async function predict(signature, inputs, names, signal, onBusy) {
   return Object.fromEntries(names.map((name) => [name, outputs[name][0]]));
 }
 
+// ------------------------------------------------------------------------------------- sentences
+
+/** Whether the model may find several sentences: what parts them is punctuation or a line end. */
+function mayHaveSentences(text) {
+  const fromLetter = text.slice(text.search(/\p{L}/u));
+  const mark = fromLetter.search(/[\p{P}\n\v\f\r\u0085\u2028\u2029]/u);
+  return mark >= 0 && /\p{L}/u.test(fromLetter.slice(mark));
+}
+
+/**
+ * A text by its sentences: {source, target, gaps, tail, score}, the gaps and sentences in turn and
+ * then the tail being the whole; null where there is one, or the model does not tell them.
+ */
+async function translatedSentences(text, signal) {
+  if (!config.signatures?.includes("sentences") || !mayHaveSentences(text)) return null;
+  const names = ["score", "source_sentences", "target_sentences", "gaps", "tail"];
+  const found = await predict("sentences", { text: [text] }, names, signal, sayBusy);
+  const count = withoutPadding(found.source_sentences).length;
+  return count < 2 ? null : {
+    source: found.source_sentences.slice(0, count),
+    target: found.target_sentences.slice(0, count),
+    gaps: found.gaps.slice(0, count),
+    tail: found.tail,
+    score: found.score,
+  };
+}
+
 // ------------------------------------------------------------------------------------- attention
 
-function withoutPadding(tokens) {
-  return tokens.slice(0, tokens.findLastIndex((token) => token !== "") + 1);
+function withoutPadding(texts) {
+  return texts.slice(0, texts.findLastIndex((text) => text !== "") + 1);
 }
 
 /** Tokens and weights without padding; the target loses its start token, which nothing wrote. */
@@ -271,24 +281,62 @@ function setState(state, message = "") {
   element("retry").hidden = state !== "failed";
 }
 
-function showTranslation(text, score) {
-  element("translation").textContent = text;
+/** Shows a translation: its text, or its sentences beside those of the source. */
+function showTranslation(text, score, sentences = null) {
+  const shown = sentences ? sentenceList("target", sentences) : text;
+  element("translation").replaceChildren(shown);
+  element("source-sentences").replaceChildren(sentences ? sentenceList("source", sentences) : "");
+  element("mirror").hidden = !sentences;
+  element("attention-sentence").hidden = !sentences;
+  Object.assign(pointedSentence, { hover: null, focus: null });
   element("score").textContent = score === null ? "" : `log-probability ${scoreText(score)}`;
-  element("copy").disabled = text === "";
+  element("copy").disabled = element("translation").textContent === "";
+}
+
+const SIDES = {
+  source: { partner: "target", name: "Sentences of the text" },
+  target: { partner: "source", name: "Sentences of the translation" },
+};
+
+/** One side of a text, in its own shape; its sentences are options, so that keys can choose one. */
+function sentenceList(side, sentences) {
+  const parts = sentences[side].flatMap((text, index) => {
+    return [sentences.gaps[index], sentenceNode(side, text, index)];
+  });
+  const list = make("span", { role: "listbox", ariaLabel: SIDES[side].name }, ...parts,
+    sentences.tail);
+  const first = list.querySelector("[role=option]");
+  if (first) first.tabIndex = 0;
+  return list;
+}
+
+function sentenceNode(side, text, index) {
+  const id = `${side}-sentence-${index}`;
+  const node = make("span", { id, className: "sentence", textContent: text });
+  node.dataset.index = index;
+  if (text === "") return node; // nothing to point at
+  Object.assign(node, { role: "option", ariaSelected: "false", tabIndex: -1 });
+  node.setAttribute("aria-describedby", `${SIDES[side].partner}-sentence-${index}`);
+  return node;
 }
 
 function forgetAnswer() {
   answer = null;
-  view = null;
   showTranslation("", null);
-  element("attention").hidden = true;
+  hideAttention();
   element("alternatives").hidden = true;
   element("beams").hidden = true;
+}
+
+function hideAttention() {
+  view = null;
+  element("attention").hidden = true;
 }
 
 function drawAttention() {
   const usable = answer.attention.heads.length > 0 && answer.attention.target.length > 0;
   element("attention").hidden = !usable;
+  element("attention").setAttribute("aria-busy", "false");
   if (!usable) return;
   view = viewOf(answer.attention);
   chosenHead = Math.min(chosenHead, view.maps.length - 1);
@@ -449,9 +497,30 @@ function reveal({ row, column }) {
   box.scrollBy(move("left"), move("top"));
 }
 
-/** One tab stop a list; arrow keys move within it, and focus points. */
+/** One tab stop a list of options; arrow keys, Home and End move within it. */
+function moveByKeys(list) {
+  const optionsOf = () => [...list.querySelectorAll("[role=option]")];
+  list.addEventListener("focusin", (event) => {
+    for (const option of optionsOf()) option.tabIndex = option === event.target ? 0 : -1;
+  });
+  list.addEventListener("keydown", (event) => {
+    const options = optionsOf();
+    const here = options.indexOf(document.activeElement);
+    const step = getComputedStyle(list).direction === "rtl" ? -1 : 1;
+    const target = {
+      ArrowRight: here + step, ArrowDown: here + 1, ArrowLeft: here - step, ArrowUp: here - 1,
+      Home: 0, End: options.length - 1,
+    }[event.key];
+    if (here < 0 || target === undefined) return;
+    event.preventDefault();
+    options[Math.min(Math.max(target, 0), options.length - 1)].focus();
+  });
+}
+
+/** Focus and pointer point at a token. */
 function followTokens(side) {
   const list = element(`${side}-tokens`);
+  moveByKeys(list);
   const placeOf = (event) => {
     const index = [...list.children].indexOf(event.target.closest("[role=option]"));
     if (index < 0) return null;
@@ -466,7 +535,6 @@ function followTokens(side) {
   list.addEventListener("focusin", (event) => {
     const place = placeOf(event);
     for (const option of list.children) {
-      option.tabIndex = option === event.target ? 0 : -1;
       option.setAttribute("aria-selected", String(option === event.target));
     }
     point("focus", place);
@@ -478,18 +546,6 @@ function followTokens(side) {
     event.target.setAttribute("aria-selected", "false");
     event.target.removeAttribute("aria-label"); // its weights are those of the head shown now
     point("focus", null);
-  });
-  list.addEventListener("keydown", (event) => {
-    const options = [...list.children];
-    const here = options.indexOf(document.activeElement);
-    const step = getComputedStyle(list).direction === "rtl" ? -1 : 1;
-    const target = {
-      ArrowRight: here + step, ArrowDown: here + 1, ArrowLeft: here - step, ArrowUp: here - 1,
-      Home: 0, End: options.length - 1,
-    }[event.key];
-    if (target === undefined) return;
-    event.preventDefault();
-    options[Math.min(Math.max(target, 0), options.length - 1)].focus();
   });
 }
 
@@ -510,14 +566,91 @@ function point(by, place) {
   drawPointed();
 }
 
+// ------------------------------------------------------------------------ pointing at a sentence
+
+const pointedSentence = { hover: null, focus: null }; // numbers; the pointer wins over the focus
+
+/** Focus and pointer show the partner of a sentence; a click, Enter and the space bar choose it. */
+function followSentences(box) {
+  moveByKeys(box);
+  const numberOf = (event) => {
+    const option = event.target.closest("[role=option]");
+    return option && Number(option.dataset.index);
+  };
+  const pointAt = (by, index) => {
+    pointedSentence[by] = index;
+    drawPointedSentence(box);
+  };
+  box.addEventListener("pointerover", (event) => pointAt("hover", numberOf(event)));
+  box.addEventListener("pointerleave", () => pointAt("hover", null));
+  box.addEventListener("focusin", (event) => pointAt("focus", numberOf(event)));
+  box.addEventListener("focusout", () => pointAt("focus", null));
+  box.addEventListener("click", (event) => {
+    const index = numberOf(event);
+    if (index !== null && getSelection().isCollapsed) choose(index);
+  });
+  box.addEventListener("keydown", (event) => {
+    const index = numberOf(event);
+    if (index === null || (event.key !== "Enter" && event.key !== " ")) return;
+    event.preventDefault();
+    choose(index);
+  });
+}
+
+/** Marks a sentence and its partner, which a long source may have to be scrolled to. */
+function drawPointedSentence(from) {
+  const index = pointedSentence.hover ?? pointedSentence.focus;
+  for (const node of document.querySelectorAll(".sentence")) {
+    node.classList.toggle("pointed", Number(node.dataset.index) === index);
+  }
+  const box = element("source-sentences");
+  const node = element(`source-sentence-${index}`);
+  if (index === null || !node || from === box) return;
+  const [frame, place] = [box, node].map((each) => each.getBoundingClientRect());
+  const above = Math.min(place.top - frame.top, 0);
+  box.scrollTop += above || Math.max(place.bottom - frame.bottom, 0);
+}
+
+/** Makes a sentence the one whose attention is shown. */
+function choose(index) {
+  const { sentences } = answer;
+  answer.chosen = index;
+  for (const option of document.querySelectorAll(".sentence[role=option]")) {
+    option.ariaSelected = String(Number(option.dataset.index) === index);
+  }
+  const place = `Sentence ${index + 1} of ${sentences.source.length}.`;
+  if (element("attention-sentence").textContent !== place) {
+    element("attention-sentence").textContent = place;
+  }
+  element("attention").setAttribute("aria-busy", "true");
+  looking.start(0, (signal) => look(sentences.source[index], signal));
+}
+
+async function look(sentence, signal) {
+  const names = ["source_tokens", "target_tokens", "attention"];
+  try {
+    const outputs = await predict("attention", { text: [sentence] }, names, signal, sayBusy);
+    answer.attention = trimmedAttention(outputs);
+    setState("ready");
+    drawAttention();
+  } catch (error) {
+    if (signal.aborted) return;
+    answer.attention = null;
+    hideAttention();
+    setState("failed", messageOf(error));
+  }
+}
+
 // ----------------------------------------------------------------------------------- translating
 
 const translating = new Newest();
+const looking = new Newest();
 const searching = new Newest();
 
 /** Starts over from what the text box holds now. */
 function translateSoon(delay = TYPING_PAUSE) {
   translating.stop();
+  looking.stop();
   searching.stop();
   const text = textBox.value;
   const length = [...text].length;
@@ -547,12 +680,21 @@ function showLength(length, limit) {
 async function translate(text, signal) {
   try {
     if (!config) await loadConfig(signal);
-    const names = ["translation", "score", "source_tokens", "target_tokens", "attention"];
-    const outputs = await predict("attention", { text: [text] }, names, signal, sayBusy);
-    answer = { text, attention: trimmedAttention(outputs) };
-    showTranslation(outputs.translation, outputs.score);
-    setState("ready");
-    drawAttention();
+    const sentences = await translatedSentences(text, signal);
+    if (sentences) {
+      const before = answer?.sentences?.source[answer.chosen];
+      answer = { text, sentences, chosen: null, attention: null };
+      showTranslation(null, sentences.score, sentences);
+      setState("ready");
+      choose(Math.max(sentences.source.indexOf(before), 0));
+    } else {
+      const names = ["translation", "score", "source_tokens", "target_tokens", "attention"];
+      const outputs = await predict("attention", { text: [text] }, names, signal, sayBusy);
+      answer = { text, sentences, chosen: null, attention: trimmedAttention(outputs) };
+      showTranslation(outputs.translation, outputs.score);
+      setState("ready");
+      drawAttention();
+    }
     element("alternatives").hidden = false;
     searchSoon(BEAM_PAUSE);
   } catch (error) {
@@ -654,10 +796,11 @@ async function loadConfig(signal) {
   document.title = `${model} · Keras Transformer`;
   if (source) nameLanguage("source-label", source, textBox);
   if (target) nameLanguage("target-label", target, element("translation"));
-  const examples = EXAMPLES[source] ?? [];
+  const examples = config.examples ?? [];
   element("examples").hidden = examples.length === 0;
   element("example-list").replaceChildren(...examples.map((text) => {
-    const button = make("button", { type: "button", lang: source, textContent: text });
+    const button = make("button", { type: "button", dir: "auto", textContent: text });
+    button.lang = source ?? "";
     button.addEventListener("click", () => replaceText(text));
     return make("li", {}, button);
   }));
@@ -680,14 +823,14 @@ function listen() {
   textBox.addEventListener("input", () => translateSoon());
   element("clear").addEventListener("click", () => replaceText(""));
   element("copy").addEventListener("click", copyTranslation);
-  element("retry").addEventListener("click", () => (textBox.value ? translateSoon(0) : open()));
+  element("retry").addEventListener("click", open);
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && !event.isComposing) replaceText("");
   });
   for (const radio of document.querySelectorAll("input[name=units]")) {
     radio.addEventListener("change", () => {
       element("unit-note").hidden = !unitsAreWords();
-      if (answer) drawAttention();
+      if (answer?.attention) drawAttention();
     });
   }
   element("numbers").addEventListener("change", (event) => {
@@ -701,17 +844,19 @@ function listen() {
   followTokens("source");
   followTokens("target");
   followMap();
+  followSentences(element("source-sentences"));
+  followSentences(element("translation"));
   element("beam-size").addEventListener("change", () => searchSoon(0));
   element("length-penalty").addEventListener("input", () => searchSoon(BEAM_PAUSE));
   element("beam-retry").addEventListener("click", () => searchSoon(0));
   element("alternatives").addEventListener("toggle", () => searchSoon(0));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     readRamp();
-    if (answer) drawAttention();
+    if (answer?.attention) drawAttention();
   });
 }
 
-/** Learns the model's name, then translates what a reload may have left in the text box. */
+/** Learns what is served, then translates what a reload may have left in the text box. */
 function open() {
   translating.start(0, async (signal) => {
     try {

@@ -26,20 +26,21 @@ def runner_module(monkeypatch):
     return importlib.import_module
 
 
-@pytest.fixture
-def lower(monkeypatch, tmp_path):
-    """A function that runs the command ``lower`` in this process and gives the folder."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    benchmark = importlib.import_module("gpu_attention")
+def lower(folder: Path, *options) -> Path:
+    """Runs the command ``lower`` in this process; gives the folder."""
+    command = ["gpu_attention.py", "lower", "--output", str(folder), *SMALL, *options]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(str(BENCHMARKS))
+        patched.setattr(sys, "argv", command)
+        assert importlib.import_module("gpu_attention").main() == 0
+    return folder
 
-    def lower(*options) -> Path:
-        folder = tmp_path / "lowered"
-        command = ["gpu_attention.py", "lower", "--output", str(folder), *SMALL, *options]
-        monkeypatch.setattr(sys, "argv", command)
-        assert benchmark.main() == 0
-        return folder
 
-    return lower
+@pytest.fixture(scope="module")
+def lowered_for_gpus(tmp_path_factory):
+    """A folder with modules for the GPU; tests may run what is in it."""
+    pytest.importorskip("jax")
+    return lower(tmp_path_factory.mktemp("gpu") / "lowered", "--steps", "tiny")
 
 
 def run(folder: Path, *options) -> subprocess.CompletedProcess:
@@ -71,10 +72,9 @@ def test_the_truth_is_that_of_the_other_tests(causal, rng, runner_module):
     assert truth.errors(whole, with_empty_rows=False)["key_gradient"] < 1e-12
 
 
-def test_modules_for_the_gpu_hold_the_calls_in_either_version(lower, runner_module):
-    pytest.importorskip("jax")
+def test_modules_for_the_gpu_hold_the_calls_in_either_version(lowered_for_gpus, runner_module):
     programs = runner_module("programs")
-    folder = lower("--steps", "tiny")
+    folder = lowered_for_gpus
     manifest, lowered = programs.load(folder)
     assert manifest["platform"] == "GPU"
     assert {file.name for file in folder.glob("*.py")} == {
@@ -107,18 +107,17 @@ def versions_of_calls(programs, program, version) -> set[int]:
         return {int(re.match("[0-9]+", str(call.attributes["api_version"]))[0]) for call in calls}
 
 
-def test_without_a_gpu_the_runner_says_so_in_one_line(lower):
-    pytest.importorskip("jax")
-    result = run(lower("--steps"))
+def test_without_a_gpu_the_runner_says_so_in_one_line(lowered_for_gpus):
+    result = run(lowered_for_gpus)
     assert result.returncode == 1
     assert "no GPU" in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr
 
 
 @pytest.mark.slow
-def test_on_the_cpu_everything_agrees_but_what_was_swapped(lower):
+def test_on_the_cpu_everything_agrees_but_what_was_swapped(tmp_path):
     pytest.importorskip("jax")
-    folder = lower("--platform", "CPU", "--steps", "tiny")
+    folder = lower(tmp_path / "lowered", "--platform", "CPU", "--steps", "tiny")
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text())
     programs = {program["name"]: program for program in manifest["programs"]}
