@@ -111,6 +111,7 @@ from .translating.exported import ExportedTranslator
 from .translating.translation import Translation
 from .translating.graph import ExportTranslator
 from .translating.translator import Translator, print_translation
+from .translating.documents.translate import translate_document, translate_document_file
 from .translating.evaluation import Perplexity, corpus_scores, evaluate, perplexity
 from .plotting.attention import plot_attention_head, plot_attention_weights
 from .plotting.scores import SentenceAttention, sentence_attention, sharpest_heads
@@ -262,6 +263,8 @@ __all__ = [
     "tokenize_sentence_pairs",
     "train",
     "train_tokenizers",
+    "translate_document",
+    "translate_document_file",
     "tutorial_tokenizers",
     "word_vector_rows",
 ]

@@ -57,8 +57,19 @@ def write_line(line: object) -> None:
         InputError: when standard output is closed or full; a reader that went away is left to
             click, which then ends without a word.
     """
+    _echo(line)
+
+
+class StandardOutput:
+    """Standard output as a file for writing bytes, with the errors of `write_line`."""
+
+    def write(self, part: bytes) -> None:
+        _echo(part, nl=False)
+
+
+def _echo(message: object, **options) -> None:
     try:
-        click.echo(line)
+        click.echo(message, **options)
     except OSError as error:
         if error.errno == errno.EPIPE:
             raise

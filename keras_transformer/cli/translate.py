@@ -1,6 +1,7 @@
-"""``keras-transformer translate``: texts of the command line or of standard input."""
+"""``keras-transformer translate``: texts, lines of standard input, or a document."""
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -8,12 +9,14 @@ from keras_transformer.cli.options import (
     compile_option,
     json_option,
     model_option,
+    path_option,
     search_options,
     sentences_option,
     verb,
 )
-from keras_transformer.cli.streams import lines_of_standard_input
+from keras_transformer.cli.streams import StandardOutput, lines_of_standard_input
 from keras_transformer.cli.texts import echo_found
+from keras_transformer.errors import InputError
 
 
 @verb()
@@ -23,17 +26,38 @@ from keras_transformer.cli.texts import echo_found
 @click.option("--n-best", type=int, help="Translations of each text.")
 @compile_option
 @json_option
+@click.option("--document", metavar="FILE", help="A document to translate; - for standard input.")
+@path_option("--output", metavar="FILE", help="Where it goes; standard output unless given.")
+@click.option(
+    "--format",
+    "format",
+    type=click.Choice(["text", "html", "srt", "po"]),
+    help="Of the document; what its name says unless given.",
+)
+@click.option(
+    "--everything",
+    is_flag=True,
+    help="Of a message catalogue, translate what has a translation, too.",
+)
 @click.argument("texts", metavar="[TEXT]...", nargs=-1)
-def translate(model_path, search, n_best, jit_compile, as_json, texts):
-    """Translate the TEXTs, or the lines of standard input, one line for each.
+def translate(model_path, search, n_best, jit_compile, as_json, texts, document, **of_document):
+    """Translate the TEXTs, or the lines of standard input, one line for each; or a document.
 
     With --n-best there are several lines for each: its number from 0, a translation and its score
     after the length penalty, between bars as Moses writes them.
+
+    With --document a text, a page, subtitles or a message catalogue come back whole and in the same
+    shape.
     """
     from tqdm import tqdm
 
     from keras_transformer.translating.translator import Translator
 
+    if document is not None:
+        _check_alone({"--n-best": n_best, "--json": as_json, "TEXT": texts}, "with --document")
+        _translate_document(model_path, search, jit_compile, document, **of_document)
+        return
+    _check_alone({f"--{name}": value for name, value in of_document.items()}, "without --document")
     if n_best is not None:
         search["n_best"] = n_best
     translator = Translator.load(model_path, jit_compile=jit_compile)
@@ -45,3 +69,42 @@ def translate(model_path, search, n_best, jit_compile, as_json, texts):
     translations = translator.translate_stream(lines, chunk=chunk, **search)
     for number, translation in enumerate(tqdm(translations, unit=" texts", disable=quiet)):
         echo_found(number, translation, n_best, as_json)
+
+
+def _check_alone(options, where):
+    """Refuses options that say nothing.
+
+    Args:
+        options: by name, with their values; those not given are ``None``, false or empty.
+        where: beside what they say nothing.
+    """
+    given = [name for name, value in options.items() if value not in (None, False, ())]
+    if given:
+        raise click.UsageError(f"{given[0]} says nothing {where}: leave it out.")
+
+
+def _translate_document(model_path, search, jit_compile, document, output, format, everything):
+    from keras_transformer.translating.documents.translate import (
+        format_of,
+        translate_document_file,
+    )
+    from keras_transformer.translating.translator import Translator
+
+    is_stream = document == "-"
+    if format is None:
+        if is_stream:
+            raise click.UsageError("Standard input has no name: give --format.")
+        format = format_of(document)
+    if everything and format != "po":
+        raise click.UsageError("--everything is for message catalogues: leave it out.")
+    if not is_stream and not Path(document).exists():  # before a model is loaded
+        raise InputError(f"{document}: no such file: check the path.")
+    translate_document_file(
+        Translator.load(model_path, jit_compile=jit_compile),
+        sys.stdin.buffer if is_stream else document,
+        StandardOutput() if output is None else output,
+        format,
+        name="standard input" if is_stream else None,
+        everything=everything,
+        **search,
+    )

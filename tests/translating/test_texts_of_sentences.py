@@ -10,6 +10,7 @@ from keras_transformer.config import config_from_json
 from keras_transformer.data.text.sentences import split_sentences
 from keras_transformer.exporting import export
 from keras_transformer.translating.batches import BATCH_ROWS
+from keras_transformer.translating.documents.translate import translate_document
 from keras_transformer.translating.exported import ExportedTranslator
 from keras_transformer.translating.graph import ExportTranslator, GraphTranslation
 from keras_transformer.translating.translator import Translator
@@ -147,3 +148,16 @@ def test_undivided_is_as_it_was(tiny_run):
     (found,) = loaded.translate(["  O gato. A menina.  "], sentences=False, style="corpus")
     assert found.text == found.text.strip()
     assert len(loaded._programs.pieces(tf.constant(["O gato. A menina."]), False).owners) == 1
+
+
+def test_documents_are_translated_by_runs_and_by_exports(translator, exported):
+    document = "  - O gato dorme.  A menina viu o gato!\r\n\r\n1. A menina lê.\rfim"
+    lines = document.splitlines(keepends=True)
+    expected = "".join(texts_of(translator.translate(lines)))
+    page = '<html lang="pt"><p>O <b>gato</b> dorme.<br>A menina.</p><pre>O gato</pre>'
+    gato, menina = texts_of(translator.translate(["O gato dorme.", "A menina."]))
+    for either in (translator, exported):
+        assert translate_document(either, document) == expected
+        assert translate_document(either, page, "html") == (
+            f'<html lang="en"><p><b>{gato}</b><br>{menina}</p><pre>O gato</pre>'
+        )

@@ -1,0 +1,1 @@
+"""Documents: a module for each format, which knows no models, and what translates them."""

@@ -1,0 +1,56 @@
+"""What every format of documents is, and how the extras that read some are imported."""
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from keras_transformer.errors import InputError
+from keras_transformer.translating.documents.sentences import TranslatedText
+
+
+class Languages(NamedTuple):
+    """Codes of the languages of a translator; ``None`` for one that is not known."""
+
+    source: str | None = None
+    target: str | None = None
+
+
+class Document(ABC):
+    """A document of one format: it gives its texts, and takes their translations.
+
+    It knows nothing of models. Args, where a format has no more of them, are ``lines`` with their
+    ends, the ``name`` of the document, for errors, and `Languages`.
+
+    Attributes:
+        longest_line: in characters; of a longer one, as much arrives as if it were a line. -1 for
+            any length.
+    """
+
+    longest_line = -1
+
+    @abstractmethod
+    def texts(self) -> Iterator[str]:
+        """The texts worth translating, in order."""
+
+    @abstractmethod
+    def written(self, translated: Iterable[TranslatedText]) -> Iterator[str]:
+        """The translated document in parts.
+
+        Args:
+            translated: one for each of `texts`, in order.
+        """
+
+
+def import_extra(name: str):
+    """A package of the extra ``documents``.
+
+    Raises:
+        InputError: where it is missing.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise InputError(
+            f'{name} cannot be imported ({error}): pip install "keras_transformer[documents]"'
+        ) from error

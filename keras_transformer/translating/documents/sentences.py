@@ -1,0 +1,116 @@
+"""From the texts of a document to their translations, sentence by sentence."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from keras_transformer.data.text.sentences import split_sentences
+
+_CHUNK_TEXTS = 2048
+_CHUNK_CHARACTERS = 2**20
+
+
+class Sentence(NamedTuple):
+    """A sentence of a text, and its translation.
+
+    Attributes:
+        gap: what stands before it, back to the one before or the beginning of the text.
+        source: the sentence.
+        text: its translation.
+    """
+
+    gap: str
+    source: str
+    text: str
+
+
+class TranslatedText(NamedTuple):
+    """A text, its sentences and their translations.
+
+    Attributes:
+        sentences: of the text, in order; of a text without letters one that is empty.
+        tail: what stands after the last sentence.
+    """
+
+    sentences: list[Sentence]
+    tail: str
+
+    @property
+    def text(self) -> str:
+        """The translation of the text, in its shape."""
+        return "".join(part.gap + part.text for part in self.sentences) + self.tail
+
+
+def translated_texts(
+    translator, texts: Iterable[str], language: str | None, **options
+) -> Iterator[TranslatedText]:
+    """Translates texts sentence by sentence, which share batches whatever text they are of.
+
+    Texts are divided here, not by the translator alone, so that models which take a text as it is,
+    such as those of version 0.1, give what stands between sentences back as it was, too.
+
+    Args:
+        translator: what has `translate_stream`.
+        texts: any number; some thousands of them, or of their sentences, are read ahead.
+        language: code of the language of the texts, if it is known.
+        options: of `translate_stream`; with ``sentences=False`` a text is one sentence.
+
+    Yields:
+        one for each text, in order.
+    """
+    divide = options.get("sentences") is not False
+    waiting: deque[tuple[list[str], list[str], str]] = deque()
+
+    def sources():
+        for chunk in _chunks(texts):
+            for text in _divided(chunk, language) if divide else map(_whole, chunk):
+                waiting.append(text)
+                yield from text[1]
+
+    found: list[str] = []
+    for translation in translator.translate_stream(sources(), **options):
+        found.append(translation.text)
+        gaps, sentences, tail = waiting[0]
+        if len(found) == len(sentences):
+            waiting.popleft()
+            yield TranslatedText(
+                [Sentence(*part) for part in zip(gaps, sentences, found, strict=True)], tail
+            )
+            found = []
+
+
+def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Lists of texts, bounded in number and, save for the last text, in characters."""
+    chunk, characters = [], 0
+    for text in texts:
+        chunk.append(text)
+        characters += len(text)
+        if len(chunk) == _CHUNK_TEXTS or characters >= _CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
+
+
+def _divided(texts: list[str], language: str | None) -> Iterator[tuple[list[str], list[str], str]]:
+    """The gaps, the sentences and the tail of each text."""
+    found = split_sentences(texts, language)
+    gaps, sentences, tails = (
+        [text.decode("utf-8") for text in part.numpy()]
+        for part in (found.gaps, found.texts, found.tails)
+    )
+    owners = found.owners.numpy()
+    begin = 0
+    for number, tail in enumerate(tails):
+        end = begin
+        while end < len(owners) and owners[end] == number:
+            end += 1
+        yield gaps[begin:end], sentences[begin:end], tail
+        begin = end
+
+
+def _whole(text: str) -> tuple[list[str], list[str], str]:
+    """A text as one sentence, with the white space around it as gap and tail."""
+    body = text.lstrip()
+    gap, sentence = text[: len(text) - len(body)], body.rstrip()
+    return [gap], [sentence], body[len(sentence) :]
