@@ -1,4 +1,4 @@
-"""python benchmarks/sentences.py --model runs/NAME (--pairs SRC,TGT | --dataset NAME --data-dir DIR)
+"""python benchmarks/sentences.py --model runs/NAME (--pairs SRC,TGT | --dataset NAME)
 
 What it costs to translate a paragraph instead of its lines, with and without dividing it into
 sentences: BLEU and chrF of
