@@ -1,7 +1,9 @@
 """Fixtures that tests of several modules share."""
 
 import contextlib
+import ctypes
 import fcntl
+import gc
 import json
 import os
 import sys
@@ -13,10 +15,15 @@ import pytest
 os.environ.setdefault("TF_XLA_FLAGS", "")
 
 
+_MUCH_MEMORY = 3 * 2**30
+"""Bytes of a process beyond which it gives back what it can."""
+
+
 # The default tests run most programs once, for milliseconds. To optimise their machine code and
 # their graphs costs much more than it saves there, and changes nothing in what this package gives
 # to XLA and TensorFlow. The slow tests run what users run.
 def pytest_configure(config):
+    os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # of the workers, which this process starts
     if config.option.markexpr == "not slow":
         os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
@@ -25,6 +32,21 @@ def pytest_collection_finish(session):
     if session.config.option.markexpr == "not slow" and "tensorflow" in sys.modules:
         optimizer = sys.modules["tensorflow"].config.optimizer
         optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def memory_goes_back():
+    """What the tests of a module took goes back to the system: one process runs a hundred modules.
+
+    Graphs and models hold one another in circles, and the C library keeps what is freed.
+    """
+    yield
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        if pages * os.sysconf("SC_PAGE_SIZE") > _MUCH_MEMORY:
+            gc.collect()
+            with contextlib.suppress(AttributeError, OSError):  # another C library
+                ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(scope="session")

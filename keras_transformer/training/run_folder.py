@@ -250,6 +250,8 @@ def _settled(config: Config) -> dict:
 def _refuse_changes(folder: Path, begun: Config, given: Config):
     """A run goes on as it began; what depends on the machine was settled then."""
     given = given.replace({"training": {"jit_compile": begun.training.jit_compile}})
+    if not begun.decoding.sentences:  # a run of version 0.1, whose files do not know of them
+        given = given.replace({"decoding": {"sentences": False}})
     if given.training.dtype == "auto":
         given = given.replace({"training": {"dtype": begun.training.dtype}})
     for section, values in begun.to_dict().items():

@@ -232,16 +232,15 @@ class Generator:
         """
         new = [ids[:-1] if ids[-1] == self.end_id else ids for ids in new]
         wholes = [np.concatenate(parts) for parts in zip(prompts, new, strict=True)]
-        befores, texts = (self._texts(ids, style) for ids in (prompts, wholes))
-        alone = self._texts(new, style, begins=False)
+        befores, texts, alone = (self._texts(ids, style) for ids in (prompts, wholes, new))
         return [
             (text, text[len(before) :] if text.startswith(before) else rest)
             for before, text, rest in zip(befores, texts, alone, strict=True)
         ]
 
-    def _texts(self, rows, style, *, begins=True) -> list[str]:
-        """Texts of ids, which begin with a sentence or in the midst of one."""
-        texts = self.tokenizer.detokenize(_ragged(rows), style, tf.fill([len(rows)], begins))
+    def _texts(self, rows, style) -> list[str]:
+        # A text begins with its prompt, which may have no capitals.
+        texts = self.tokenizer.detokenize(_ragged(rows), style, capitals=False)
         return [text.decode("utf-8", errors="replace") for text in texts.numpy()]
 
 

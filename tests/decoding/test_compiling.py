@@ -13,7 +13,13 @@ from keras_transformer.decoding import compiling
 from keras_transformer.decoding.compiling import Searches
 from keras_transformer.decoding.search import SearchResult
 
-CALLERS_FIELDS = {"seed": 3, "max_length": 9, "length_ratio": 2.5, "length_offset": 4}
+CALLERS_FIELDS = {
+    "sentences": False,
+    "seed": 3,
+    "max_length": 9,
+    "length_ratio": 2.5,
+    "length_offset": 4,
+}
 """Fields that callers of a `Search` apply, with other values than the defaults."""
 
 SEARCHS_FIELDS = {

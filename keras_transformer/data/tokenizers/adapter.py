@@ -52,7 +52,9 @@ class TokenizerAdapter(Tokenizer):
     def _pieces(self, ids: tf.Tensor) -> tf.Tensor:
         return self.converter.lookup(ragged(ids[tf.newaxis])).flat_values
 
-    def _texts(self, ids: tf.RaggedTensor, style: str, begins: tf.Tensor | None) -> tf.Tensor:
+    def _texts(
+        self, ids: tf.RaggedTensor, style: str, begins: tf.Tensor | None, capitals: bool
+    ) -> tf.Tensor:
         if self._has_own_ids:
             return self.converter.detokenize(ids, style)
         # The converter would print what follows the first end.
@@ -60,7 +62,8 @@ class TokenizerAdapter(Tokenizer):
         text = self.converter.detokenize(before_end(ids, end_id, dropped=(PAD,)))
         if style == "corpus":
             return text
-        return restore_capitals(humanize_bert(text, self.language), self.language, begins)
+        text = humanize_bert(text, self.language)
+        return restore_capitals(text, self.language, begins) if capitals else text
 
 
 def as_tokenizer(tokenizer: Any) -> Tokenizer:

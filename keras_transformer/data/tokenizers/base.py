@@ -79,7 +79,12 @@ class Tokenizer(tf.Module, abc.ABC):
         return self._with_ends(self._encode(tf.reshape(strings, [-1])))
 
     def detokenize(
-        self, ids: Ids, style: str = "corpus", begins: tf.Tensor | None = None
+        self,
+        ids: Ids,
+        style: str = "corpus",
+        begins: tf.Tensor | None = None,
+        *,
+        capitals: bool = True,
     ) -> tf.Tensor:
         """Joins ids into text; padding and control tokens are dropped.
 
@@ -88,6 +93,7 @@ class Tokenizer(tf.Module, abc.ABC):
             style: "corpus" for the style of the training text, "human" for the way people write.
             begins: whether each text begins a sentence, which has a capital in human style, bool
                 (batch,); all do unless given.
+            capitals: in human style, write those that rules know where the tokenizer has none.
 
         Returns:
             (batch,) strings.
@@ -97,7 +103,7 @@ class Tokenizer(tf.Module, abc.ABC):
         """
         if style not in ("corpus", "human"):
             raise InputError(f"unknown style of text {style!r}: use 'corpus' or 'human'")
-        return self._texts(ragged(ids), style, begins)
+        return self._texts(ragged(ids), style, begins, capitals)
 
     def lookup(self, ids: Ids) -> tf.RaggedTensor:
         """The tokens that ids stand for, control tokens included.
@@ -143,7 +149,9 @@ class Tokenizer(tf.Module, abc.ABC):
         """(batch,) strings → (batch, None) int64 ids, to which `_with_ends` adds start and end."""
 
     @abc.abstractmethod
-    def _texts(self, ids: tf.RaggedTensor, style: str, begins: tf.Tensor | None) -> tf.Tensor:
+    def _texts(
+        self, ids: tf.RaggedTensor, style: str, begins: tf.Tensor | None, capitals: bool
+    ) -> tf.Tensor:
         """(batch, None) int64 ids → (batch,) strings; see `detokenize`."""
 
     @abc.abstractmethod
@@ -266,13 +274,17 @@ class SubwordTokenizer(Tokenizer):
         text = normalize(strings, self.normalization)
         return lower(text) if self.case == "lower" and self.normalization == "none" else text
 
-    def _texts(self, ids: tf.RaggedTensor, style: str, begins: tf.Tensor | None) -> tf.Tensor:
+    def _texts(
+        self, ids: tf.RaggedTensor, style: str, begins: tf.Tensor | None, capitals: bool
+    ) -> tf.Tensor:
         ids = before_end(self._known(ids), END, dropped=(PAD, START))
         text = self._decode_marks(ids) if self.case == "factored" else self._decode(ids)
         if style == "corpus":
             return text
         text = self._humanize(text)
-        return restore_capitals(text, self.language, begins) if self.case == "lower" else text
+        if self.case != "lower" or not capitals:
+            return text
+        return restore_capitals(text, self.language, begins)
 
     def _decode_marks(self, ids: tf.RaggedTensor) -> tf.Tensor:
         """`_decode`, with the capitals that marks stand for."""

@@ -202,7 +202,9 @@ class LibraryTokenizer(Tokenizer):
             tf.ensure_shape(values, [None]), tf.ensure_shape(lengths, [None])
         )
 
-    def _texts(self, ids: tf.RaggedTensor, style: str, begins: tf.Tensor | None) -> tf.Tensor:
+    def _texts(
+        self, ids: tf.RaggedTensor, style: str, begins: tf.Tensor | None, capitals: bool
+    ) -> tf.Tensor:
         def decode(values, lengths):
             splits = np.cumsum(lengths)[:-1]
             rows = np.split(values, splits) if len(lengths) else []
