@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_transformer.data.text.casing import MARKS
 from keras_transformer.data.text.sentences import Sentences, split_sentences, whole_texts
+from keras_transformer.data.text.strings import begins_run
 from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import END, START
 
@@ -40,7 +41,7 @@ class Pieces(NamedTuple):
     @property
     def begins(self) -> tf.Tensor:
         """Whether each piece begins its sentence, bool ``(pieces,)``."""
-        return tf.concat([[True], self.owners[1:] != self.owners[:-1]], 0)[: tf.size(self.owners)]
+        return begins_run(self.owners)
 
 
 def divide(tokenizers: Any, strings: tf.Tensor, longest: int, *, sentences: bool) -> Pieces:

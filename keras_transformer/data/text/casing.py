@@ -11,7 +11,9 @@ Sockeye knows them as factors of words, OpenNMT as case markup.
 
 import tensorflow as tf
 
+from keras_transformer.data.text.languages import primary_language
 from keras_transformer.data.text.sentences import split_sentences
+from keras_transformer.data.text.strings import begins_run
 from keras_transformer.errors import InputError
 
 CASES = ("keep", "lower", "factored")
@@ -86,8 +88,7 @@ def factor(words: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf
     # Runs of words in capitals and of such that have none ("42").
     takes_part = in_capitals | (large == small) & ~has_capitals
     rows = words.value_rowids()
-    new_row = tf.concat([tf.ones_like(rows[:1], tf.bool), rows[1:] != rows[:-1]], 0)
-    begins = new_row | ~takes_part | ~tf.pad(takes_part, [[1, 0]])[:-1]
+    begins = begins_run(rows) | ~takes_part | ~tf.pad(takes_part, [[1, 0]])[:-1]
     run = tf.cumsum(tf.cast(begins, tf.int32)) - 1
     places = tf.range(tf.size(flat))
     count = tf.gather(tf.math.segment_sum(tf.cast(is_upper, tf.int32), run), run)
@@ -139,22 +140,15 @@ def restore_capitals(
         begins: whether each text begins a sentence, bool ``(batch,)``; all do unless given.
     """
     sentences = split_sentences(text, language)
-    first = tf.concat(
-        [
-            tf.ones_like(sentences.owners[:1], tf.bool),
-            sentences.owners[1:] != sentences.owners[:-1],
-        ],
-        0,
-    )
     texts = capitalized(sentences.texts)
     if begins is not None:
-        goes_on = first & ~tf.gather(begins, sentences.owners)
+        goes_on = begins_run(sentences.owners) & ~tf.gather(begins, sentences.owners)
         texts = tf.where(goes_on, sentences.texts, texts)
     parts = tf.RaggedTensor.from_value_rowids(
         tf.strings.join([sentences.gaps, texts]), sentences.owners, tf.size(sentences.tails)
     )
     joined = tf.strings.join([tf.strings.reduce_join(parts, axis=-1), sentences.tails])
-    if language is None or language.replace("_", "-").split("-")[0].lower() in ("en", "eng"):
+    if language is None or primary_language(language) in ("en", "eng"):
         for pattern, replacement in _FIRST_PERSON:
             joined = tf.strings.regex_replace(joined, pattern, replacement)
     return joined

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 import tensorflow as tf
 import tensorflow_text as tf_text
 
+from keras_transformer.data.text.languages import primary_language
 from keras_transformer.data.text.strings import string_tensor, valid_utf8
 from keras_transformer.errors import InputError
 
@@ -146,16 +147,11 @@ _HUMAN_ELSEWHERE = _human(leaning=",;:?!", signs="#", quotes=_LOW_QUOTES)
 def _human_rules(language: str | None) -> Rules:
     if _is_english_or_portuguese(language):
         return _HUMAN
-    return _HUMAN_FRENCH if _base(language) in ("fr", "fra", "fre") else _HUMAN_ELSEWHERE
+    return _HUMAN_FRENCH if primary_language(language) in ("fr", "fra", "fre") else _HUMAN_ELSEWHERE
 
 
 def _is_english_or_portuguese(language: str | None) -> bool:
-    return language is None or _base(language) in ("en", "eng", "pt", "por")
-
-
-def _base(language: str) -> str:
-    """The code of a language without its region or script."""
-    return language.replace("_", "-").split("-")[0].lower()
+    return language is None or primary_language(language) in ("en", "eng", "pt", "por")
 
 
 # BERT's splitting parts every punctuation character; this restores the Treebank's tokens.

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from keras_transformer.data.text.strings import string_tensor, valid_utf8
+from keras_transformer.data.text.languages import primary_language
+from keras_transformer.data.text.strings import begins_run, string_tensor, valid_utf8
 
 _LINE_END = r"(?:\r\n|[\n\r\x{0B}\x{0C}\x{85}\x{2028}\x{2029}])"
 _SPACE = r"[\t \x{1C}-\x{1F}\x{A0}\p{Zs}]"
@@ -144,7 +145,7 @@ def _from_spans(text, start, stop, owners) -> Sentences:
     owners = tf.gather(owners, order)
     start = tf.gather(tf.concat([start, at_end], 0), order)
     stop = tf.gather(tf.concat([stop, at_end], 0), order)
-    is_first = _differs_from_previous(owners)
+    is_first = begins_run(owners)
     before = tf.where(is_first, 0, _shifted(stop))
     of_sentence = tf.gather(text, owners)
     last = tf.ensure_shape(tf.math.segment_max(stop, owners), text.shape)
@@ -172,7 +173,7 @@ def _begins_sentence(
     def matches(pattern):
         return tf.strings.regex_full_match(word, pattern)
 
-    begins_text = _differs_from_previous(rows)
+    begins_text = begins_run(rows)
     line_end = matches(_LINE_END)
     begins_line = begins_text | _shifted(line_end)
     # Bullets, of which there may be several: "> - 1. text".
@@ -200,7 +201,7 @@ def _begins_sentence(
     stop &= ~matches(_abbreviation(_NEVER_LAST))
     stop &= ~matches(_INITIAL)
     stop &= ~(matches(_LOWER_INITIAL) & ~next_upper)
-    if language is not None and language.replace("_", "-").split("-")[0].lower() in _WITH_ORDINALS:
+    if language is not None and primary_language(language) in _WITH_ORDINALS:
         stop &= ~matches(_ORDINAL)
     # Closing quotes that stand alone belong to the sentence before.
     closes = matches(_LONE_CLOSERS) & ~begins_line
@@ -222,7 +223,3 @@ def _shifted(values: tf.Tensor) -> tf.Tensor:
 def _next(values: tf.Tensor) -> tf.Tensor:
     """For each the value after; for the last, false or 0."""
     return tf.pad(values, [[0, 1]])[1:]
-
-
-def _differs_from_previous(values: tf.Tensor) -> tf.Tensor:
-    return tf.concat([tf.ones_like(values[:1], tf.bool), values[1:] != values[:-1]], 0)

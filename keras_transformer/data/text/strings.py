@@ -23,6 +23,11 @@ def string_tensor(texts: Any) -> tf.Tensor:
     return tf.convert_to_tensor(encoded, tf.string)
 
 
+def begins_run(values: tf.Tensor) -> tf.Tensor:
+    """Which values differ from the one before, as the first does, bool of the same length."""
+    return tf.concat([tf.ones_like(values[:1], tf.bool), values[1:] != values[:-1]], 0)
+
+
 def valid_utf8(text: tf.Tensor) -> tf.Tensor:
     """Strings with U+FFFD, the replacement character, for bytes that are no UTF-8."""
     return tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")

@@ -18,7 +18,7 @@ from keras_transformer.data.text.casing import (
     write_out,
 )
 from keras_transformer.data.text.normalization import check_style, humanize, normalize
-from keras_transformer.data.text.strings import string_tensor
+from keras_transformer.data.text.strings import begins_run, string_tensor
 from keras_transformer.data.tokenizers.vocabulary import normalized_lines
 from keras_transformer.errors import InputError, whole_number
 from keras_transformer.files import checksum, make_folder, parse_json, write_bytes, write_json
@@ -290,8 +290,7 @@ class SubwordTokenizer(Tokenizer):
         """`_decode`, with the capitals that marks stand for."""
         rows, flat = ids.value_rowids(), ids.flat_values
         is_mark = (flat >= _FIRST_MARK) & (flat < _FIRST_MARK + len(MARKS))
-        new_row = tf.concat([tf.ones_like(rows[:1], tf.bool), rows[1:] != rows[:-1]], 0)
-        begins = new_row | is_mark
+        begins = begins_run(rows) | is_mark
         run = tf.cumsum(tf.cast(begins, tf.int64)) - 1
         count = tf.reduce_sum(tf.cast(begins, tf.int64))
         runs = tf.RaggedTensor.from_value_rowids(

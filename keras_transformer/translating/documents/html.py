@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from html import escape, unescape
 
+from keras_transformer.data.text.languages import primary_language
 from keras_transformer.translating.documents.base import Document, Languages
 from keras_transformer.translating.documents.html_tokens import Attribute, Token, tokens_of
 from keras_transformer.translating.documents.sentences import TranslatedText
@@ -304,7 +305,7 @@ class HtmlDocument(Document):
     def _read_language(self, attribute: Attribute) -> None:
         source, target = self._languages
         language = self._value(attribute).strip()
-        if source and target and _primary(language) == _primary(source):
+        if source and target and primary_language(language) == primary_language(source):
             self._set(attribute, target.replace("_", "-"))
 
     def _set(self, attribute: Attribute, text: str) -> None:
@@ -404,11 +405,6 @@ class HtmlDocument(Document):
 
     def _tags(self, tags: Iterable[tuple[int, Token]]) -> str:
         return "".join(self._as_edited(token.begin, token.stop) for _, token in tags)
-
-
-def _primary(language: str) -> str:
-    """The language of a code without region and script."""
-    return language.replace("_", "-").split("-")[0].lower()
 
 
 def _pairs(tags: list[tuple[int, Token]]) -> tuple[dict[int, int], bool]:
