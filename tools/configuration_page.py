@@ -104,6 +104,8 @@ def in_words(hint) -> str:
         return ", ".join(f"`{choice}`" for choice in parts)
     if origin is typing.Annotated:
         return f"{in_words(parts[0])} {limits_of(parts[1:])}".strip()
+    if origin is tuple:
+        return f"list of {in_words(parts[0])}s"
     words = {
         bool: "true or false",
         int: "whole number",

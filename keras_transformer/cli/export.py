@@ -2,9 +2,9 @@
 
 import click
 
-from keras_transformer.cli.options import model_option, path_option, verb
+from keras_transformer.cli.options import keep_option, model_option, path_option, verb
 from keras_transformer.cli.streams import write_line
-from keras_transformer.cli.texts import read_scores
+from keras_transformer.cli.texts import read_patterns, read_scores
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import MOST_VERSION
 
@@ -43,6 +43,7 @@ def _sizes_option(flag, least, meaning):
     default=None,
     help="Whether a SavedModel has signatures compiled by XLA too; it has unless given.",
 )
+@keep_option
 @path_option(
     "--scores",
     "score_files",
@@ -80,6 +81,7 @@ def export(
     form,
     weights,
     compiled,
+    keep_file,
     score_files,
     examples,
     no_examples,
@@ -99,14 +101,22 @@ def export(
     if form != "stablehlo" and shapes:
         option = min(shapes).removesuffix("s").replace("_", "-")
         raise click.UsageError(f"--{option} needs --format stablehlo.")
+    if keep_file is not None and form == "stablehlo":
+        raise click.UsageError("--keep is for forms that take text, not for stablehlo.")
     scores = [read_scores(path) for path in score_files]
+    keep = () if keep_file is None else read_patterns(keep_file)
+    from keras_transformer.config import change_decoding
     from keras_transformer.exporting import export as export_saved_model
     from keras_transformer.exporting import export_ctranslate2, export_stablehlo
+    from keras_transformer.translating.segmentation import check_keep
     from keras_transformer.translating.translator import Translator
 
     translator = Translator.load(model_path)
     if not isinstance(translator, Translator):
         raise InputError(f"{model_path}: is exported already: give a run folder.")
+    if keep:
+        translator.decoding = change_decoding(translator.decoding, {"keep": keep})
+        check_keep(keep, translator.tokenizers)
     if form == "ctranslate2":
         written = export_ctranslate2(translator, output, quantization=quantization, version=version)
     elif form == "stablehlo":

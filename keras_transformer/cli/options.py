@@ -21,10 +21,13 @@ DATASET_HELP = (
 SEARCH = tuple(
     name
     for name in DecodingConfig.__pydantic_fields__
-    # How long a translation may be and when a beam stops is the run's own; n_best and sentences are
-    # options of some verbs alone.
+    # How long a translation may be and when a beam stops is the run's own; n_best, sentences and
+    # keep are options of some verbs alone.
     if name
-    not in ("length_ratio", "length_offset", "early_stopping", "patience", "n_best", "sentences")
+    not in (
+        *("length_ratio", "length_offset", "early_stopping", "patience"),
+        *("n_best", "sentences", "keep"),
+    )
 )
 """Fields of `DecodingConfig` that are options of every verb that searches."""
 
@@ -89,6 +92,13 @@ compile_option = click.option(
     "jit_compile",
     default=None,
     help="Search with XLA from the start, or never; unless given, once it pays off.",
+)
+keep_option = path_option(
+    "--keep",
+    "keep_file",
+    metavar="FILE",
+    help="Regular expressions, one a line, of what comes back as it is, besides addresses, "
+    "placeholders, long numbers, code and emoji.",
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="One JSON object a line, with scores."

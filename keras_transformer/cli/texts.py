@@ -65,3 +65,29 @@ def write_scores(path: Path, scores: dict) -> None:
         path.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise file_error(path, "written", error) from error
+
+
+def read_patterns(path: Path) -> tuple[str, ...]:
+    """Reads regular expressions, one a line; lines that begin with # and empty ones say nothing.
+
+    Raises:
+        InputError: when it cannot be read, or a line is no regular expression.
+    """
+    from keras_transformer.data.text.placeholders import pattern_of
+
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise file_error(path, "read", error) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text ({error}).") from error
+    patterns = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        try:
+            pattern_of((line,))
+        except InputError as error:
+            raise InputError(f"{path}: line {number}: {error}") from error
+        patterns.append(line)
+    return tuple(patterns)

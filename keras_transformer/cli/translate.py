@@ -8,6 +8,7 @@ import click
 from keras_transformer.cli.options import (
     compile_option,
     json_option,
+    keep_option,
     model_option,
     path_option,
     search_options,
@@ -15,7 +16,7 @@ from keras_transformer.cli.options import (
     verb,
 )
 from keras_transformer.cli.streams import StandardOutput, lines_of_standard_input
-from keras_transformer.cli.texts import echo_found
+from keras_transformer.cli.texts import echo_found, read_patterns
 from keras_transformer.errors import InputError
 
 
@@ -23,6 +24,7 @@ from keras_transformer.errors import InputError
 @model_option
 @search_options
 @sentences_option
+@keep_option
 @click.option("--n-best", type=int, help="Translations of each text.")
 @compile_option
 @json_option
@@ -40,7 +42,9 @@ from keras_transformer.errors import InputError
     help="Of a message catalogue, translate what has a translation, too.",
 )
 @click.argument("texts", metavar="[TEXT]...", nargs=-1)
-def translate(model_path, search, n_best, jit_compile, as_json, texts, document, **of_document):
+def translate(
+    model_path, search, keep_file, n_best, jit_compile, as_json, texts, document, **of_document
+):
     """Translate the TEXTs, or the lines of standard input, one line for each; or a document.
 
     With --n-best there are several lines for each: its number from 0, a translation and its score
@@ -53,6 +57,8 @@ def translate(model_path, search, n_best, jit_compile, as_json, texts, document,
 
     from keras_transformer.translating.translator import Translator
 
+    if keep_file is not None:
+        search["keep"] = read_patterns(keep_file)
     if document is not None:
         _check_alone({"--n-best": n_best, "--json": as_json, "TEXT": texts}, "with --document")
         _translate_document(model_path, search, jit_compile, document, **of_document)

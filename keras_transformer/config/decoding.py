@@ -23,6 +23,11 @@ class DecodingConfig:
     sentences: bool = Field(
         True, description="divide texts into sentences, and translate each for itself"
     )
+    keep: tuple[str, ...] = Field(
+        (),
+        description="regular expressions, in the syntax of RE2, of what comes back as it is, "
+        "besides addresses, placeholders, long numbers, code and emoji",
+    )
     length_ratio: Positive = Field(
         2.0, description="most target tokens for each source token, length_offset on top"
     )

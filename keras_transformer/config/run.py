@@ -50,6 +50,11 @@ class TokenizerConfig:
         description="capitals: kept in pieces, dropped, or marks before the same pieces; null: "
         "marks where a model translates text of natural style",
     )
+    placeholders: Annotated[int, Field(ge=0, le=64)] | None = Field(
+        None,
+        description="ids for what a sentence has that comes back as it is: addresses, "
+        "placeholders, long numbers, code; null: 16 where a model translates",
+    )
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -116,6 +121,16 @@ class TrainingConfig:
     )
     checkpoint_minutes: Positive = Field(
         5.0, description="most minutes between checkpoints, whose work an interruption repeats"
+    )
+    shared_words: Rate = Field(
+        0.1,
+        description="share of the pairs in which a word of both sides becomes a placeholder, so "
+        "that a model learns to copy those from any corpus",
+    )
+    noise: Rate = Field(
+        0.0,
+        description="share of the pairs that are learned as careless people write: in capitals, "
+        "as titles, without capitals, accents or a stop, mistyped",
     )
     dtype: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = Field(
         "float32",

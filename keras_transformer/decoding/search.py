@@ -41,6 +41,7 @@ from keras_transformer.decoding.buckets import (
 from keras_transformer.decoding.strategies import BeamSearch, GreedyOrSampling
 from keras_transformer.decoding.tokens import (
     LOWEST,
+    copy_once,
     forbid,
     forbid_repeated_ngrams,
     forced_tokens,
@@ -49,7 +50,7 @@ from keras_transformer.decoding.tokens import (
 from keras_transformer.layers import cache as caches
 from keras_transformer.special_tokens import PAD
 
-_CONSTANT = ("rows", "limits", "prefix", "uniform", "context")
+_CONSTANT = ("rows", "limits", "prefix", "uniform", "required", "context")
 """Entries of the state that are constant in a round."""
 
 _CACHE = ("context", "steps")
@@ -104,6 +105,8 @@ class Search:
         jit_compile: compile the rounds with XLA, one program for each size of a batch.
         beam_size, length_penalty: tensors of the surrounding graph that replace the numbers of
             `config`; all beams are returned then.
+        placeholders: how many ids, from `first_placeholder` on, every hypothesis has once if the
+            source has them, and else not at all.
     """
 
     def __init__(
@@ -117,8 +120,11 @@ class Search:
         jit_compile=True,
         beam_size=None,
         length_penalty=None,
+        placeholders=0,
+        first_placeholder=0,
     ):
         self.model = model
+        self.placeholders = range(first_placeholder, first_placeholder + placeholders)
         self.start_id, self.end_id = start_id, end_id
         self.config = config = config or DecodingConfig()
         self.beams = config.n_best if config.sampling else config.beam_size
@@ -187,6 +193,8 @@ class Search:
         inputs = {"source": source, "limits": tf.fill([batch], longest), "rows": rows}
         if self.config.sampling:
             inputs["uniform"] = uniform_numbers(0, rows, (longest, self.beams))
+        if self.placeholders:
+            inputs["required"] = self._required(source)
         if self.jit_compile:
             inputs, _ = self._padded(inputs)
         rows = tf.size(inputs["rows"])
@@ -210,6 +218,8 @@ class Search:
         inputs = {"source": source, "limits": limits, "rows": tf.range(batch)}
         if self.config.sampling:
             inputs["uniform"] = uniform_numbers(seed, streams, (longest, self.beams))
+        if self.placeholders:
+            inputs["required"] = self._required(source)
         if prefix is not None:
             columns = tf.shape(prefix)[1]
             inputs["prefix"] = tf.pad(prefix, [[0, 0], [0, 16 - columns % 16]])
@@ -254,6 +264,11 @@ class Search:
         )
         result = SearchResult(*(part[:batch] for part in result))
         return result._replace(tokens=tf.cast(result.tokens, tf.int64))
+
+    def _required(self, source):
+        """Which placeholders each source has, bool ``(batch, placeholders)``."""
+        ids = tf.range(self.placeholders.start, self.placeholders.stop)
+        return tf.reduce_any(source[..., tf.newaxis] == ids, axis=1)
 
     def _padded(self, inputs):
         """Pads the inputs of the first round to one of few sizes.
@@ -389,6 +404,15 @@ class Search:
             )
         end_allowed = position >= config.min_length
         allowed = forbid(allowed, self.forbidden, self.end_id, end_allowed)
+        if self.placeholders:
+            allowed = copy_once(
+                allowed,
+                moving["tokens"],
+                fixed["required"],
+                fixed["limits"] - position,
+                self.placeholders,
+                self.end_id,
+            )
         if "prefix" in fixed:  # which may hold tokens that are forbidden elsewhere
             forced = forced_tokens(fixed["prefix"], position)[..., tf.newaxis]
             of_prefix = forbid(logits, (PAD,), self.end_id, True)

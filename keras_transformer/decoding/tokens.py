@@ -60,6 +60,43 @@ def forbid_repeated_ngrams(logits, tokens, position, size: int):
     return tf.reshape(flat, shape)
 
 
+def copy_once(logits, tokens, required, room, placeholders: range, end_id: int):
+    """Logits that give each placeholder of the source once.
+
+    Those that the source does not have, or that the hypothesis has already, are masked. Where one
+    is missing there is no end yet: in its place a missing one has at least its logit, and nothing
+    else is left once there is no room for more.
+
+    Args:
+        logits: ``(rows, beams, vocab)``.
+        tokens: tokens so far, ``(rows, beams, room)``.
+        required: which placeholders the source has, bool ``(rows, placeholders)``.
+        room: how many tokens each row may still have, the end included, int32 ``(rows,)``.
+        placeholders: their ids.
+        end_id: id of the end token.
+    """
+    first, last = placeholders.start, placeholders.stop
+
+    def with_missing():
+        given = tf.reduce_any(tokens[..., tf.newaxis] == tf.range(first, last), axis=2)
+        missing = required[:, tf.newaxis] & ~given
+        count = tf.reduce_sum(tf.cast(missing, tf.int32), axis=-1, keepdims=True)
+        full = (count > 0) & (count >= room[:, tf.newaxis, tf.newaxis] - 1)
+        end = logits[..., end_id : end_id + 1]
+        of_missing = tf.maximum(logits[..., first:last], end)
+        ids = tf.range(tf.shape(logits)[-1])
+        hidden = full | ((ids == end_id) & (count > 0))
+        others = tf.where(hidden, LOWEST, logits)
+        of_missing = tf.where(missing, of_missing, LOWEST)
+        return tf.concat([others[..., :first], of_missing, others[..., last:]], axis=-1)
+
+    def without():
+        ids = tf.range(tf.shape(logits)[-1])
+        return tf.where((ids >= first) & (ids < last), LOWEST, logits)
+
+    return tf.cond(tf.reduce_any(required), with_missing, without)
+
+
 def forced_tokens(prefix, position):
     """Ids of the prefix at a position, padding after its end, ``(rows, 1)``.
 

@@ -91,6 +91,7 @@ def export_ctranslate2(
         "max_length": translator.max_target_length(translator.decoding),
         "max_source_length": translator.max_source_length,
         "sentences": translator.decoding.sentences,
+        "keep": list(translator.decoding.keep),
     }
 
     def write(unfinished):

@@ -37,6 +37,10 @@ LIMITS = ("epochs", "max_steps", "max_minutes")
 """What a resumed run may change."""
 
 
+PLACEHOLDERS = 16
+"""Ids for what is not translated, of models that translate."""
+
+
 START = "init_from"
 """What ``config.json`` calls the run that this one started from."""
 
@@ -149,12 +153,13 @@ class RunFolder:
     def token_ids(self, task: Task, split: str, tokenizers: Tokenizers) -> TokenizedPairs:
         """The ids of a split of the corpus, tokenised once."""
         dataset, longest = task.corpus.require(split), task.config.training.max_tokens
-        key = corpus_key(dataset, self.path / "tokenizers", longest)
+        options = task.pair_options(split, tokenizers)
+        key = corpus_key(dataset, self.path / "tokenizers", longest, options)
         self._corpus_keys[split] = key
         path = self.path / "tokens" / f"{split}.npz"
         make_folder(path.parent)
         sides = task.sides(tokenizers)
-        pairs = cached_pairs(path, key, dataset, sides, longest, write=self.chief)
+        pairs = cached_pairs(path, key, dataset, sides, longest, options, write=self.chief)
         say(
             f"{len(pairs):,} {split} {task.unit} ({pairs.target_tokens():,} target tokens), "
             f"{pairs.dropped:,} longer than {longest} tokens left out"
@@ -311,15 +316,19 @@ def _description(corpus: Corpus, config: Config, start: str | None) -> dict:
 
 def _learn_tokenizers(corpus: Corpus, config: Config) -> Tokenizers:
     wanted = config.tokenizer
-    case = wanted.case
-    if case is None and config.model.family in LANGUAGE_MODELS:
+    case, placeholders = wanted.case, wanted.placeholders
+    translates = config.model.family not in LANGUAGE_MODELS
+    if case is None and not translates:
         case = default_case(corpus.normalization)
+    if placeholders is None:
+        placeholders = PLACEHOLDERS if translates else 0
     tokenizers = train_tokenizers(
         corpus,
         kind=wanted.kind,
         vocab_size=wanted.vocab_size,
         shared=wanted.shared,
         case=case,
+        placeholders=placeholders,
     )
     sizes = [f"{int(tokenizers.source.get_vocab_size()):,} tokens"]
     if not tokenizers.shared:

@@ -16,6 +16,7 @@ from keras_transformer.data.batches.texts import TextBatches, text_corpus, witho
 from keras_transformer.data.batches.token_store import TokenizedPairs, tokenize_pairs
 from keras_transformer.data.corpora.corpus import Corpus, list_pairs
 from keras_transformer.data.corpora.text_files import TEXT
+from keras_transformer.data.tokenizers.masked import PairOptions
 from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.models.runs import SavedRun
@@ -46,6 +47,10 @@ class Task(ABC):
     def sides(self, tokenizers: Tokenizers) -> Any:
         """The tokenizers of both sides, as `tokenize_pairs` takes them."""
         return without_source(tokenizers.target)
+
+    def pair_options(self, split: str, tokenizers: Tokenizers) -> PairOptions:
+        """What becomes of the pairs of a split before they are tokenised."""
+        return PairOptions()
 
     @abstractmethod
     def batches(self, pairs: TokenizedPairs, tokenizers: Tokenizers, **options) -> Batches:
@@ -91,6 +96,16 @@ class TranslationTask(Task):
 
     def sides(self, tokenizers):
         return tokenizers
+
+    def pair_options(self, split, tokenizers):
+        recipe = self.config.training
+        if split != "train":
+            return PairOptions()
+        return PairOptions(
+            recipe.shared_words if tokenizers.placeholders else 0.0,
+            recipe.noise,
+            recipe.seed if recipe.noise else 0,
+        )
 
     def batches(self, pairs, tokenizers, **options):
         return Batches(pairs, self.config.training.batch_tokens, **options)

@@ -2,12 +2,13 @@
 
 import importlib
 from collections.abc import Iterable
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig, change_decoding
+from keras_transformer.data.text.placeholders import pattern_of
 from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import CTRANSLATE2_FILE, LIMITS_FILE, find_version
@@ -15,9 +16,16 @@ from keras_transformer.files import check_checksums, parse_json
 from keras_transformer.special_tokens import PAD, UNK
 from keras_transformer.translating.batches import BATCH_ROWS
 from keras_transformer.translating.graph import most_tokens
-from keras_transformer.translating.segmentation import divide, warn_of_pieces
+from keras_transformer.translating.segmentation import check_keep, divide, warn_of_pieces
 from keras_transformer.translating.translation import BaseTranslator, Translation, join_pieces
 from keras_transformer.unicode import utf8_list
+
+
+class _Found(NamedTuple):
+    """Hypotheses of one row, the best first, and their scores."""
+
+    hypotheses: list[list[str]]
+    scores: list[float]
 
 
 class CTranslate2Translator(BaseTranslator):
@@ -56,7 +64,9 @@ class CTranslate2Translator(BaseTranslator):
             self._length_offset = int(limits["length_offset"])
             self._max_length = int(limits["max_length"])
             self._max_source_length = int(limits["max_source_length"])
-            self._sentences = bool(limits.get("sentences", False))  # version 0.1 did not say
+            # Version 0.1 did not say.
+            self._sentences = bool(limits.get("sentences", False))
+            self._keep = tuple(limits.get("keep", ()))
             self._model = ctranslate2.Translator(
                 str(self.folder),
                 device=device,
@@ -69,7 +79,10 @@ class CTranslate2Translator(BaseTranslator):
             raise InputError(f"{self.folder}: cannot be loaded ({problem}).") from error
         names = _names(self.tokenizers.target, range(int(self.tokenizers.target.get_vocab_size())))
         self._target_ids = {name: i for i, name in enumerate(names)}
-        self._padding = names[PAD]
+        target = self.tokenizers.target
+        self._padding, self._end = names[PAD], names[target.end_id]
+        first = target.first_placeholder
+        self._placeholders = set(names[first : first + self.tokenizers.placeholders])
 
     def translate(
         self,
@@ -79,13 +92,15 @@ class CTranslate2Translator(BaseTranslator):
         n_best=1,
         beam_size=1,
         length_penalty=1.0,
+        keep: Iterable[str] = (),
         **options,
     ) -> list[Translation]:
         """Translates many texts, batched by length.
 
         The limits of the targets are those of `Translator`, and as there a translation may be
         empty and never holds ``[PAD]``, and texts that are too long are translated in pieces;
-        ``[UNK]`` is allowed.
+        ``[UNK]`` is allowed. A hypothesis without a placeholder of its source goes on with it
+        instead of ending, by a search of its own.
 
         Args:
             lines: texts.
@@ -94,6 +109,8 @@ class CTranslate2Translator(BaseTranslator):
             beam_size: hypotheses followed at a time; 1 is greedy search.
             length_penalty: the sum of a hypothesis' logarithmic probabilities, divided by
                 ``tokens ** length_penalty``, decides; an end counts as a token.
+            keep: patterns of what comes back as it is, besides those that were exported; see
+                `DecodingConfig`.
             options: passed on to ``ctranslate2.Translator.translate_batch``, for example
                 ``patience=2``.
 
@@ -106,8 +123,11 @@ class CTranslate2Translator(BaseTranslator):
         lines = utf8_list(lines, "lines")
         texts = tf.constant(lines, tf.string, shape=(len(lines),))
         longest = self._max_source_length
-        pieces = divide(self.tokenizers, texts, longest, sentences=self._sentences)
-        warn_of_pieces(pieces, longest)
+        keep = check_keep((*self._keep, *keep), self.tokenizers)
+        pieces = divide(
+            self.tokenizers, texts, longest, sentences=self._sentences, pattern=pattern_of(keep)
+        )
+        warn_of_pieces(pieces, longest, self.tokenizers.placeholders)
         options |= {"beam_size": beam_size, "length_penalty": length_penalty}
         change_decoding(DecodingConfig(), {"length_penalty": length_penalty})
         try:
@@ -118,9 +138,9 @@ class CTranslate2Translator(BaseTranslator):
             problem = str(error).split("\n", 1)[0]
             raise InputError(f"CTranslate2 refuses {named} ({problem})") from error
         hypotheses = [tokens for result in found.values() for tokens in result.hypotheses]
-        begins = pieces.begins.numpy()
-        begins = [begins[row] for row, result in found.items() for _ in result.hypotheses]
-        translated = iter(self._texts(hypotheses, style, begins))
+        rows = [row for row, result in found.items() for _ in result.hypotheses]
+        begins, kept = tf.gather(pieces.begins, rows), tf.gather(pieces.kept, rows)
+        translated = iter(self._texts(hypotheses, style, begins, kept))
         alternatives = [[Translation("", 0.0, normalized_score=0.0)] for _ in pieces.owners]
         for row, result in found.items():
             alternatives[row] = [
@@ -133,7 +153,7 @@ class CTranslate2Translator(BaseTranslator):
             ]
         return join_pieces(alternatives, pieces, n_best)
 
-    def _search(self, source: tf.RaggedTensor, n_best, options) -> dict[int, Any]:
+    def _search(self, source: tf.RaggedTensor, n_best, options) -> dict[int, _Found]:
         """What CTranslate2 found for every row that is not empty."""
         lengths = source.row_lengths().numpy()
         names = _rows(_names(self.tokenizers.source, source.flat_values), lengths)
@@ -157,14 +177,64 @@ class CTranslate2Translator(BaseTranslator):
                 **options,
             )
             waiting.extend(zip(rows, results, strict=True))
-        return {row: result.result() for row, result in waiting}
+        found = {}
+        for row, result in waiting:
+            result = result.result()
+            found[row] = _Found(result.hypotheses, result.scores)
+        if self._placeholders:
+            self._complete(found, names, limits)
+        return found
 
-    def _texts(self, tokens: list[list[str]], style: str, begins: list[bool]) -> list[str]:
+    def _complete(self, found: dict[int, _Found], names: list[list[str]], limits) -> None:
+        """Makes hypotheses have every placeholder of their source once.
+
+        Args:
+            found: by rows; changed in place.
+            names: tokens of all sources.
+            limits: most tokens of all targets.
+        """
+        for row, (hypotheses, scores) in found.items():
+            wanted = [name for name in names[row] if name in self._placeholders]
+            for i, hypothesis in enumerate(hypotheses):
+                tokens = self._without_repeated(hypothesis, wanted)
+                missing = [name for name in wanted if name not in tokens]
+                if missing:
+                    if tokens[-1:] == [self._end]:
+                        tokens.pop()
+                    prefix = tokens + missing
+                    (result,) = self._model.translate_batch(
+                        [names[row]],
+                        target_prefix=[prefix],
+                        max_input_length=0,
+                        max_decoding_length=max(int(limits[row]), len(prefix) + 1),
+                        min_decoding_length=0,
+                        suppress_sequences=[[self._padding]],
+                        return_end_token=True,
+                        return_scores=True,
+                        beam_size=1,
+                    )
+                    tokens = self._without_repeated(result.hypotheses[0], wanted)
+                    scores[i] = result.scores[0]
+                hypotheses[i] = tokens
+
+    def _without_repeated(self, tokens: list[str], wanted: list[str]) -> list[str]:
+        """Tokens without placeholders that are not wanted, or that come again."""
+        seen: set[str] = set()
+        result = []
+        for token in tokens:
+            if token in self._placeholders:
+                if token not in wanted or token in seen:
+                    continue
+                seen.add(token)
+            result.append(token)
+        return result
+
+    def _texts(self, tokens: list[list[str]], style: str, begins, kept) -> list[str]:
         ids = [self._target_ids.get(token, UNK) for row in tokens for token in row]
         ragged = tf.RaggedTensor.from_row_lengths(
             tf.constant(ids, tf.int64), [len(row) for row in tokens]
         )
-        texts = self.tokenizers.target.detokenize(ragged, style, tf.constant(begins, tf.bool))
+        texts = self.tokenizers.target.detokenize(ragged, style, begins, kept)
         return [text.decode("utf-8") for text in texts.numpy()]
 
 

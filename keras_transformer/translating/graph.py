@@ -10,7 +10,7 @@ from keras_transformer.decoding.search import SearchResult
 from keras_transformer.exporting.format import NOT_FOUND
 from keras_transformer.special_tokens import END, PAD, START
 from keras_transformer.translating.batches import BATCH_ROWS
-from keras_transformer.translating.segmentation import Pieces, divide
+from keras_transformer.translating.segmentation import Pieces
 
 MOST_BEAMS = 32
 """Largest `beam_size` that callers of a graph may ask for."""
@@ -45,7 +45,8 @@ def sentence_texts(tokenizer, tokens, pieces: Pieces, style):
     """
     count, n, length = tf.unstack(tf.shape(tokens))
     begins = tf.repeat(pieces.begins, n)
-    texts = tokenizer.detokenize(tf.reshape(tokens, (count * n, length)), style, begins)
+    kept = tf.gather(pieces.kept, tf.repeat(tf.range(count), n))
+    texts = tokenizer.detokenize(tf.reshape(tokens, (count * n, length)), style, begins, kept)
     texts = tf.transpose(tf.reshape(texts, (count, n)))
     # Empty pieces leave no trace.
     count = tf.size(pieces.sentences.owners)
@@ -290,9 +291,7 @@ class GraphTranslation:
 
     def _pieces(self, text) -> Pieces:
         """What the model translates of texts, ``(batch,)``."""
-        translator, sentences = self.translator, self._config.sentences
-        longest = translator.max_source_length
-        return divide(translator.tokenizers, text, longest, sentences=sentences)
+        return self.translator.divide(text, self._config)
 
     def _found(self, pieces) -> SearchResult:
         """What the search that is configured finds for each piece."""

@@ -4,6 +4,7 @@ import functools
 
 import tensorflow as tf
 
+from keras_transformer.data.text.placeholders import pattern_of
 from keras_transformer.translating.segmentation import Pieces, divide
 
 
@@ -17,40 +18,41 @@ class Programs:
 
     def __init__(self, translator):
         self._translator = translator
-        self._pieces = {
-            sentences: tf.function(
-                functools.partial(self._divide, sentences),
-                input_signature=[tf.TensorSpec([None], tf.string)],
-                autograph=False,
-            )
-            for sentences in (False, True)
-        }
+        # Each set of patterns of what is kept makes a graph.
+        self._pieces = functools.lru_cache(maxsize=16)(self._divider)
         self._texts = {
             style: tf.function(
                 functools.partial(self._detokenize, style),
                 input_signature=[
                     tf.TensorSpec([None, None], tf.int64),
                     tf.TensorSpec([None], tf.bool),
+                    tf.RaggedTensorSpec([None, None], tf.string),
                 ],
                 autograph=False,
             )
             for style in ("corpus", "human")
         }
 
-    def pieces(self, texts, sentences) -> Pieces:
-        """What the model translates of texts, ``(batch,)``; see `divide`."""
-        return self._pieces[sentences](texts)
+    def pieces(self, texts, config) -> Pieces:
+        """What the model translates of texts, ``(batch,)``, by a `DecodingConfig`; see `divide`."""
+        return self._pieces(config.sentences, config.keep)(texts)
 
-    def texts(self, ids, style, begins):
+    def texts(self, ids, style, begins, kept):
         """Texts of target ids, ``(batch, seq)``; see `Tokenizer.detokenize`."""
         if style not in self._texts:
-            return self._detokenize(style, ids, begins)  # which says what is wrong
-        return self._texts[style](ids, begins)
+            return self._detokenize(style, ids, begins, kept)  # which says what is wrong
+        return self._texts[style](ids, begins, kept)
 
-    def _divide(self, sentences, texts):
-        translator = self._translator
-        longest = translator.max_source_length
-        return divide(translator.tokenizers, texts, longest, sentences=sentences)
+    def _divider(self, sentences, keep):
+        translator, pattern = self._translator, pattern_of(keep)
 
-    def _detokenize(self, style, ids, begins):
-        return self._translator.tokenizers.target.detokenize(ids, style, begins)
+        def pieces(texts):
+            longest = translator.max_source_length
+            tokenizers = translator.tokenizers
+            return divide(tokenizers, texts, longest, sentences=sentences, pattern=pattern)
+
+        signature = [tf.TensorSpec([None], tf.string)]
+        return tf.function(pieces, input_signature=signature, autograph=False)
+
+    def _detokenize(self, style, ids, begins, kept):
+        return self._translator.tokenizers.target.detokenize(ids, style, begins, kept)

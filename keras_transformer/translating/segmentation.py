@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transformer.data.text.casing import MARKS
+from keras_transformer.data.text.placeholders import count_kept, fill, mask
 from keras_transformer.data.text.sentences import Sentences, split_sentences, whole_texts
 from keras_transformer.data.text.strings import begins_run
 from keras_transformer.errors import InputError
@@ -18,6 +19,7 @@ from keras_transformer.special_tokens import END, START
 
 _SENTENCE_ENDS = ".!?…。！？؟।"
 _CLAUSE_ENDS = ",;:—–،、"
+_PLACEHOLDER = r"\[KEEP_[0-9]+\]"
 
 
 class Pieces(NamedTuple):
@@ -27,11 +29,14 @@ class Pieces(NamedTuple):
         ids: token ids of the pieces, each with start and end, ``(pieces, None)``.
         owners: the number of the sentence that each belongs to, int32 ``(pieces,)``, in order.
         sentences: of the texts; the texts themselves where they are not divided.
+        kept: what the placeholders of each piece stand for, by their numbers, strings
+            ``(pieces, None)``.
     """
 
     ids: tf.RaggedTensor
     owners: tf.Tensor
     sentences: Sentences
+    kept: tf.RaggedTensor
 
     @property
     def texts(self) -> tf.Tensor:
@@ -44,7 +49,14 @@ class Pieces(NamedTuple):
         return begins_run(self.owners)
 
 
-def divide(tokenizers: Any, strings: tf.Tensor, longest: int, *, sentences: bool) -> Pieces:
+def divide(
+    tokenizers: Any,
+    strings: tf.Tensor,
+    longest: int,
+    *,
+    sentences: bool,
+    pattern: str | None = None,
+) -> Pieces:
     """Divides texts into what a model translates.
 
     Args:
@@ -52,12 +64,73 @@ def divide(tokenizers: Any, strings: tf.Tensor, longest: int, *, sentences: bool
         strings: ``(batch,)``.
         longest: most tokens of a piece, start and end included.
         sentences: divide texts into sentences; else only those that are too long are cut.
+        pattern: what is not translated, from `pattern_of`, where the tokenizers have placeholders;
+            what is always kept unless given.
     """
-    if sentences:
-        found = split_sentences(strings, tokenizers.source_language)
-    else:
-        found = whole_texts(strings)
-    return Pieces(*tokenize_in_pieces(tokenizers.source, found.texts, longest), found)
+    kept, language = None, tokenizers.source_language
+    if tokenizers.placeholders:
+        strings, kept = mask(strings, pattern)
+    found = split_sentences(strings, language) if sentences else whole_texts(strings)
+    ids, owners = tokenize_in_pieces(tokenizers.source, found.texts, longest)
+    if kept is None:
+        nothing = tf.RaggedTensor.from_row_lengths(
+            tf.constant([], tf.string), 0 * ids.row_lengths()
+        )
+        return Pieces(ids, owners, found, nothing)
+    found, of_sentences = _with_kept(found, kept)
+    count = tf.reduce_sum(tf.cast(tokenizers.source.is_placeholder(ids), tf.int64), axis=1)
+    return Pieces(ids, owners, found, tf.RaggedTensor.from_row_lengths(of_sentences, count))
+
+
+def sentences_of(strings: tf.Tensor, language: str | None) -> Sentences:
+    """`split_sentences`, with what is not translated as part of a word, or between sentences.
+
+    Args:
+        strings: texts, ``(batch,)``.
+        language: code of their language.
+    """
+    masked = mask(strings)
+    return _with_kept(split_sentences(masked.texts, language), masked.kept)[0]
+
+
+def check_keep(keep: tuple[str, ...], tokenizers: Any) -> tuple[str, ...]:
+    """Returns patterns of what is kept; `InputError` where the tokenizers cannot keep anything."""
+    if keep and not tokenizers.placeholders:
+        raise InputError(
+            "This model has no placeholders, so that it cannot keep text as it is: leave out "
+            "keep, or train with tokenizer.placeholders above 0."
+        )
+    return keep
+
+
+def _with_kept(found: Sentences, kept: tf.RaggedTensor) -> tuple[Sentences, tf.Tensor]:
+    """Sentences of masked texts with what they keep, and that of all sentences in order.
+
+    Args:
+        found: their sentences.
+        kept: what was masked in each text, ``(batch, None)``.
+    """
+    first = kept.row_starts()
+    in_gaps, in_texts, in_tails = (
+        tf.cast(count_kept(part), tf.int64) for part in (found.gaps, found.texts, found.tails)
+    )
+    # Every text is gaps and sentences in turn, and its tail.
+    of_both = tf.cumsum(in_gaps + in_texts, exclusive=True)
+    tails_before = tf.gather(tf.cumsum(in_tails, exclusive=True), found.owners)
+    gap_starts = of_both + tails_before
+
+    def ranges(starts, counts):
+        places = tf.ragged.range(starts, starts + counts)
+        return places.with_flat_values(tf.gather(kept.flat_values, places.flat_values))
+
+    of_texts = ranges(gap_starts + in_gaps, in_texts)
+    tail_starts = first + kept.row_lengths() - in_tails
+    filled = found._replace(
+        texts=fill(found.texts, of_texts),
+        gaps=fill(found.gaps, ranges(gap_starts, in_gaps)),
+        tails=fill(found.tails, ranges(tail_starts, in_tails)),
+    )
+    return filled, of_texts.flat_values
 
 
 def tokenize_in_pieces(
@@ -74,7 +147,8 @@ def tokenize_in_pieces(
         ids ``(pieces, None)``, each piece with start and end; and the number of the text that each
         belongs to, int32 ``(pieces,)``, in order.
     """
-    ids = tokenizer.tokenize(strings)
+    masked = tokenizer.placeholders > 0
+    ids = tokenizer.tokenize_masked(strings) if masked else tokenizer.tokenize(strings)
     lengths = ids.row_lengths()
 
     def whole():
@@ -83,26 +157,65 @@ def tokenize_in_pieces(
     def cut():
         # Sources of some models have an end alone.
         inner = tf.ragged.boolean_mask(ids, (ids != START) & (ids != END))
-        parts, owners = pieces_of(inner, tokenizer.lookup(inner), longest - 2)
+        parts, owners = inner, tf.range(tf.size(lengths))
+        if masked:
+            parts, owners = _with_few_placeholders(tokenizer, inner)
+        parts, of_parts = pieces_of(parts, tokenizer.lookup(parts), longest - 2)
+        owners = tf.gather(owners, of_parts)
+        if masked:
+            parts = tokenizer.numbered(parts)
         rows = tf.gather(ids, owners)
         starts, ends = (tf.ragged.boolean_mask(rows, rows == token) for token in (START, END))
         return tf.concat([starts, parts, ends], axis=1), owners
 
-    return tf.cond(tf.reduce_any(lengths > longest), cut, whole)
+    too_long = tf.reduce_any(lengths > longest)
+    if masked:
+        count = tf.reduce_sum(tf.cast(tokenizer.is_placeholder(ids), tf.int32), axis=1)
+        too_long |= tf.reduce_any(count > tokenizer.placeholders)
+    return tf.cond(too_long, cut, whole)
 
 
-def warn_of_pieces(pieces: Pieces, longest: int) -> None:
+def _with_few_placeholders(
+    tokenizer: Any, ids: tf.RaggedTensor
+) -> tuple[tf.RaggedTensor, tf.Tensor]:
+    """Cuts texts before a placeholder that the vocabulary has no number for.
+
+    Args:
+        tokenizer: of the texts.
+        ids: without start and end, ``(batch, None)``.
+
+    Returns:
+        as `pieces_of`.
+    """
+    flat, rows = ids.flat_values, ids.value_rowids()
+    kept = tf.cast(tokenizer.is_placeholder(flat), tf.int64)
+    before = tf.cumsum(kept, exclusive=True)
+    of_row = tf.gather(tf.concat([before, [0]], 0), ids.row_starts())
+    number = before - tf.gather(of_row, rows)
+    cuts = (kept == 1) & (number > 0) & (number % tokenizer.placeholders == 0)
+    cuts_before = tf.cumsum(tf.cast(cuts, tf.int64))
+    of_each = tf.ragged.boolean_mask(ids, ids.with_flat_values(cuts)).row_lengths() + 1
+    first = tf.cumsum(of_each, exclusive=True)
+    earlier = tf.cumsum(of_each - 1, exclusive=True)
+    piece = tf.gather(first - earlier, rows) + cuts_before
+    parts = tf.RaggedTensor.from_value_rowids(flat, piece, tf.reduce_sum(of_each))
+    return parts, tf.repeat(tf.range(tf.size(of_each)), of_each)
+
+
+def warn_of_pieces(pieces: Pieces, longest: int, placeholders: int) -> None:
     """Warns if there are sentences in pieces.
 
     Args:
         pieces: of texts.
         longest: most tokens of a piece.
+        placeholders: most placeholders of a piece.
     """
     counts = np.bincount(pieces.owners.numpy())
     if long := np.unique(pieces.sentences.owners.numpy()[np.flatnonzero(counts > 1)]).size:
         count = int(tf.size(pieces.sentences.tails))
         warnings.warn(
-            f"{long} of {count} texts have more than {longest} tokens at a time: they are "
+            f"{long} of {count} texts have more than {longest} tokens"
+            f"{f' or {placeholders} placeholders' if placeholders else ''} at a time: they are "
             "translated in pieces.",
             stacklevel=3,
         )
@@ -157,7 +270,11 @@ def _pauses(names: tf.RaggedTensor) -> tf.RaggedTensor:
     # Marks of capitals belong to the word that follows, but for the last of several.
     *leading, last = [flat == mark for mark in MARKS]
     leads = functools.reduce(tf.logical_or, leading)
-    begins = (begins | leads) & ~last
+    begins = (begins | leads | tf.strings.regex_full_match(flat, _PLACEHOLDER)) & ~last
+    # Nothing is cut from what it is joined to.
+    joins = flat == "[JOIN]"
+    begins &= ~joins & ~tf.concat([tf.zeros_like(joins[:1]), joins[:-1]], 0)
+    leads |= joins
     # The end of a text is that of a word too.
     after = tf.concat(
         [names.with_flat_values(begins)[:, 1:], tf.ones_like(names[:, :1], tf.bool)], 1

@@ -12,7 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig, change_decoding
+from keras_transformer.data.text.placeholders import pattern_of
 from keras_transformer.data.text.strings import string_tensor
+from keras_transformer.data.tokenizers.masked import tokenize_like
 from keras_transformer.data.tokenizers.pair import as_tokenizers
 from keras_transformer.decoding.compiling import Searches
 from keras_transformer.decoding.search import Search
@@ -22,7 +24,12 @@ from keras_transformer.translating.batches import BATCH_ROWS, batches_by_length
 from keras_transformer.translating.graph import first_pieces, joined_texts, most_tokens
 from keras_transformer.translating.load import load_exported, load_translation_run, run_examples
 from keras_transformer.translating.programs import Programs
-from keras_transformer.translating.segmentation import Pieces, divide, warn_of_pieces
+from keras_transformer.translating.segmentation import (
+    Pieces,
+    check_keep,
+    divide,
+    warn_of_pieces,
+)
 from keras_transformer.translating.translation import BaseTranslator, Translation, join_pieces
 from keras_transformer.unicode import utf8_list
 
@@ -115,11 +122,9 @@ class Translator(tf.Module, BaseTranslator):
         if sentence.shape.rank not in (0, 1):
             raise InputError(f"Expected a string or a vector of strings; got {sentence.shape}.")
         texts, tokenizers = tf.reshape(sentence, [-1]), self.tokenizers
-        pieces = divide(
-            tokenizers, texts, self.max_source_length, sentences=self.decoding.sentences
-        )
+        pieces = self.divide(texts, self.decoding)
         if tf.executing_eagerly():
-            warn_of_pieces(pieces, self.max_source_length)
+            warn_of_pieces(pieces, self.max_source_length, tokenizers.placeholders)
         source = pieces.ids
         limits = most_tokens(source, 0.0, max_length, self.transformer.max_length)
         found = self._searches.search(
@@ -177,13 +182,12 @@ class Translator(tf.Module, BaseTranslator):
         pieces = self._pieces(lines, config)
         source, owners, limits = pieces.ids, pieces.texts.numpy(), self.limits(pieces.ids, config)
         limits = limits.numpy()
-        warn_of_pieces(pieces, self.max_source_length)
-        prefix = self._prefix_ids(target_prefix, owners, len(lines))
+        warn_of_pieces(pieces, self.max_source_length, self.tokenizers.placeholders)
+        prefix = self._prefix_ids(target_prefix, pieces, len(lines))
         if prefix is not None:
             limits = np.where(limits, limits + prefix.row_lengths().numpy(), 0)
             limits = np.minimum(limits, self.max_target_length(config))
         found: list[list[Translation]] = [[] for _ in owners]
-        begins = pieces.begins.numpy()
 
         def search(rows):
             arguments = {"streams": first_stream + owners[rows], "jit_compile": self.jit_compile}
@@ -199,7 +203,7 @@ class Translator(tf.Module, BaseTranslator):
         with ThreadPoolExecutor(workers) as executor:
             for rows, ids, result in executor.map(search, batches):
                 translations = self._translations(
-                    ids, result, begins[rows], style, attention, token_scores
+                    ids, result, pieces, rows, style, attention, token_scores
                 )
                 for row, alternatives in zip(rows, translations, strict=True):
                     found[row] = alternatives
@@ -232,7 +236,8 @@ class Translator(tf.Module, BaseTranslator):
         target_length = whole_number("target_length", target_length)
         self.jit_compile = self.jit_compile is not False
         source = self._pieces([b""], config).ids
-        self._programs.texts(tf.cast(source.to_tensor(), tf.int64), "human", [True])
+        nothing = tf.ragged.constant([[]], dtype=tf.string)
+        self._programs.texts(tf.cast(source.to_tensor(), tf.int64), "human", [True], nothing)
         self._searches.get(config, self.jit_compile).warm_up(
             min(texts, BATCH_ROWS),
             min(source_length, self.max_source_length),
@@ -272,21 +277,37 @@ class Translator(tf.Module, BaseTranslator):
 
     def _pieces(self, lines, config) -> Pieces:
         """What the model translates of texts, UTF-8."""
-        return self._programs.pieces(tf.constant(lines, tf.string), config.sentences)
+        check_keep(config.keep, self.tokenizers)
+        return self._programs.pieces(tf.constant(lines, tf.string), config)
 
-    def _prefix_ids(self, prefixes, owners, count) -> tf.RaggedTensor | None:
+    def divide(self, texts, config) -> Pieces:
+        """What the model translates of texts, ``(batch,)``, by a `DecodingConfig`."""
+        return divide(
+            self.tokenizers,
+            texts,
+            self.max_source_length,
+            sentences=config.sentences,
+            pattern=pattern_of(check_keep(config.keep, self.tokenizers)),
+        )
+
+    def _prefix_ids(self, prefixes, pieces, count) -> tf.RaggedTensor | None:
         """Token ids of the target prefix of each piece; only the first of a text has one."""
         if prefixes is None:
             return None
         prefixes = utf8_list(prefixes, "target_prefix")
         if len(prefixes) != count:
             raise InputError(f"{len(prefixes)} target prefixes for {count} texts: give one each.")
+        owners = pieces.texts.numpy()
         first = np.concatenate([[True], owners[1:] != owners[:-1]])
         texts = [
             prefixes[owner] if is_first else b""
             for owner, is_first in zip(owners, first, strict=True)
         ]
-        return self.tokenizers.target.tokenize(tf.constant(texts, tf.string))[:, 1:-1]
+        texts = tf.constant(texts, tf.string)
+        target = self.tokenizers.target
+        if not self.tokenizers.placeholders:
+            return target.tokenize(texts)[:, 1:-1]
+        return tokenize_like(target, texts, pieces.kept)[:, 1:-1]
 
     def new_search(self, config, **arguments) -> Search:
         """A `Search` by a `DecodingConfig`; `arguments` are passed on to it."""
@@ -296,6 +317,8 @@ class Translator(tf.Module, BaseTranslator):
             end_id=self.end_id,
             config=config,
             forbidden=(UNK,) if config.forbid_unknown else (),
+            placeholders=self.tokenizers.placeholders,
+            first_placeholder=self.tokenizers.target.first_placeholder,
             **arguments,
         )
 
@@ -309,18 +332,21 @@ class Translator(tf.Module, BaseTranslator):
         positions = self.transformer.max_length
         return min(config.max_length or positions, positions)
 
-    def _translations(self, source, found, begins, style, attention, token_scores):
+    def _translations(self, source, found, pieces, rows, style, attention, token_scores):
         """The translations of every row of a batch, best first.
 
         Args:
             source: ids, ``(batch, None)``.
             found: their `SearchResult`.
-            begins: whether they begin sentences, ``(batch,)``.
+            pieces: of all texts.
+            rows: which of the pieces the batch has, ``(batch,)``.
             style, attention, token_scores: as for `translate`.
         """
         batch, n_best, length = found.tokens.shape
         flat = tf.reshape(found.tokens, (batch * n_best, length))
-        texts = self._programs.texts(flat, style, np.repeat(begins, n_best)).numpy()
+        of_each = np.repeat(rows, n_best)
+        begins, kept = tf.gather(pieces.begins, of_each), tf.gather(pieces.kept, of_each)
+        texts = self._programs.texts(flat, style, begins, kept).numpy()
         scores, ranks = found.scores.numpy(), found.ranks.numpy()
         found_one = found.found.numpy()
         details = [{} for _ in texts]

@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_transformer.data.arrays import read_arrays, write_arrays
 from keras_transformer.data.batches.base import starts_of
 from keras_transformer.data.text.strings import string_tensor
+from keras_transformer.data.tokenizers.masked import AS_THEY_ARE, tokenize_pair
 from keras_transformer.errors import InputError
 
 TEXTS_AT_ONCE = 2048
@@ -61,7 +62,7 @@ class TokenizedPairs:
         return cls(**{**values, "dropped": int(values["dropped"])})
 
 
-def tokenize_pairs(dataset, tokenizers, max_tokens=None) -> TokenizedPairs:
+def tokenize_pairs(dataset, tokenizers, max_tokens=None, options=AS_THEY_ARE) -> TokenizedPairs:
     """Tokenises the pairs of a corpus.
 
     Args:
@@ -69,6 +70,7 @@ def tokenize_pairs(dataset, tokenizers, max_tokens=None) -> TokenizedPairs:
         tokenizers: an object with ``.source`` and ``.target``.
         max_tokens: pairs with a side of more tokens, start and end included, are left out and
             counted.
+        options: what becomes of the pairs on the way.
 
     Raises:
         InputError: when nothing is left.
@@ -76,7 +78,7 @@ def tokenize_pairs(dataset, tokenizers, max_tokens=None) -> TokenizedPairs:
     sides = ([], []), ([], [])  # ids and lengths of source and of target, chunk by chunk
     dropped = 0
     for source, target in dataset.batch(TEXTS_AT_ONCE).prefetch(1):
-        ragged = tokenizers.source.tokenize(source), tokenizers.target.tokenize(target)
+        ragged = tokenize_pair(tokenizers, source, target, options)
         if max_tokens is not None:
             longest = tf.maximum(ragged[0].row_lengths(), ragged[1].row_lengths())
             keep = longest <= max_tokens
@@ -117,14 +119,16 @@ def tokenized_chunks(texts: Iterable, tokenizer) -> Iterator[tf.RaggedTensor]:
         yield tokenizer.tokenize(string_tensor(chunk))
 
 
-def corpus_key(dataset, tokenizer_folder, max_tokens) -> str:
+def corpus_key(dataset, tokenizer_folder, max_tokens, options=AS_THEY_ARE) -> str:
     """A hexadecimal hash of all that the token ids of a corpus depend on.
 
     Args:
-        dataset, max_tokens: as for `tokenize_pairs`.
+        dataset, max_tokens, options: as for `tokenize_pairs`.
         tokenizer_folder: where the tokenizers are saved.
     """
     digest = hashlib.sha256(f"{max_tokens}\n".encode())
+    if options != AS_THEY_ARE:  # version 0.1 had none
+        digest.update(f"{options}\n".encode())
     for path in sorted(Path(tokenizer_folder).rglob("*")):
         if path.is_file() and not path.name.startswith("."):  # not what a killed run left
             digest.update(path.read_bytes())
@@ -134,19 +138,21 @@ def corpus_key(dataset, tokenizer_folder, max_tokens) -> str:
     return digest.hexdigest()
 
 
-def cached_pairs(path, key, dataset, tokenizers, max_tokens, write=True) -> TokenizedPairs:
+def cached_pairs(
+    path, key, dataset, tokenizers, max_tokens, options=AS_THEY_ARE, write=True
+) -> TokenizedPairs:
     """Reads the token ids of a corpus from a file, or tokenises it and writes the file.
 
     Args:
         path: the file, ``.npz``.
         key: from `corpus_key`; a file with another one is written anew, as is a damaged one.
-        dataset, tokenizers, max_tokens: as for `tokenize_pairs`.
+        dataset, tokenizers, max_tokens, options: as for `tokenize_pairs`.
         write: whether to write the file.
     """
     path = Path(path)
     pairs = _read(path, key)
     if pairs is None:
-        pairs = tokenize_pairs(dataset, tokenizers, max_tokens)
+        pairs = tokenize_pairs(dataset, tokenizers, max_tokens, options)
         if write:
             write_arrays(path, {**pairs.arrays(), "key": np.asarray(key)})
     return pairs

@@ -61,8 +61,8 @@ def upper(text: tf.Tensor) -> tf.Tensor:
 
 
 def capitalized(text: tf.Tensor) -> tf.Tensor:
-    """Strings whose first letter is a capital, unless a number stands before it."""
-    pattern = r"([^\pL\pN]*)(\pL)((?s:.*))"
+    """Strings whose first letter is a capital, unless a number or a placeholder is before it."""
+    pattern = r"([^\pL\pN\p{Co}]*)(\pL)((?s:.*))"
     has_letter = tf.strings.regex_full_match(text, pattern)
     before, first, rest = (tf.strings.regex_replace(text, pattern, rf"\{i}") for i in (1, 2, 3))
     return tf.where(has_letter, tf.strings.join([before, upper(first), rest]), text)
@@ -82,7 +82,10 @@ def factor(words: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf
     small = lower(flat)
     large = upper(small)
     has_capitals = small != flat
-    is_capital = has_capitals & (capitalized(small) == flat)
+    # Of the few words with capitals alone: it takes longer than all the rest.
+    places = tf.where(has_capitals)
+    is_capital = capitalized(tf.boolean_mask(small, has_capitals)) == tf.gather_nd(flat, places)
+    is_capital = tf.scatter_nd(places, is_capital, tf.shape(flat, out_type=tf.int64))
     in_capitals = has_capitals & (large == flat)  # "A" is both
     is_upper = in_capitals & ~is_capital
     # Runs of words in capitals and of such that have none ("42").

@@ -29,8 +29,8 @@ _INVISIBLE = r"[\p{Cc}\x{AD}\x{200B}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2060}-\x
 
 _NUL = r"\x{00}"  # ends a string for libraries in C
 
-_EMOJI = r"\x{1F000}-\x{1FAFF}\x{2600}-\x{27BF}\x{2B05}-\x{2B55}"
-_EMOJI_MODIFIERS = r"\x{FE0F}\x{200D}\x{20E3}\x{E0020}-\x{E007F}"
+EMOJI = r"\x{1F000}-\x{1FAFF}\x{2600}-\x{27BF}\x{2B05}-\x{2B55}"
+EMOJI_MODIFIERS = r"\x{FE0F}\x{200D}\x{20E3}\x{E0020}-\x{E007F}"
 
 # Abbreviations that keep their period before another word. A lone consonant is an initial.
 _ABBREVIATIONS = (
@@ -59,7 +59,7 @@ _TREEBANK: Rules = (
     (r"\"|''", " '' "),
     # Punctuation that always stands alone; dashes and dots in runs.
     (r"[;?!¿¡@#$%&*(){}<>\[\]]", r" \0 "),
-    (rf"[{_EMOJI}][{_EMOJI}{_EMOJI_MODIFIERS}]*", r" \0 "),
+    (rf"[{EMOJI}][{EMOJI}{EMOJI_MODIFIERS}]*", r" \0 "),
     (r"[—–]|--+|\.\.+|``", r" \0 "),
     # Commas and colons, unless a digit follows (1,000 and 2:30).
     (r"([,:]+)([^0-9,:]|$)", r" \1 \2"),

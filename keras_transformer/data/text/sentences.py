@@ -31,7 +31,7 @@ _LONE_CLOSERS = r"(?:''|[’”»›)\]}])+"
 _OPENERS = r"(?:``|[\"'‘“„«‹¿¡(\[{*_`–—-])*"
 _BEGINS_LOWER = rf"{_OPENERS}\p{{Ll}}(?s:.*)"
 _BEGINS_UPPER = rf"{_OPENERS}[\p{{Lu}}\p{{Lt}}](?s:.*)"
-_BEGINS_NUMBER = rf"{_OPENERS}(?:[0-9](?s:.*)|[IVXLC]+[.,;:)]*)"
+_BEGINS_NUMBER = rf"{_OPENERS}(?:[0-9\p{{Co}}](?s:.*)|[IVXLC]+[.,;:)]*)"  # or a placeholder
 _GOES_ON = r"[,;:)\]}](?s:.*)"
 _DASH = r"[-–—]+"
 

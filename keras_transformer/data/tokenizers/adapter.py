@@ -53,7 +53,12 @@ class TokenizerAdapter(Tokenizer):
         return self.converter.lookup(ragged(ids[tf.newaxis])).flat_values
 
     def _texts(
-        self, ids: tf.RaggedTensor, style: str, begins: tf.Tensor | None, capitals: bool
+        self,
+        ids: tf.RaggedTensor,
+        style: str,
+        begins: tf.Tensor | None,
+        kept: tf.RaggedTensor | None,
+        capitals: bool,
     ) -> tf.Tensor:
         if self._has_own_ids:
             return self.converter.detokenize(ids, style)

@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from keras_transformer.data.text.casing import (
     MARKS,
+    NONE,
+    UPPER_ON,
     check_case,
     default_case,
     factor,
@@ -18,6 +20,16 @@ from keras_transformer.data.text.casing import (
     write_out,
 )
 from keras_transformer.data.text.normalization import check_style, humanize, normalize
+from keras_transformer.data.text.placeholders import (
+    JOIN,
+    KEPT,
+    check_count,
+    fill,
+    join_words,
+    mask,
+    part_words,
+)
+from keras_transformer.data.text.placeholders import marks as placeholder_marks
 from keras_transformer.data.text.strings import begins_run, string_tensor
 from keras_transformer.data.tokenizers.vocabulary import normalized_lines
 from keras_transformer.errors import InputError, whole_number
@@ -31,6 +43,13 @@ _CHECKSUM = "sha256"  # of a vocabulary file, in its description; version 0.1 wr
 
 _FIRST_MARK = len(RESERVED_TOKENS)
 """Id of the first of the marks of capitals, in vocabularies that have them."""
+
+
+def control_tokens(case: str, placeholders: int) -> tuple[str, ...]:
+    """Names of the ids that a vocabulary begins with and that no text yields."""
+    marks = MARKS if case == "factored" else ()
+    return (*RESERVED_TOKENS, *marks, *placeholder_marks(placeholders))
+
 
 KINDS: dict[str, type["SubwordTokenizer"]] = {}
 """Kinds of tokenizers that are kept in files, by their names there; a subclass adds itself."""
@@ -49,9 +68,14 @@ class Tokenizer(tf.Module, abc.ABC):
         unknown_id: the id of what the vocabulary has no piece for; ``None`` where there is none.
         language: the code of the language of its texts, which `Tokenizers` sets; ``None`` where
             nobody said.
+        placeholders: the number of ids for what is not translated, see `data.text.placeholders`;
+            0 where it is text like any other.
+        first_placeholder: the first of these ids, which follow one another.
     """
 
     language: str | None = None
+    placeholders = 0
+    first_placeholder = 0
 
     vocab_size: int
     start_id: int | None
@@ -76,13 +100,25 @@ class Tokenizer(tf.Module, abc.ABC):
                 f"tokenize takes a string or a vector of strings, not shape {strings.shape}: "
                 "flatten it with tf.reshape(strings, [-1])"
             )
-        return self._with_ends(self._encode(tf.reshape(strings, [-1])))
+        strings = tf.reshape(strings, [-1])
+        if self.placeholders:
+            strings = mask(strings).texts
+        return self.tokenize_masked(strings)
+
+    def tokenize_masked(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """`tokenize`, of texts that `mask` gave where the tokenizer has placeholders.
+
+        Args:
+            texts: (batch,) strings.
+        """
+        return self._with_ends(self._encode(texts))
 
     def detokenize(
         self,
         ids: Ids,
         style: str = "corpus",
         begins: tf.Tensor | None = None,
+        kept: tf.RaggedTensor | None = None,
         *,
         capitals: bool = True,
     ) -> tf.Tensor:
@@ -93,6 +129,8 @@ class Tokenizer(tf.Module, abc.ABC):
             style: "corpus" for the style of the training text, "human" for the way people write.
             begins: whether each text begins a sentence, which has a capital in human style, bool
                 (batch,); all do unless given.
+            kept: what the placeholders of each text stand for, by their numbers, (batch, None)
+                strings; their names are written unless given, and nothing for numbers beyond.
             capitals: in human style, write those that rules know where the tokenizer has none.
 
         Returns:
@@ -103,7 +141,7 @@ class Tokenizer(tf.Module, abc.ABC):
         """
         if style not in ("corpus", "human"):
             raise InputError(f"unknown style of text {style!r}: use 'corpus' or 'human'")
-        return self._texts(ragged(ids), style, begins, capitals)
+        return self._texts(ragged(ids), style, begins, kept, capitals)
 
     def lookup(self, ids: Ids) -> tf.RaggedTensor:
         """The tokens that ids stand for, control tokens included.
@@ -150,7 +188,12 @@ class Tokenizer(tf.Module, abc.ABC):
 
     @abc.abstractmethod
     def _texts(
-        self, ids: tf.RaggedTensor, style: str, begins: tf.Tensor | None, capitals: bool
+        self,
+        ids: tf.RaggedTensor,
+        style: str,
+        begins: tf.Tensor | None,
+        kept: tf.RaggedTensor | None,
+        capitals: bool,
     ) -> tf.Tensor:
         """(batch, None) int64 ids → (batch,) strings; see `detokenize`."""
 
@@ -174,6 +217,7 @@ class SubwordTokenizer(Tokenizer):
         file_suffix: end of the name of the vocabulary file.
         normalization: the style that text is brought into, see `normalize`.
         case: one of `CASES`, what becomes of capitals.
+        control_tokens: names of the first ids, which no text yields.
     """
 
     kind: ClassVar[str]
@@ -185,10 +229,13 @@ class SubwordTokenizer(Tokenizer):
         if "kind" in vars(cls):
             KINDS[cls.kind] = cls
 
-    def __init__(self, normalization: str, case: str | None = None):
+    def __init__(self, normalization: str, case: str | None = None, placeholders: int = 0):
         super().__init__()
         self.normalization = check_style(normalization)
         self.case = check_case(case or default_case(normalization), normalization)
+        self.placeholders = check_count(placeholders)
+        self.control_tokens = control_tokens(self.case, self.placeholders)
+        self.first_placeholder = len(self.control_tokens) - self.placeholders
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes `tokenizer.json` and the vocabulary into `folder`, made if need be."""
@@ -217,6 +264,7 @@ class SubwordTokenizer(Tokenizer):
         vocab_size: int = 8000,
         normalization: str = "ptb-lower",
         case: str | None = None,
+        placeholders: int = 0,
     ) -> Self:
         """Learns a tokenizer from lines of text.
 
@@ -226,15 +274,19 @@ class SubwordTokenizer(Tokenizer):
             normalization: "ptb-lower" or "none", see `normalize`.
             case: "keep", "lower" or "factored", see `CASES`; "lower" for "ptb-lower", which drops
                 capitals, and "keep" for "none" unless given.
+            placeholders: ids for what is not translated, so many for each sentence; see
+                `data.text.placeholders`.
 
         Raises:
             InputError: no text, or a vocabulary size too small to write the text with.
         """
         vocab_size = whole_number("vocab_size", vocab_size, 1, 2**31 - 1)
         case = check_case(case or default_case(check_style(normalization)), normalization)
-        text = normalized_lines(each_text(lines, "lines"), normalization, case)
-        marks = MARKS if case == "factored" else ()
-        return cls(cls._learn(text, vocab_size, marks), normalization, case=case)
+        masked = check_count(placeholders) > 0
+        text = normalized_lines(each_text(lines, "lines"), normalization, case, masked=masked)
+        marks = control_tokens(case, placeholders)[len(RESERVED_TOKENS) :]
+        vocabulary = cls._learn(text, vocab_size, marks)
+        return cls(vocabulary, normalization, case=case, placeholders=placeholders)
 
     @classmethod
     def _learn(cls, lines: Iterable[str], vocab_size: int, marks: tuple[str, ...]) -> Any:
@@ -247,27 +299,64 @@ class SubwordTokenizer(Tokenizer):
         """
         raise InputError(f"{cls.__name__} is not trained here: use WordPieceTokenizer")
 
-    def write_vocabulary(self, folder: str | os.PathLike, stem: str) -> dict[str, str]:
+    def write_vocabulary(self, folder: str | os.PathLike, stem: str) -> dict[str, Any]:
         """Writes `<stem>.<suffix>` into `folder`, made if need be; returns what describes it."""
         name = f"{stem}.{self.file_suffix}"
         make_folder(folder)
         content = self._vocabulary_bytes()
         write_bytes(Path(folder) / name, content)
-        kind = {"kind": self.kind, "normalization": self.normalization, "case": self.case}
-        return {**kind, "file": name, _CHECKSUM: checksum(content)}
+        description: dict[str, Any] = {
+            "kind": self.kind,
+            "normalization": self.normalization,
+            "case": self.case,
+            "placeholders": self.placeholders,
+        }
+        return {**description, "file": name, _CHECKSUM: checksum(content)}
 
     def lookup(self, ids: Ids) -> tf.RaggedTensor:
         return super().lookup(self._known(ids))
 
     def _encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
         text = self._prepared(strings)
-        if self.case != "factored":
+        if len(self.control_tokens) == len(RESERVED_TOKENS):
             return self._split(text)
-        words, marks, last = factor(tf.strings.split(text))
-        pieces = self._split_words(words.flat_values)
-        before = _where(marks.flat_values > 0, _FIRST_MARK - 1 + marks.flat_values)
-        after = _where(last.flat_values, tf.fill([pieces.nrows()], _FIRST_MARK + len(MARKS) - 1))
-        return words.with_values(tf.concat([before, pieces, after], axis=1)).merge_dims(1, 2)
+        if self.placeholders:
+            text = part_words(text)
+        words = tf.strings.split(text)
+        before, after = [], []
+        if self.case == "factored":
+            words, marks, last = factor(words)
+            before = [_where(marks.flat_values > 0, _FIRST_MARK - 1 + marks.flat_values)]
+            upper_off = tf.fill(tf.shape(last.flat_values), _FIRST_MARK + len(MARKS) - 1)
+            after = [_where(last.flat_values, upper_off)]
+        flat = words.flat_values
+        if self.placeholders:
+            kept, join = flat == KEPT, flat == JOIN
+            first = self.first_placeholder
+            before.append(_where(kept | join, tf.where(kept, first, first - 1)))
+            flat = tf.where(kept | join, "", flat)
+        pieces = self._split_words(flat)
+        ids = words.with_values(tf.concat([*before, pieces, *after], axis=1)).merge_dims(1, 2)
+        return self.numbered(ids) if self.placeholders else ids
+
+    def is_placeholder(self, ids: tf.Tensor) -> tf.Tensor:
+        """Which ids are placeholders, bool of their shape."""
+        first = self.first_placeholder
+        return (ids >= first) & (ids < first + self.placeholders)
+
+    def numbered(self, ids: tf.RaggedTensor) -> tf.RaggedTensor:
+        """Ids whose placeholders have the numbers 0, 1, 2, ... of their order in each row.
+
+        Args:
+            ids: (batch, None); placeholders of any numbers.
+        """
+        flat = ids.flat_values
+        kept = self.is_placeholder(flat)
+        before = tf.cumsum(tf.cast(kept, flat.dtype), exclusive=True)
+        of_row = tf.gather(tf.concat([before, [0]], 0), ids.row_starts())
+        number = before - tf.gather(of_row, ids.value_rowids())
+        number = tf.minimum(number, self.placeholders - 1)
+        return ids.with_flat_values(tf.where(kept, self.first_placeholder + number, flat))
 
     def _prepared(self, strings: tf.Tensor) -> tf.Tensor:
         """Normalised text, in small letters where capitals are dropped."""
@@ -275,34 +364,69 @@ class SubwordTokenizer(Tokenizer):
         return lower(text) if self.case == "lower" and self.normalization == "none" else text
 
     def _texts(
-        self, ids: tf.RaggedTensor, style: str, begins: tf.Tensor | None, capitals: bool
+        self,
+        ids: tf.RaggedTensor,
+        style: str,
+        begins: tf.Tensor | None,
+        kept: tf.RaggedTensor | None,
+        capitals: bool,
     ) -> tf.Tensor:
         ids = before_end(self._known(ids), END, dropped=(PAD, START))
-        text = self._decode_marks(ids) if self.case == "factored" else self._decode(ids)
-        if style == "corpus":
-            return text
-        text = self._humanize(text)
-        if self.case != "lower" or not capitals:
-            return text
-        return restore_capitals(text, self.language, begins)
+        marked = len(self.control_tokens) > len(RESERVED_TOKENS)
+        text = self._decode_marks(ids) if marked else self._decode(ids)
+        if style != "corpus":
+            text = self._humanize(text)
+            if self.case == "lower" and capitals:
+                text = restore_capitals(text, self.language, begins)
+        return fill(text, self._kept(ids, kept)) if self.placeholders else text
+
+    def _kept(self, ids: tf.RaggedTensor, kept: tf.RaggedTensor | None) -> tf.RaggedTensor:
+        """What the placeholders of each row stand for, in their order in the row."""
+        found = tf.ragged.boolean_mask(
+            ids, ids.with_flat_values(self.is_placeholder(ids.flat_values))
+        )
+        if kept is None:
+            return found.with_flat_values(self._pieces(found.flat_values))
+        rows, number = found.value_rowids(), found.flat_values - self.first_placeholder
+        there = number < tf.gather(kept.row_lengths(), rows)
+        place = tf.where(there, tf.gather(kept.row_starts(), rows) + number, 0)
+        strings = tf.gather(tf.concat([kept.flat_values, [""]], 0), place)
+        return found.with_flat_values(tf.where(there, strings, ""))
 
     def _decode_marks(self, ids: tf.RaggedTensor) -> tf.Tensor:
-        """`_decode`, with the capitals that marks stand for."""
+        """`_decode`, with the capitals that marks stand for, and `KEPT` for placeholders."""
         rows, flat = ids.value_rowids(), ids.flat_values
-        is_mark = (flat >= _FIRST_MARK) & (flat < _FIRST_MARK + len(MARKS))
-        begins = begins_run(rows) | is_mark
+        no_mark = tf.zeros_like(flat)
+        mark = no_mark
+        if self.case == "factored":
+            is_mark = (flat >= _FIRST_MARK) & (flat < _FIRST_MARK + len(MARKS))
+            mark = tf.where(is_mark, flat - _FIRST_MARK + 1, no_mark)
+        # Runs that a mark of capitals begins, and in them runs that a placeholder or a join ends.
+        begins_span = begins_run(rows) | (mark > 0)
+        alone = self.is_placeholder(flat) | (flat == self.first_placeholder - 1)
+        alone = alone if self.placeholders else tf.zeros_like(begins_span)
+        begins = begins_span | alone | tf.concat([tf.zeros_like(alone[:1]), alone[:-1]], 0)
         run = tf.cumsum(tf.cast(begins, tf.int64)) - 1
-        count = tf.reduce_sum(tf.cast(begins, tf.int64))
+        is_text = (mark == 0) & ~alone
         runs = tf.RaggedTensor.from_value_rowids(
-            tf.boolean_mask(flat, ~is_mark), tf.boolean_mask(run, ~is_mark), count
+            tf.boolean_mask(flat, is_text),
+            tf.boolean_mask(run, is_text),
+            tf.reduce_sum(tf.cast(begins, tf.int64)),
         )
-        mark = tf.where(is_mark, flat - _FIRST_MARK + 1, 0)
-        texts = write_out(self._decode(runs), tf.cast(tf.boolean_mask(mark, begins), tf.int32))
+        span = tf.boolean_mask(tf.cumsum(tf.cast(begins_span, tf.int64)) - 1, begins)
+        of_span = tf.gather(tf.boolean_mask(mark, begins_span), span)
+        goes_on = (tf.boolean_mask(mark, begins) == 0) & (of_span != UPPER_ON)
+        of_run = tf.where(goes_on, tf.constant(NONE, tf.int64), of_span)
+        texts = write_out(self._decode(runs), tf.cast(of_run, tf.int32))
+        if self.placeholders:
+            sign = tf.where(flat == self.first_placeholder - 1, JOIN, KEPT)
+            texts = tf.where(tf.boolean_mask(alone, begins), tf.boolean_mask(sign, begins), texts)
         by_row = tf.RaggedTensor.from_value_rowids(
             texts, tf.boolean_mask(rows, begins), ids.nrows()
         )
         by_row = tf.ragged.boolean_mask(by_row, by_row != "")
-        return tf.strings.reduce_join(by_row, axis=-1, separator=" ")
+        text = tf.strings.reduce_join(by_row, axis=-1, separator=" ")
+        return join_words(text) if self.placeholders else text
 
     def _known(self, ids: Ids) -> tf.RaggedTensor:
         """Ragged int64 ids, with `[UNK]` in place of ids beyond the vocabulary."""
@@ -316,7 +440,9 @@ class SubwordTokenizer(Tokenizer):
 
     @classmethod
     @abc.abstractmethod
-    def from_bytes(cls, vocabulary: bytes, normalization: str, case: str | None = None) -> Self:
+    def from_bytes(
+        cls, vocabulary: bytes, normalization: str, case: str | None = None, placeholders: int = 0
+    ) -> Self:
         """Makes a tokenizer from the content of its vocabulary file."""
 
     @abc.abstractmethod
@@ -325,7 +451,10 @@ class SubwordTokenizer(Tokenizer):
 
     def _split_words(self, words: tf.Tensor) -> tf.RaggedTensor:
         """(words,) white-space words → (words, None) int64 ids."""
-        raise InputError(f"{type(self).__name__} has no marks of capitals: give another case")
+        raise InputError(
+            f"{type(self).__name__} has no marks of capitals and no placeholders: leave out case "
+            "and placeholders"
+        )
 
     @abc.abstractmethod
     def _vocabulary_bytes(self) -> bytes:
@@ -369,7 +498,8 @@ def read_tokenizer(folder: str | os.PathLike, description: dict) -> SubwordToken
     """
     try:
         cls, style = KINDS[description["kind"]], description["normalization"]
-        case = description.get("case")  # version 0.1 wrote none
+        case = description.get("case")  # version 0.1 wrote neither
+        placeholders = description.get("placeholders", 0)
         path = Path(folder) / Path(description["file"]).name
     except (KeyError, TypeError) as error:
         raise InputError(
@@ -388,7 +518,7 @@ def read_tokenizer(folder: str | os.PathLike, description: dict) -> SubwordToken
             "bring back a copy, or delete that entry to take the file as it is"
         )
     try:
-        return cls.from_bytes(content, style, case)
+        return cls.from_bytes(content, style, case, placeholders)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 

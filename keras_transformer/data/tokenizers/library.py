@@ -203,7 +203,12 @@ class LibraryTokenizer(Tokenizer):
         )
 
     def _texts(
-        self, ids: tf.RaggedTensor, style: str, begins: tf.Tensor | None, capitals: bool
+        self,
+        ids: tf.RaggedTensor,
+        style: str,
+        begins: tf.Tensor | None,
+        kept: tf.RaggedTensor | None,
+        capitals: bool,
     ) -> tf.Tensor:
         def decode(values, lengths):
             splits = np.cumsum(lengths)[:-1]

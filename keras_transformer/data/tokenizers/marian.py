@@ -66,7 +66,9 @@ class MarianTokenizer(SubwordTokenizer):
         )
 
     @classmethod
-    def from_bytes(cls, vocabulary: bytes, normalization: str, case: str | None = None) -> Self:
+    def from_bytes(
+        cls, vocabulary: bytes, normalization: str, case: str | None = None, placeholders: int = 0
+    ) -> Self:
         try:
             content = parse_json(vocabulary)
             model = base64.b64decode(content["model"], validate=True)

@@ -79,6 +79,13 @@ class Tokenizers(tf.Module):
         """Whether both sides are one tokenizer."""
         return self.source is self.target
 
+    @property
+    def placeholders(self) -> int:
+        """How many ids both sides have for what is not translated; 0 where they differ."""
+        source, target = self.source, self.target
+        same = source.first_placeholder == target.first_placeholder
+        return min(source.placeholders, target.placeholders) if same else 0
+
     def save(self, folder: str | os.PathLike) -> None:
         """Writes `tokenizers.json` and one vocabulary file per tokenizer into `folder`.
 
@@ -133,6 +140,7 @@ def train_tokenizers(
     normalization: str | None = None,
     shared: bool = False,
     case: str | None = None,
+    placeholders: int = 0,
 ) -> Tokenizers:
     """Learns the tokenizers of a corpus from its training pairs.
 
@@ -145,6 +153,7 @@ def train_tokenizers(
         shared: one vocabulary for both languages.
         case: "keep", "lower" or "factored", see `SubwordTokenizer.train`; by default "factored" for
             text that is not normalised, whose capitals are people's.
+        placeholders: ids for what is not translated, as for `SubwordTokenizer.train`.
 
     Raises:
         InputError: unknown kind or normalisation, or a corpus without text.
@@ -159,7 +168,13 @@ def train_tokenizers(
         targets.extend(target)
 
     def learn(lines: list[bytes]) -> SubwordTokenizer:
-        return _TRAINED[kind].train(lines, vocab_size=vocab_size, normalization=style, case=case)
+        return _TRAINED[kind].train(
+            lines,
+            vocab_size=vocab_size,
+            normalization=style,
+            case=case,
+            placeholders=placeholders,
+        )
 
     source = learn(sources + targets if shared else sources)
     target = source if shared else learn(targets)

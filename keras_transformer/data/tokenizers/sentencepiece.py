@@ -6,12 +6,10 @@ from typing import Self
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from keras_transformer.data.text.casing import MARKS
 from keras_transformer.data.tokenizers.base import SubwordTokenizer
 from keras_transformer.data.tokenizers.vocabulary import learn_sentencepiece
 from keras_transformer.errors import InputError
 from keras_transformer.internals import keep_sentencepiece_model
-from keras_transformer.special_tokens import RESERVED_TOKENS
 
 
 class SentencePieceTokenizer(SubwordTokenizer):
@@ -25,6 +23,7 @@ class SentencePieceTokenizer(SubwordTokenizer):
             generator: `tf.random.set_seed` does not fix them.
         alpha: inverse temperature of the draw; smaller is more varied, 0.1 is usual.
         case: "keep", "lower" or "factored"; see `SubwordTokenizer.train`.
+        placeholders: number of ids for what is not translated, likewise.
 
     Source of the draws: Kudo (2018), arXiv 1804.10959.
     """
@@ -40,8 +39,9 @@ class SentencePieceTokenizer(SubwordTokenizer):
         nbest_size: int = 0,
         alpha: float = 1.0,
         case: str | None = None,
+        placeholders: int = 0,
     ):
-        super().__init__(normalization, case)
+        super().__init__(normalization, case, placeholders)
         self._model = model
         try:
             self._matcher = tf_text.SentencepieceTokenizer(
@@ -49,7 +49,7 @@ class SentencePieceTokenizer(SubwordTokenizer):
             )
             keep_sentencepiece_model(self._matcher, model)
             self.vocab_size = int(self._matcher.vocab_size())
-            control = RESERVED_TOKENS + (MARKS if self.case == "factored" else ())
+            control = self.control_tokens
             first = self._pieces(tf.range(len(control))).numpy()
         # TensorFlow cannot say what it says of pieces that are no UTF-8.
         except (tf.errors.OpError, UnicodeDecodeError) as error:
@@ -65,8 +65,10 @@ class SentencePieceTokenizer(SubwordTokenizer):
         return learn_sentencepiece(lines, vocab_size, marks)
 
     @classmethod
-    def from_bytes(cls, vocabulary: bytes, normalization: str, case: str | None = None) -> Self:
-        return cls(vocabulary, normalization, case=case)
+    def from_bytes(
+        cls, vocabulary: bytes, normalization: str, case: str | None = None, placeholders: int = 0
+    ) -> Self:
+        return cls(vocabulary, normalization, case=case, placeholders=placeholders)
 
     def _vocabulary_bytes(self) -> bytes:
         return self._model

@@ -18,7 +18,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from keras_transformer.data.text.casing import factor, lower
 from keras_transformer.data.text.normalization import normalize
+from keras_transformer.data.text.placeholders import KEPT, mask
 from keras_transformer.data.text.scripts import SPACED_RUN
+from keras_transformer.data.text.strings import string_tensor
 from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import END, PAD, RESERVED_TOKENS, START, UNK
 from keras_transformer.unicode import utf8
@@ -37,17 +39,23 @@ LONGEST_LINE = 100_000
 """Most UTF-8 bytes of a line that SentencePiece learns from."""
 
 
-def normalized_lines(lines: Iterable[str], style: str, case: str) -> Iterator[str]:
+def normalized_lines(
+    lines: Iterable[str], style: str, case: str, *, masked: bool = False
+) -> Iterator[str]:
     """Yields the lines that are not empty once normalised, a batch of them at a time.
 
     Args:
         lines: text.
         style: what they are normalised to.
         case: one of `CASES`, what becomes of capitals.
+        masked: leave out what is not translated.
     """
     lines = iter(lines)
     while batch := list(itertools.islice(lines, 8192)):
-        text = normalize(batch, style)
+        text = string_tensor(batch)
+        if masked:
+            text = tf.strings.regex_replace(mask(text).texts, KEPT, " ")
+        text = normalize(text, style)
         if case == "lower":
             text = lower(text)
         elif case == "factored":

@@ -10,7 +10,6 @@ from typing import Self
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from keras_transformer.data.text.casing import MARKS
 from keras_transformer.data.text.normalization import humanize_bert, normalize
 from keras_transformer.data.tokenizers.base import SubwordTokenizer
 from keras_transformer.data.tokenizers.vocabulary import (
@@ -27,18 +26,24 @@ class _PieceTable(SubwordTokenizer):
 
     file_suffix = "vocab.txt"
 
-    def __init__(self, vocabulary: Sequence[str], normalization: str, case: str | None = None):
-        super().__init__(normalization, case)
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        normalization: str,
+        case: str | None = None,
+        placeholders: int = 0,
+    ):
+        super().__init__(normalization, case, placeholders)
         if tuple(vocabulary[: len(RESERVED_TOKENS)]) != RESERVED_TOKENS:
             raise InputError(
                 f"a vocabulary starts with {' '.join(RESERVED_TOKENS)}, one a line; this one "
                 f"starts with {' '.join(map(repr, vocabulary[:4]))}"
             )
-        first = len(RESERVED_TOKENS)
-        if self.case == "factored" and tuple(vocabulary[first : first + len(MARKS)]) != MARKS:
+        if tuple(vocabulary[: len(self.control_tokens)]) != self.control_tokens:
+            marks = self.control_tokens[len(RESERVED_TOKENS) :]
             raise InputError(
-                f"a vocabulary for the case 'factored' goes on with {' '.join(MARKS)}; train one "
-                "with WordPieceTokenizer.train"
+                f"a vocabulary for the case {self.case!r} and {self.placeholders} placeholders "
+                f"goes on with {' '.join(marks)}; train one with WordPieceTokenizer.train"
             )
         piece, count = Counter(vocabulary).most_common(1)[0]
         if count > 1:
@@ -61,13 +66,15 @@ class _PieceTable(SubwordTokenizer):
         )
 
     @classmethod
-    def from_bytes(cls, vocabulary: bytes, normalization: str, case: str | None = None) -> Self:
+    def from_bytes(
+        cls, vocabulary: bytes, normalization: str, case: str | None = None, placeholders: int = 0
+    ) -> Self:
         try:
             # Not splitlines(): a piece may be one of the characters that it takes for line ends.
             pieces = vocabulary.decode().replace("\r\n", "\n").removesuffix("\n").split("\n")
         except UnicodeDecodeError as error:
             raise InputError(f"the vocabulary is not UTF-8 text: {error}") from error
-        return cls(pieces, normalization, case=case)
+        return cls(pieces, normalization, case=case, placeholders=placeholders)
 
     def _vocabulary_bytes(self) -> bytes:
         return ("\n".join(self.vocabulary) + "\n").encode()
@@ -88,6 +95,7 @@ class WordPieceTokenizer(_PieceTable):
         vocabulary: the pieces in the notation of vocab.txt, reserved tokens first.
         normalization: "ptb-lower" or "none".
         case: "keep", "lower" or "factored"; see `SubwordTokenizer.train`.
+        placeholders: number of ids for what is not translated, likewise.
     """
 
     kind = "wordpiece"
@@ -98,11 +106,12 @@ class WordPieceTokenizer(_PieceTable):
         normalization: str = "ptb-lower",
         *,
         case: str | None = None,
+        placeholders: int = 0,
     ):
-        super().__init__(vocabulary, normalization, case)
+        super().__init__(vocabulary, normalization, case, placeholders)
         # The matcher sees continuations marked by a space instead of "##", and control tokens
         # led by a space and a tab. Words contain neither, so no text can spell them.
-        control = len(RESERVED_TOKENS) + (len(MARKS) if self.case == "factored" else 0)
+        control = len(self.control_tokens)
         matched = [" \t" + piece for piece in self.vocabulary[:control]] + [
             " " + piece.removeprefix(CONTINUATION) if piece.startswith(CONTINUATION) else piece
             for piece in self.vocabulary[control:]
@@ -146,8 +155,9 @@ class BertTokenizer(_PieceTable):
         normalization: str = "ptb-lower",
         *,
         case: str | None = None,
+        placeholders: int = 0,
     ):
-        super().__init__(vocabulary, normalization, case)
+        super().__init__(vocabulary, normalization, case, placeholders)
         ids = tf.range(self.vocab_size, dtype=tf.int64)
         table = tf.lookup.StaticVocabularyTable(
             tf.lookup.KeyValueTensorInitializer(self._table, ids), num_oov_buckets=1

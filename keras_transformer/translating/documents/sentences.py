@@ -4,7 +4,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from keras_transformer.data.text.sentences import split_sentences
+import tensorflow as tf
+
+from keras_transformer.translating.segmentation import sentences_of
 
 _CHUNK_TEXTS = 2048
 _CHUNK_CHARACTERS = 2**20
@@ -94,7 +96,7 @@ def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
 
 def _divided(texts: list[str], language: str | None) -> Iterator[tuple[list[str], list[str], str]]:
     """The gaps, the sentences and the tail of each text."""
-    found = split_sentences(texts, language)
+    found = sentences_of(tf.constant(texts, tf.string), language)
     gaps, sentences, tails = (
         [text.decode("utf-8") for text in part.numpy()]
         for part in (found.gaps, found.texts, found.tails)

@@ -1,0 +1,110 @@
+"""Token ids of pairs of texts whose placeholders have the same numbers on both sides."""
+
+import zlib
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from keras_transformer.data.text.noise import noisy
+from keras_transformer.data.text.placeholders import (
+    Masked,
+    mask,
+    mask_like,
+    mask_pair,
+)
+
+
+class PairOptions(NamedTuple):
+    """What becomes of pairs before they are tokenised; what follows from chance, from the source.
+
+    Attributes:
+        shared_words: share of the pairs in which a word that both sides have is a placeholder too.
+            Then the numbers of placeholders do not begin with the first, so that all are learned.
+        noise: share of the pairs that `noisy` changes.
+        seed: of the noise.
+    """
+
+    shared_words: float = 0.0
+    noise: float = 0.0
+    seed: int = 0
+
+
+AS_THEY_ARE = PairOptions()
+
+
+def tokenize_pair(
+    tokenizers: Any,
+    source: tf.Tensor,
+    target: tf.Tensor,
+    options: PairOptions = AS_THEY_ARE,
+) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+    """Token ids of pairs, start and end included.
+
+    What both sides keep is the same placeholder on both; what one has alone is text.
+
+    Args:
+        tokenizers: `Tokenizers`, or an object with ``.source`` and ``.target``.
+        source, target: strings ``(batch,)``.
+        options: what becomes of the pairs on the way.
+    """
+    count, shared_words = getattr(tokenizers, "placeholders", 0), options.shared_words
+    if not count and not options.noise:
+        return tokenizers.source.tokenize(source), tokenizers.target.tokenize(target)
+    sides = [_rows(mask(strings) if count else None, strings) for strings in (source, target)]
+    pairs = []
+    for original, of_source, of_target in zip(source.numpy(), *sides, strict=True):
+        chance = zlib.crc32(original) / 2**32
+        first = zlib.crc32(original, 1) % count if shared_words and count else 0
+        word = chance / shared_words if count and chance < shared_words else None
+        pair = mask_pair(of_source, of_target, count, first=first, shared_word=word)
+        pairs.append(noisy(pair, options.noise, b"%d %b" % (options.seed, original)))
+    return (
+        _with_numbers(
+            tokenizers.source, [p.source for p in pairs], [p.source_slots for p in pairs]
+        ),
+        _with_numbers(
+            tokenizers.target, [p.target for p in pairs], [p.target_slots for p in pairs]
+        ),
+    )
+
+
+def tokenize_like(tokenizer: Any, texts: tf.Tensor, kept: tf.RaggedTensor) -> tf.RaggedTensor:
+    """Token ids of texts whose placeholders have given numbers.
+
+    Args:
+        tokenizer: has placeholders.
+        texts: strings ``(batch,)``.
+        kept: what the placeholders of each text stand for, by their numbers, ``(batch, None)``;
+            what else would be kept is text.
+    """
+    rows = [
+        mask_like(text, strings, tokenizer.placeholders)
+        for text, strings in zip(_rows(mask(texts), texts), _decoded(kept), strict=True)
+    ]
+    return _with_numbers(tokenizer, [text for text, _ in rows], [slots for _, slots in rows])
+
+
+def _rows(masked: Masked | None, texts: tf.Tensor) -> list[tuple[str, list[str]]]:
+    """Masked texts, each with what it keeps."""
+    kept = [[] for _ in texts] if masked is None else _decoded(masked.kept)
+    rows = (texts if masked is None else masked.texts).numpy()
+    return [
+        (row.decode("utf-8", "replace"), of_row) for row, of_row in zip(rows, kept, strict=True)
+    ]
+
+
+def _decoded(strings: tf.RaggedTensor) -> list[list[str]]:
+    return [[string.decode() for string in row] for row in strings.to_list()]
+
+
+def _with_numbers(tokenizer: Any, texts: list[str], slots: list[list[int]]) -> tf.RaggedTensor:
+    """Token ids of masked texts, with the numbers of their placeholders in order."""
+    strings = tf.constant(texts, tf.string)
+    if not tokenizer.placeholders:
+        return tokenizer.tokenize(strings)
+    ids = tokenizer.tokenize_masked(strings)
+    numbers = [number for row in slots for number in row]
+    flat = ids.flat_values
+    places = tf.where(tokenizer.is_placeholder(flat))
+    numbered = tokenizer.first_placeholder + tf.constant(numbers, flat.dtype)
+    return ids.with_flat_values(tf.tensor_scatter_nd_update(flat, places, numbered))
