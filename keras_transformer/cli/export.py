@@ -108,7 +108,6 @@ def export(
     from keras_transformer.config import change_decoding
     from keras_transformer.exporting import export as export_saved_model
     from keras_transformer.exporting import export_ctranslate2, export_stablehlo
-    from keras_transformer.translating.segmentation import check_keep
     from keras_transformer.translating.translator import Translator
 
     translator = Translator.load(model_path)
@@ -116,7 +115,7 @@ def export(
         raise InputError(f"{model_path}: is exported already: give a run folder.")
     if keep:
         translator.decoding = change_decoding(translator.decoding, {"keep": keep})
-        check_keep(keep, translator.tokenizers)
+        translator.divide([""], translator.decoding)  # which says what is wrong
     if form == "ctranslate2":
         written = export_ctranslate2(translator, output, quantization=quantization, version=version)
     elif form == "stablehlo":

@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig, change_decoding
-from keras_transformer.data.text.placeholders import pattern_of
 from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import CTRANSLATE2_FILE, LIMITS_FILE, find_version
@@ -16,7 +15,7 @@ from keras_transformer.files import check_checksums, parse_json
 from keras_transformer.special_tokens import PAD, UNK
 from keras_transformer.translating.batches import BATCH_ROWS
 from keras_transformer.translating.graph import most_tokens
-from keras_transformer.translating.segmentation import check_keep, divide, warn_of_pieces
+from keras_transformer.translating.segmentation import divide, warn_of_pieces
 from keras_transformer.translating.translation import BaseTranslator, Translation, join_pieces
 from keras_transformer.unicode import utf8_list
 
@@ -80,7 +79,9 @@ class CTranslate2Translator(BaseTranslator):
         names = _names(self.tokenizers.target, range(int(self.tokenizers.target.get_vocab_size())))
         self._target_ids = {name: i for i, name in enumerate(names)}
         target = self.tokenizers.target
-        self._padding, self._end = names[PAD], names[target.end_id]
+        self._end = names[target.end_id]
+        unknown = [[names[UNK]]] if self.tokenizers.placeholders else []  # it is kept
+        self._never = [[names[PAD]], *unknown]
         first = target.first_placeholder
         self._placeholders = set(names[first : first + self.tokenizers.placeholders])
 
@@ -99,8 +100,8 @@ class CTranslate2Translator(BaseTranslator):
 
         The limits of the targets are those of `Translator`, and as there a translation may be
         empty and never holds ``[PAD]``, and texts that are too long are translated in pieces;
-        ``[UNK]`` is allowed. A hypothesis without a placeholder of its source goes on with it
-        instead of ending, by a search of its own.
+        ``[UNK]`` is allowed where there are no placeholders. A hypothesis without a placeholder of
+        its source goes on with it instead of ending, by a search of its own.
 
         Args:
             lines: texts.
@@ -123,10 +124,8 @@ class CTranslate2Translator(BaseTranslator):
         lines = utf8_list(lines, "lines")
         texts = tf.constant(lines, tf.string, shape=(len(lines),))
         longest = self._max_source_length
-        keep = check_keep((*self._keep, *keep), self.tokenizers)
-        pieces = divide(
-            self.tokenizers, texts, longest, sentences=self._sentences, pattern=pattern_of(keep)
-        )
+        keep = (*self._keep, *keep)
+        pieces = divide(self.tokenizers, texts, longest, sentences=self._sentences, keep=keep)
         warn_of_pieces(pieces, longest, self.tokenizers.placeholders)
         options |= {"beam_size": beam_size, "length_penalty": length_penalty}
         change_decoding(DecodingConfig(), {"length_penalty": length_penalty})
@@ -171,7 +170,7 @@ class CTranslate2Translator(BaseTranslator):
                 max_input_length=0,
                 max_decoding_length=int(limit),
                 min_decoding_length=0,
-                suppress_sequences=[[self._padding]],
+                suppress_sequences=self._never,
                 return_end_token=True,
                 return_scores=True,
                 **options,
@@ -208,7 +207,7 @@ class CTranslate2Translator(BaseTranslator):
                         max_input_length=0,
                         max_decoding_length=max(int(limits[row]), len(prefix) + 1),
                         min_decoding_length=0,
-                        suppress_sequences=[[self._padding]],
+                        suppress_sequences=self._never,
                         return_end_token=True,
                         return_scores=True,
                         beam_size=1,

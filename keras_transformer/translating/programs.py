@@ -4,7 +4,6 @@ import functools
 
 import tensorflow as tf
 
-from keras_transformer.data.text.placeholders import pattern_of
 from keras_transformer.translating.segmentation import Pieces, divide
 
 
@@ -44,12 +43,10 @@ class Programs:
         return self._texts[style](ids, begins, kept)
 
     def _divider(self, sentences, keep):
-        translator, pattern = self._translator, pattern_of(keep)
-
         def pieces(texts):
+            translator = self._translator
             longest = translator.max_source_length
-            tokenizers = translator.tokenizers
-            return divide(tokenizers, texts, longest, sentences=sentences, pattern=pattern)
+            return divide(translator.tokenizers, texts, longest, sentences=sentences, keep=keep)
 
         signature = [tf.TensorSpec([None], tf.string)]
         return tf.function(pieces, input_signature=signature, autograph=False)

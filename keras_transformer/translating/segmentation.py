@@ -55,7 +55,7 @@ def divide(
     longest: int,
     *,
     sentences: bool,
-    pattern: str | None = None,
+    keep: tuple[str, ...] = (),
 ) -> Pieces:
     """Divides texts into what a model translates.
 
@@ -64,12 +64,19 @@ def divide(
         strings: ``(batch,)``.
         longest: most tokens of a piece, start and end included.
         sentences: divide texts into sentences; else only those that are too long are cut.
-        pattern: what is not translated, from `pattern_of`, where the tokenizers have placeholders;
-            what is always kept unless given.
+        keep: patterns of what is not translated, besides what never is; see `DecodingConfig`.
+
+    Raises:
+        InputError: for a pattern that is none, and where the tokenizers have no placeholders.
     """
     kept, language = None, tokenizers.source_language
     if tokenizers.placeholders:
-        strings, kept = mask(strings, pattern)
+        strings, kept = tokenizers.source.mask(strings, keep)
+    elif keep:
+        raise InputError(
+            "This model has no placeholders, so that it cannot keep text as it is: leave out "
+            "keep, or train with tokenizer.placeholders above 0."
+        )
     found = split_sentences(strings, language) if sentences else whole_texts(strings)
     ids, owners = tokenize_in_pieces(tokenizers.source, found.texts, longest)
     if kept is None:
@@ -91,16 +98,6 @@ def sentences_of(strings: tf.Tensor, language: str | None) -> Sentences:
     """
     masked = mask(strings)
     return _with_kept(split_sentences(masked.texts, language), masked.kept)[0]
-
-
-def check_keep(keep: tuple[str, ...], tokenizers: Any) -> tuple[str, ...]:
-    """Returns patterns of what is kept; `InputError` where the tokenizers cannot keep anything."""
-    if keep and not tokenizers.placeholders:
-        raise InputError(
-            "This model has no placeholders, so that it cannot keep text as it is: leave out "
-            "keep, or train with tokenizer.placeholders above 0."
-        )
-    return keep
 
 
 def _with_kept(found: Sentences, kept: tf.RaggedTensor) -> tuple[Sentences, tf.Tensor]:

@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig, change_decoding
-from keras_transformer.data.text.placeholders import pattern_of
 from keras_transformer.data.text.strings import string_tensor
 from keras_transformer.data.tokenizers.masked import tokenize_like
 from keras_transformer.data.tokenizers.pair import as_tokenizers
@@ -26,7 +25,6 @@ from keras_transformer.translating.load import load_exported, load_translation_r
 from keras_transformer.translating.programs import Programs
 from keras_transformer.translating.segmentation import (
     Pieces,
-    check_keep,
     divide,
     warn_of_pieces,
 )
@@ -277,7 +275,6 @@ class Translator(tf.Module, BaseTranslator):
 
     def _pieces(self, lines, config) -> Pieces:
         """What the model translates of texts, UTF-8."""
-        check_keep(config.keep, self.tokenizers)
         return self._programs.pieces(tf.constant(lines, tf.string), config)
 
     def divide(self, texts, config) -> Pieces:
@@ -287,7 +284,7 @@ class Translator(tf.Module, BaseTranslator):
             texts,
             self.max_source_length,
             sentences=config.sentences,
-            pattern=pattern_of(check_keep(config.keep, self.tokenizers)),
+            keep=config.keep,
         )
 
     def _prefix_ids(self, prefixes, pieces, count) -> tf.RaggedTensor | None:
@@ -311,13 +308,15 @@ class Translator(tf.Module, BaseTranslator):
 
     def new_search(self, config, **arguments) -> Search:
         """A `Search` by a `DecodingConfig`; `arguments` are passed on to it."""
+        placeholders = self.tokenizers.placeholders
         return Search(
             self.transformer,
             start_id=self.start_id,
             end_id=self.end_id,
             config=config,
-            forbidden=(UNK,) if config.forbid_unknown else (),
-            placeholders=self.tokenizers.placeholders,
+            # What the vocabulary does not know is kept.
+            forbidden=(UNK,) if config.forbid_unknown or placeholders else (),
+            placeholders=placeholders,
             first_placeholder=self.tokenizers.target.first_placeholder,
             **arguments,
         )

@@ -102,6 +102,14 @@ def test_everything_is_kept_once(translator, options):
     check(texts, texts_of(found))
 
 
+def test_words_of_unknown_letters_come_back_and_nothing_unknown_does(translator):
+    texts = ["O gato 北京 dorme .", "Москва город , O gato", "A menina Søren"]
+    found = texts_of(translator.translate(texts, beam_size=3, n_best=3))
+    for number, word in enumerate(("北京", "Москва город", "Søren")):
+        assert all(text.count(word) == 1 for text in found[3 * number : 3 * number + 3])
+    assert not any("[UNK]" in text for text in found)
+
+
 def test_shape_stays(translator):
     found = texts_of(translator.translate([TEXTS[4], TEXTS[6]]))
     assert found[0] == TEXTS[4]

@@ -11,7 +11,7 @@ so that no text can spell a placeholder.
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -84,6 +84,41 @@ def check_count(count: int) -> int:
     return count
 
 
+_MOST_RANGES = 2000  # of characters in an expression, which would take too much memory
+_IN_WORDS = rf"[^\s\pZ!-,./:-@\[-`{{-~“”„«»…–—¿¡、。，！？{KEPT}{JOIN}]"
+
+
+def unknown_words(characters: Iterable[str], normalization: str) -> str | None:
+    """A regular expression of words with letters or signs that a vocabulary has not.
+
+    To a model they are nothing, and to keep them is right for names and for other scripts.
+
+    Args:
+        characters: of the vocabulary.
+        normalization: what text is normalised to before it is looked up.
+
+    Returns:
+        ``None`` for a vocabulary of too many scripts.
+    """
+    known = set()
+    for character in characters:
+        cases = (character, character.lower(), character.upper(), character.title())
+        known.update(ord(other) for other in cases if len(other) == 1)
+    ranges: list[list[int]] = []
+    for code in sorted(known):
+        if ranges and code == ranges[-1][1] + 1:
+            ranges[-1][1] = code
+        else:
+            ranges.append([code, code])
+    if len(ranges) > _MOST_RANGES:
+        return None
+    # Normalisation composes marks, and writes signs as others.
+    others = r"\pM\pZ\pC" + (r"\pP\p{Sk}" if normalization == "ptb-lower" else "")
+    letters = "".join(rf"\x{{{first:X}}}-\x{{{last:X}}}" for first, last in ranges)
+    word = rf"{_IN_WORDS}*[^{letters}{others}]{_IN_WORDS}*"
+    return rf"{word}(?:\s{word})*"
+
+
 @functools.lru_cache(maxsize=64)
 def pattern_of(more: tuple[str, ...] = ()) -> str:
     """The regular expression of all that is kept.
@@ -111,15 +146,28 @@ def pattern_of(more: tuple[str, ...] = ()) -> str:
     return "|".join(f"(?:{expression})" for expression in (*more, *PATTERNS.values()))
 
 
-def mask(text: tf.Tensor, pattern: str | None = None) -> Masked:
+def mask(text: tf.Tensor, keep: tuple[str, ...] = (), unknown: str | None = None) -> Masked:
     """Puts `KEPT` in place of what is not translated.
 
     Args:
         text: strings ``(batch,)``; U+FFFD takes the place of bytes that are no UTF-8.
-        pattern: from `pattern_of`; what is always kept unless given.
+        keep: expressions of the user; see `pattern_of`.
+        unknown: from `unknown_words`.
+
+    Raises:
+        InputError: for an expression that is none.
     """
-    pattern = pattern_of() if pattern is None else pattern
-    text = valid_utf8(text)
+    masked = _masked(valid_utf8(text), pattern_of(keep))
+    if unknown is None:
+        return masked
+    # An expression of its own: one of both would take too much memory.
+    texts, kept = _masked(masked.texts, f"{KEPT}|{unknown}")
+    places = tf.where(kept.flat_values == KEPT)
+    strings = tf.tensor_scatter_nd_update(kept.flat_values, places, masked.kept.flat_values)
+    return Masked(texts, kept.with_flat_values(strings))
+
+
+def _masked(text: tf.Tensor, pattern: str) -> Masked:
     parts, _, ends = tf_text.regex_split_with_offsets(text, pattern, pattern)
     flat = parts.flat_values
     is_kept = parts.with_flat_values(tf.strings.regex_full_match(flat, pattern))

@@ -1,6 +1,7 @@
 """The base classes of tokenizers: from the text of one language to token ids and back."""
 
 import abc
+import functools
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,11 +24,13 @@ from keras_transformer.data.text.normalization import check_style, humanize, nor
 from keras_transformer.data.text.placeholders import (
     JOIN,
     KEPT,
+    Masked,
     check_count,
     fill,
     join_words,
     mask,
     part_words,
+    unknown_words,
 )
 from keras_transformer.data.text.placeholders import marks as placeholder_marks
 from keras_transformer.data.text.strings import begins_run, string_tensor
@@ -102,11 +105,23 @@ class Tokenizer(tf.Module, abc.ABC):
             )
         strings = tf.reshape(strings, [-1])
         if self.placeholders:
-            strings = mask(strings).texts
+            strings = self.mask(strings).texts
         return self.tokenize_masked(strings)
 
+    def mask(self, strings: tf.Tensor, keep: tuple[str, ...] = ()) -> Masked:
+        """Puts a character of its own in place of what is not translated.
+
+        Args:
+            strings: (batch,) strings.
+            keep: regular expressions of the user.
+
+        Raises:
+            InputError: for one that is none.
+        """
+        return mask(strings, keep)
+
     def tokenize_masked(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """`tokenize`, of texts that `mask` gave where the tokenizer has placeholders.
+        """`tokenize`, of texts as `mask` gives them where the tokenizer has placeholders.
 
         Args:
             texts: (batch,) strings.
@@ -339,6 +354,13 @@ class SubwordTokenizer(Tokenizer):
         ids = words.with_values(tf.concat([*before, pieces, *after], axis=1)).merge_dims(1, 2)
         return self.numbered(ids) if self.placeholders else ids
 
+    def mask(self, strings: tf.Tensor, keep: tuple[str, ...] = ()) -> Masked:
+        return mask(strings, keep, self._unknown_words)
+
+    @functools.cached_property
+    def _unknown_words(self) -> str | None:
+        return unknown_words(self._characters(), self.normalization)
+
     def is_placeholder(self, ids: tf.Tensor) -> tf.Tensor:
         """Which ids are placeholders, bool of their shape."""
         first = self.first_placeholder
@@ -455,6 +477,10 @@ class SubwordTokenizer(Tokenizer):
             f"{type(self).__name__} has no marks of capitals and no placeholders: leave out case "
             "and placeholders"
         )
+
+    def _characters(self) -> set[str]:
+        """The characters that there are pieces of."""
+        raise InputError(f"{type(self).__name__} has no placeholders: leave them out")
 
     @abc.abstractmethod
     def _vocabulary_bytes(self) -> bytes:

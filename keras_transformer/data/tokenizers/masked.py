@@ -8,7 +8,6 @@ import tensorflow as tf
 from keras_transformer.data.text.noise import noisy
 from keras_transformer.data.text.placeholders import (
     Masked,
-    mask,
     mask_like,
     mask_pair,
 )
@@ -50,7 +49,10 @@ def tokenize_pair(
     count, shared_words = getattr(tokenizers, "placeholders", 0), options.shared_words
     if not count and not options.noise:
         return tokenizers.source.tokenize(source), tokenizers.target.tokenize(target)
-    sides = [_rows(mask(strings) if count else None, strings) for strings in (source, target)]
+    sides = [
+        _rows(tokenizer.mask(strings) if count else None, strings)
+        for strings, tokenizer in ((source, tokenizers.source), (target, tokenizers.target))
+    ]
     pairs = []
     for original, of_source, of_target in zip(source.numpy(), *sides, strict=True):
         chance = zlib.crc32(original) / 2**32
@@ -79,7 +81,7 @@ def tokenize_like(tokenizer: Any, texts: tf.Tensor, kept: tf.RaggedTensor) -> tf
     """
     rows = [
         mask_like(text, strings, tokenizer.placeholders)
-        for text, strings in zip(_rows(mask(texts), texts), _decoded(kept), strict=True)
+        for text, strings in zip(_rows(tokenizer.mask(texts), texts), _decoded(kept), strict=True)
     ]
     return _with_numbers(tokenizer, [text for text, _ in rows], [slots for _, slots in rows])
 

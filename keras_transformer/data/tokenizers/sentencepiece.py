@@ -1,5 +1,6 @@
 """SentencePiece: pieces of raw text by a unigram language model."""
 
+import re
 from collections.abc import Iterable
 from typing import Self
 
@@ -7,9 +8,11 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from keras_transformer.data.tokenizers.base import SubwordTokenizer
-from keras_transformer.data.tokenizers.vocabulary import learn_sentencepiece
+from keras_transformer.data.tokenizers.vocabulary import WORD_START, learn_sentencepiece
 from keras_transformer.errors import InputError
 from keras_transformer.internals import keep_sentencepiece_model
+
+_BYTE = re.compile("<0x[0-9A-F]{2}>")  # a piece that stands for a byte of an unknown character
 
 
 class SentencePieceTokenizer(SubwordTokenizer):
@@ -69,6 +72,11 @@ class SentencePieceTokenizer(SubwordTokenizer):
         cls, vocabulary: bytes, normalization: str, case: str | None = None, placeholders: int = 0
     ) -> Self:
         return cls(vocabulary, normalization, case=case, placeholders=placeholders)
+
+    def _characters(self) -> set[str]:
+        pieces = self._pieces(tf.range(len(self.control_tokens), self.vocab_size)).numpy()
+        texts = (piece.decode() for piece in pieces)
+        return set().union(*(text for text in texts if not _BYTE.fullmatch(text))) - {WORD_START}
 
     def _vocabulary_bytes(self) -> bytes:
         return self._model

@@ -76,6 +76,10 @@ class _PieceTable(SubwordTokenizer):
             raise InputError(f"the vocabulary is not UTF-8 text: {error}") from error
         return cls(pieces, normalization, case=case, placeholders=placeholders)
 
+    def _characters(self) -> set[str]:
+        pieces = self.vocabulary[len(self.control_tokens) :]
+        return set().union(*(piece.removeprefix(CONTINUATION) for piece in pieces))
+
     def _vocabulary_bytes(self) -> bytes:
         return ("\n".join(self.vocabulary) + "\n").encode()
 

@@ -16,6 +16,7 @@ from keras_transformer.data.text.placeholders import (
     mask_pair,
     part_words,
     pattern_of,
+    unknown_words,
 )
 from keras_transformer.errors import InputError
 
@@ -96,9 +97,28 @@ def test_fewer_and_more_strings_than_places():
 
 
 def test_patterns_of_the_user_come_first():
-    pattern = pattern_of(("Libre ?Office", "Writer [0-9.]+"))
-    masked = mask(tf.constant(["Libre Office e Writer 7.4 de {x}"]), pattern)
+    keep = ("Libre ?Office", "Writer [0-9.]+")
+    masked = mask(tf.constant(["Libre Office e Writer 7.4 de {x}"]), keep)
     assert masked.kept.to_list() == [[b"Libre Office", b"Writer 7.4", b"{x}"]]
+
+
+def test_words_that_a_vocabulary_does_not_know():
+    known = "abcdefghijklmnopqrstuvwxyzáãç0123456789.,"
+    texts = [
+        "Olá 北京 e Москва город, Søren {x} ação.",
+        "→ “aspas” – ½ İstanbul",
+        "e\u0301 é Ação",  # normalisation composes what it can
+        "Søren\0Søren",
+    ]
+    masked = mask(tf.constant(texts), (), unknown_words(known, "none"))
+    kept = [[part.decode() for part in row] for row in masked.kept.to_list()]
+    assert kept[0] == ["北京", "Москва город", "Søren", "{x}"]
+    assert kept[1] == ["→", "“", "”", "–", "½ İstanbul"]
+    assert kept[2] == ["é"]
+    assert [text.decode() for text in fill(*masked).numpy()] == texts
+    treebank = mask(tf.constant(texts[1:2]), (), unknown_words(known, "ptb-lower"))
+    assert [part.decode() for part in treebank.kept.to_list()[0]] == ["→", "½ İstanbul"]
+    assert unknown_words(map(chr, range(0x4E00, 0x9FFF, 2)), "none") is None
 
 
 @pytest.mark.parametrize(("pattern", "says"), [("(", "no regular expression"), ("a*", "empty")])

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from keras_transformer.data.text.placeholders import KEPT, mask
+from keras_transformer.data.text.placeholders import KEPT
 from keras_transformer.data.tokenizers.base import SubwordTokenizer
 from keras_transformer.data.tokenizers.masked import PairOptions, tokenize_like, tokenize_pair
 from keras_transformer.data.tokenizers.pair import Tokenizers
@@ -37,7 +37,7 @@ def tokenizer(request, kind) -> SubwordTokenizer:
 
 
 def test_text_comes_back_with_what_it_keeps(tokenizer):
-    masked = mask(tf.constant(TEXTS))
+    masked = tokenizer.mask(tf.constant(TEXTS))
     ids = tokenizer.tokenize(TEXTS)
     assert tokenizer.tokenize_masked(masked.texts).to_list() == ids.to_list()
     texts = tokenizer.detokenize(ids, kept=masked.kept).numpy()
@@ -68,7 +68,7 @@ def test_no_text_spells_a_placeholder(tokenizer):
     assert not tf.reduce_any(tokenizer.is_placeholder(ids))
     assert not tf.reduce_any(ids == tokenizer.first_placeholder - 1)
     private = tf.constant([f"a {KEPT} b"])
-    found = tokenizer.detokenize(tokenizer.tokenize(private), kept=mask(private).kept)
+    found = tokenizer.detokenize(tokenizer.tokenize(private), kept=tokenizer.mask(private).kept)
     assert found.numpy()[0] == private.numpy()[0]
 
 
@@ -79,7 +79,9 @@ def test_capitals_of_a_span_go_on_after_a_placeholder(kind):
     text = ["OLHE O %s ABC DEF {b} ABC e"]
     names = tokenizer.lookup(tokenizer.tokenize(text)).to_list()[0]
     assert names.count(b"[UPPER_ON]") == names.count(b"[UPPER_OFF]") == 1
-    found = tokenizer.detokenize(tokenizer.tokenize(text), kept=mask(tf.constant(text)).kept)
+    found = tokenizer.detokenize(
+        tokenizer.tokenize(text), kept=tokenizer.mask(tf.constant(text)).kept
+    )
     assert found.numpy()[0].decode() == text[0]
 
 
