@@ -45,9 +45,9 @@ PATTERNS: dict[str, str] = {
     "tags": r"</?[A-Za-z](?:[^<>\n]*[^<>\n\s])?\s?/?>",
     "fields in braces": r"\$?\{\{[^{}\n]{0,80}\}\}|[$#%]?\{[^{}\s]{0,80}\}",
     "variables": rf"\B\$(?:{_NAME.replace('.-', '')}|\({_NAME}\)|\[{_NAME}\])",
-    "formats": r"\B%[A-Za-z][A-Za-z0-9_]*%|\B%[A-Z][A-Z0-9_]+\b|\B%[0-9]{1,2}\b"
+    "formats": r"\B%[A-Za-z][A-Za-z0-9_]*%|\B%[A-Z][A-Z0-9_]+\b"
     r"|\B%(?:\([^)\s]{1,40}\))?(?:[0-9]{1,2}\$)?[-+#0]*[0-9]*(?:\.[0-9]+)?(?:hh?|ll?|z)?"
-    r"[diouxXeEfFgGcrsa@]\b",
+    r"[diouxXeEfFgGcrsa@]\b|\B%[0-9]{1,2}\b",
     "entities": r"&(?:[A-Za-z][A-Za-z0-9]{1,30}|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});",
     "paths": r"\B(?:~|\.{1,2})?/(?:[\pL\pN_.+@-]+/)+[\pL\pN_+@-]*(?:\.[\pL\pN]+)*"
     r"|\B(?:~|\.{1,2})/[\pL\pN_+@-]+(?:\.[\pL\pN]+)*"
@@ -112,11 +112,11 @@ def unknown_words(characters: Iterable[str], normalization: str) -> str | None:
             ranges.append([code, code])
     if len(ranges) > _MOST_RANGES:
         return None
-    # Normalisation composes marks, and writes signs as others.
-    others = r"\pM\pZ\pC" + (r"\pP\p{Sk}" if normalization == "ptb-lower" else "")
-    letters = "".join(rf"\x{{{first:X}}}-\x{{{last:X}}}" for first, last in ranges)
-    word = rf"{_IN_WORDS}*[^{letters}{others}]{_IN_WORDS}*"
-    return rf"{word}(?:\s{word})*"
+    known_ones = "".join(rf"\x{{{first:X}}}-\x{{{last:X}}}" for first, last in ranges)
+    # Normalisation composes marks, and writes some signs as others.
+    neither = r"\pM\pZ\pC" + (r"\pP\p{Sk}" if normalization == "ptb-lower" else "")
+    word = rf"{_IN_WORDS}*[^{known_ones}{neither}\pP\pS]{_IN_WORDS}*"
+    return rf"{word}(?:\s{word})*|[^{known_ones}{neither}\pL\pN]"
 
 
 @functools.lru_cache(maxsize=64)

@@ -74,7 +74,8 @@ class SentencePieceTokenizer(SubwordTokenizer):
         return cls(vocabulary, normalization, case=case, placeholders=placeholders)
 
     def _characters(self) -> set[str]:
-        pieces = self._pieces(tf.range(len(self.control_tokens), self.vocab_size)).numpy()
+        with tf.init_scope():  # not in the graph that asks
+            pieces = self._pieces(tf.range(len(self.control_tokens), self.vocab_size)).numpy()
         texts = (piece.decode() for piece in pieces)
         return set().union(*(text for text in texts if not _BYTE.fullmatch(text))) - {WORD_START}
 
