@@ -125,8 +125,12 @@ def test_every_piece_has_start_and_end_and_a_text():
     tokenizer = WordPieceTokenizer([*RESERVED_TOKENS, *words], normalization="none")
     texts = ["a4 a5", " ".join(words), "", " ".join(words[:9])]
     ids, owners = tokenize_in_pieces(tokenizer, tf.constant(texts), 10)
-    with pytest.warns(UserWarning, match="2 of 4 texts have more than 10 tokens"):
-        warn_of_pieces(Pieces(ids, owners, whole_texts(tf.constant(texts))), 10)
+    nothing = tf.ragged.constant([[]] * ids.shape[0], dtype=tf.string)
+    pieces = Pieces(ids, owners, whole_texts(tf.constant(texts)), nothing)
+    with pytest.warns(UserWarning, match="2 of 4 texts have more than 10 tokens at a time"):
+        warn_of_pieces(pieces, 10, 0)
+    with pytest.warns(UserWarning, match="more than 10 tokens or 4 placeholders at a time"):
+        warn_of_pieces(pieces, 10, 4)
     whole = tokenizer.tokenize(texts).to_list()
     rows, owners = ids.to_list(), owners.numpy()
     assert owners.tolist() == [0, 1, 1, 1, 1, 1, 2, 3, 3]

@@ -2,12 +2,14 @@
 
 With marks, `The`, `the` and `THE` are the same pieces of a vocabulary, and what a model learns of
 one it knows of the others. A mark stands for a word that begins with a capital, for one in
-capitals, and for the beginning and the end of several words in capitals. Words that mix them
+capitals, and for the beginning and the end of several such words, as in titles. Words that mix them
 otherwise (`iPhone`) and letters whose small form does not lead back to them stay as they are, so
 that writing the marks out gives the text again.
 
 Sockeye knows them as factors of words, OpenNMT as case markup.
 """
+
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -19,14 +21,15 @@ from keras_transformer.errors import InputError
 CASES = ("keep", "lower", "factored")
 """What tokenizers do with capitals: keep them in pieces, drop them, or write them as marks."""
 
-NONE, CAPITAL, UPPER, UPPER_ON, UPPER_OFF = range(5)
-"""Marks before a word: it begins with a capital, it is in capitals, or all are from it on; and the
-mark after the last of those."""
+NONE, CAPITAL, UPPER, UPPER_ON, TITLE_ON, SPAN_OFF = range(6)
+"""Marks before a word: it begins with a capital, it is in capitals, or all are in capitals or begin
+with one from it on; and the mark after the last of those."""
 
-MARKS = ("[CAPITAL]", "[UPPER]", "[UPPER_ON]", "[UPPER_OFF]")
+MARKS = ("[CAPITAL]", "[UPPER]", "[UPPER_ON]", "[TITLE_ON]", "[SPAN_OFF]")
 """Names of the marks from `CAPITAL` on."""
 
-_SPAN = 3  # fewest words in capitals that share one mark
+_FEWEST_UPPER = 3  # words in capitals that share one mark
+_FEWEST_TITLE = 4  # words that begin with one
 
 
 def check_case(case: str, normalization: str) -> str:
@@ -76,7 +79,7 @@ def factor(words: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf
 
     Returns:
         the words without the capitals that marks stand for; the mark before each, int32 of `NONE`
-        to `UPPER_ON`; and whether `UPPER_OFF` follows it, bool.
+        to `TITLE_ON`; and whether `SPAN_OFF` follows it, bool.
     """
     flat = words.flat_values
     small = lower(flat)
@@ -88,26 +91,50 @@ def factor(words: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf
     is_capital = tf.scatter_nd(places, is_capital, tf.shape(flat, out_type=tf.int64))
     in_capitals = has_capitals & (large == flat)  # "A" is both
     is_upper = in_capitals & ~is_capital
-    # Runs of words in capitals and of such that have none ("42").
-    takes_part = in_capitals | (large == small) & ~has_capitals
+    caseless = (large == small) & ~has_capitals
     rows = words.value_rowids()
-    begins = begins_run(rows) | ~takes_part | ~tf.pad(takes_part, [[1, 0]])[:-1]
-    run = tf.cumsum(tf.cast(begins, tf.int32)) - 1
-    places = tf.range(tf.size(flat))
-    count = tf.gather(tf.math.segment_sum(tf.cast(is_upper, tf.int32), run), run)
-    first = tf.math.segment_min(tf.where(in_capitals, places, tf.size(flat)), run)
-    last = tf.math.segment_max(tf.where(in_capitals, places, -1), run)
-    first, last = tf.gather(first, run), tf.gather(last, run)
-    spans = count >= _SPAN
-    within = spans & (places >= first) & (places <= last)
+    upper_span = _spans(in_capitals, is_upper, caseless, rows, _FEWEST_UPPER)
+    titled = is_capital & ~upper_span.within
+    title_span = _spans(titled, titled, caseless & ~upper_span.within, rows, _FEWEST_TITLE)
     marks = tf.where(is_capital, CAPITAL, tf.where(is_upper, UPPER, NONE))
-    marks = tf.where(within, tf.where(places == first, UPPER_ON, NONE), marks)
+    for span, mark in ((upper_span, UPPER_ON), (title_span, TITLE_ON)):
+        marks = tf.where(span.within, tf.where(span.first, mark, NONE), marks)
     factored = tf.where(is_capital | in_capitals, small, flat)
     return (
         words.with_flat_values(factored),
         words.with_flat_values(marks),
-        words.with_flat_values(within & (places == last)),
+        words.with_flat_values(upper_span.last | title_span.last),
     )
+
+
+class _Spans(NamedTuple):
+    """Which words are in a span, and begin and end one, bool ``(words,)``."""
+
+    within: tf.Tensor
+    first: tf.Tensor
+    last: tf.Tensor
+
+
+def _spans(member, counts, caseless, rows, fewest: int) -> _Spans:
+    """Spans of words of one kind, and of such that have no case ("42") between them.
+
+    Args:
+        member: which words are of the kind, bool ``(words,)``.
+        counts: which of them tell of it.
+        caseless: which words have no case.
+        rows: the number of the text of each word.
+        fewest: words that tell in a span.
+    """
+    takes_part = member | caseless
+    begins = begins_run(rows) | ~takes_part | ~tf.pad(takes_part, [[1, 0]])[:-1]
+    run = tf.cumsum(tf.cast(begins, tf.int32)) - 1
+    places = tf.range(tf.size(run))
+    count = tf.gather(tf.math.segment_sum(tf.cast(counts, tf.int32), run), run)
+    first = tf.math.segment_min(tf.where(member, places, tf.size(run)), run)
+    last = tf.math.segment_max(tf.where(member, places, -1), run)
+    first, last = tf.gather(first, run), tf.gather(last, run)
+    within = (count >= fewest) & (places >= first) & (places <= last)
+    return _Spans(within, within & (places == first), within & (places == last))
 
 
 def write_out(texts: tf.Tensor, marks: tf.Tensor) -> tf.Tensor:
@@ -119,10 +146,24 @@ def write_out(texts: tf.Tensor, marks: tf.Tensor) -> tf.Tensor:
     """
     word, rest = r"(\s*[^\s]*)((?s:.*))", tf.strings.regex_replace
     first, others = rest(texts, word, r"\1"), rest(texts, word, r"\2")
-    first = tf.where(marks == CAPITAL, capitalized(first), first)
+    in_title = marks == TITLE_ON
+    first = tf.where((marks == CAPITAL) | in_title, capitalized(first), first)
     first = tf.where((marks == UPPER) | (marks == UPPER_ON), upper(first), first)
     others = tf.where(marks == UPPER_ON, upper(others), others)
+    others = tf.cond(
+        tf.reduce_any(in_title),
+        lambda: tf.where(in_title, _titled(others), others),
+        lambda: others,
+    )
     return tf.strings.join([first, others])
+
+
+def _titled(texts: tf.Tensor) -> tf.Tensor:
+    """Strings whose words all begin with a capital."""
+    words = tf.strings.split(texts, " ")
+    # A join with a separator would lose that of an empty word.
+    words = words.with_flat_values(" " + capitalized(words.flat_values))
+    return tf.strings.substr(tf.strings.reduce_join(words, axis=-1), 1, -1)
 
 
 _FIRST_PERSON = (

@@ -10,9 +10,11 @@ from typing import Any, ClassVar, Self
 import tensorflow as tf
 
 from keras_transformer.data.text.casing import (
+    CAPITAL,
     MARKS,
     NONE,
-    UPPER_ON,
+    SPAN_OFF,
+    UPPER,
     check_case,
     default_case,
     factor,
@@ -342,8 +344,8 @@ class SubwordTokenizer(Tokenizer):
         if self.case == "factored":
             words, marks, last = factor(words)
             before = [_where(marks.flat_values > 0, _FIRST_MARK - 1 + marks.flat_values)]
-            upper_off = tf.fill(tf.shape(last.flat_values), _FIRST_MARK + len(MARKS) - 1)
-            after = [_where(last.flat_values, upper_off)]
+            off = tf.fill(tf.shape(last.flat_values), _FIRST_MARK - 1 + SPAN_OFF)
+            after = [_where(last.flat_values, off)]
         flat = words.flat_values
         if self.placeholders:
             kept, join = flat == KEPT, flat == JOIN
@@ -437,8 +439,9 @@ class SubwordTokenizer(Tokenizer):
         )
         span = tf.boolean_mask(tf.cumsum(tf.cast(begins_span, tf.int64)) - 1, begins)
         of_span = tf.gather(tf.boolean_mask(mark, begins_span), span)
-        goes_on = (tf.boolean_mask(mark, begins) == 0) & (of_span != UPPER_ON)
-        of_run = tf.where(goes_on, tf.constant(NONE, tf.int64), of_span)
+        is_word = (of_span == CAPITAL) | (of_span == UPPER)  # which the mark alone belongs to
+        after_word = is_word & (tf.boolean_mask(mark, begins) == 0)
+        of_run = tf.where(after_word, tf.constant(NONE, tf.int64), of_span)
         texts = write_out(self._decode(runs), tf.cast(of_run, tf.int32))
         if self.placeholders:
             sign = tf.where(flat == self.first_placeholder - 1, JOIN, KEPT)

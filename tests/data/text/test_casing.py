@@ -19,6 +19,7 @@ LINES = [
     "A NASA engineer has an iPhone (and a Big house).",
     "Ünder Éire, ÉCOLE ΣΟΦΙΑ İstanbul STRAẞE Straße ß 42 times",
     'He said: "No, I will not." It\'s OK.',
+    'A Guide To "The Big Cats" Of 42 Ünder-Éire For NASA',
 ]
 
 
@@ -38,10 +39,16 @@ def marked(text):
         ('"The', '[CAPITAL] "the'),
         ("A NASA iPhone", "[CAPITAL] a [UPPER] nasa iPhone"),
         ("THE 3 BIG cats", "[UPPER] the 3 [UPPER] big cats"),
-        ("see THE 3 BIG DOGS now", "see [UPPER_ON] the 3 big dogs [UPPER_OFF] now"),
+        ("see THE 3 BIG DOGS now", "see [UPPER_ON] the 3 big dogs [SPAN_OFF] now"),
         ("THIS IS A", "[UPPER] this [UPPER] is [CAPITAL] a"),
-        ("THIS IS A TEST", "[UPPER_ON] this is a test [UPPER_OFF]"),
+        ("THIS IS A TEST", "[UPPER_ON] this is a test [SPAN_OFF]"),
         ("A B C", "[CAPITAL] a [CAPITAL] b [CAPITAL] c"),
+        ("A B C D", "[TITLE_ON] a b c d [SPAN_OFF]"),
+        ("the Guide To 3 Big Cats is", "the [TITLE_ON] guide to 3 big cats [SPAN_OFF] is"),
+        (
+            "THE BIG DOG A Small Cat Is Here",
+            "[UPPER_ON] the big dog a [SPAN_OFF] [TITLE_ON] small cat is here [SPAN_OFF]",
+        ),
         ("İstanbul", "İstanbul"),
         ("今日 42 !", "今日 42 !"),
     ],
@@ -86,7 +93,7 @@ def test_text_yields_no_marks(factored):
     assert not {name.decode() for name in names} & set(MARKS)
 
 
-@pytest.mark.parametrize("stray", [[4, 4], [4], [5, 6, 7], [7], [6]])
+@pytest.mark.parametrize("stray", [[4, 4], [4], [5, 6, 7, 8], [8], [7], [6]])
 def test_stray_marks_are_no_text(factored, stray):
     (ids,) = factored.tokenize(["the cat"]).numpy().tolist()
     text = factored.detokenize(tf.constant([[*ids[:-1], *stray, ids[-1]]]))[0].numpy()

@@ -76,13 +76,13 @@ def test_capitals_of_a_span_go_on_after_a_placeholder(kind):
     tokenizer = kind.train(
         LINES, vocab_size=600, normalization="none", case="factored", placeholders=4
     )
-    text = ["OLHE O %s ABC DEF {b} ABC e"]
-    names = tokenizer.lookup(tokenizer.tokenize(text)).to_list()[0]
-    assert names.count(b"[UPPER_ON]") == names.count(b"[UPPER_OFF]") == 1
-    found = tokenizer.detokenize(
-        tokenizer.tokenize(text), kept=tokenizer.mask(tf.constant(text)).kept
-    )
-    assert found.numpy()[0].decode() == text[0]
+    texts = ["OLHE O %s ABC DEF {b} ABC e", "Olhe O %s Abc Def {b} Abc e"]
+    names = tokenizer.lookup(tokenizer.tokenize(texts)).to_list()
+    for row, mark in zip(names, (b"[UPPER_ON]", b"[TITLE_ON]"), strict=True):
+        assert row.count(mark) == row.count(b"[SPAN_OFF]") == 1
+    kept = tokenizer.mask(tf.constant(texts)).kept
+    found = tokenizer.detokenize(tokenizer.tokenize(texts), kept=kept).numpy()
+    assert [text.decode() for text in found] == texts
 
 
 def test_files_and_graphs(tokenizer, tmp_path):
