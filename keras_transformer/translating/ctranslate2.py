@@ -138,6 +138,7 @@ class CTranslate2Translator(BaseTranslator):
             raise InputError(f"CTranslate2 refuses {named} ({problem})") from error
         hypotheses = [tokens for result in found.values() for tokens in result.hypotheses]
         rows = [row for row, result in found.items() for _ in result.hypotheses]
+        rows = np.array(rows, np.int32)  # there may be none
         begins, kept = tf.gather(pieces.begins, rows), tf.gather(pieces.kept, rows)
         translated = iter(self._texts(hypotheses, style, begins, kept))
         alternatives = [[Translation("", 0.0, normalized_score=0.0)] for _ in pieces.owners]

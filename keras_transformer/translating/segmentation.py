@@ -185,11 +185,8 @@ def _with_few_placeholders(
         as `pieces_of`.
     """
     flat, rows = ids.flat_values, ids.value_rowids()
-    kept = tf.cast(tokenizer.is_placeholder(flat), tf.int64)
-    before = tf.cumsum(kept, exclusive=True)
-    of_row = tf.gather(tf.concat([before, [0]], 0), ids.row_starts())
-    number = before - tf.gather(of_row, rows)
-    cuts = (kept == 1) & (number > 0) & (number % tokenizer.placeholders == 0)
+    number = tokenizer.placeholders_before(ids)
+    cuts = tokenizer.is_placeholder(flat) & (number > 0) & (number % tokenizer.placeholders == 0)
     cuts_before = tf.cumsum(tf.cast(cuts, tf.int64))
     of_each = tf.ragged.boolean_mask(ids, ids.with_flat_values(cuts)).row_lengths() + 1
     first = tf.cumsum(of_each, exclusive=True)

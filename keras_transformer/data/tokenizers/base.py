@@ -368,6 +368,12 @@ class SubwordTokenizer(Tokenizer):
         first = self.first_placeholder
         return (ids >= first) & (ids < first + self.placeholders)
 
+    def placeholders_before(self, ids: tf.RaggedTensor) -> tf.Tensor:
+        """How many placeholders stand before each id in its row, int64 of the flat ids."""
+        before = tf.cumsum(tf.cast(self.is_placeholder(ids.flat_values), tf.int64), exclusive=True)
+        of_row = tf.gather(tf.concat([before, [0]], 0), ids.row_starts())
+        return before - tf.gather(of_row, ids.value_rowids())
+
     def numbered(self, ids: tf.RaggedTensor) -> tf.RaggedTensor:
         """Ids whose placeholders have the numbers 0, 1, 2, ... of their order in each row.
 
@@ -375,12 +381,10 @@ class SubwordTokenizer(Tokenizer):
             ids: (batch, None); placeholders of any numbers.
         """
         flat = ids.flat_values
-        kept = self.is_placeholder(flat)
-        before = tf.cumsum(tf.cast(kept, flat.dtype), exclusive=True)
-        of_row = tf.gather(tf.concat([before, [0]], 0), ids.row_starts())
-        number = before - tf.gather(of_row, ids.value_rowids())
-        number = tf.minimum(number, self.placeholders - 1)
-        return ids.with_flat_values(tf.where(kept, self.first_placeholder + number, flat))
+        number = tf.minimum(self.placeholders_before(ids), self.placeholders - 1)
+        return ids.with_flat_values(
+            tf.where(self.is_placeholder(flat), self.first_placeholder + number, flat)
+        )
 
     def _prepared(self, strings: tf.Tensor) -> tf.Tensor:
         """Normalised text, in small letters where capitals are dropped."""

@@ -59,6 +59,12 @@ class Tokenizers(tf.Module):
                 )
         self.source = as_tokenizer(source)
         self.target = self.source if target is source else as_tokenizer(target)
+        kept = [(side.placeholders, side.first_placeholder) for side in (self.source, self.target)]
+        if kept[0] != kept[1] and (kept[0][0] or kept[1][0]):
+            raise InputError(
+                "what is not translated has the same ids on both sides: give tokenizers of one "
+                f"case with as many placeholders; got {kept[0][0]} and {kept[1][0]} of them"
+            )
         self.source_language = source_language
         self.target_language = target_language
         self.source.language = source_language
@@ -81,10 +87,8 @@ class Tokenizers(tf.Module):
 
     @property
     def placeholders(self) -> int:
-        """How many ids both sides have for what is not translated; 0 where they differ."""
-        source, target = self.source, self.target
-        same = source.first_placeholder == target.first_placeholder
-        return min(source.placeholders, target.placeholders) if same else 0
+        """How many ids both sides have for what is not translated."""
+        return self.source.placeholders
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes `tokenizers.json` and one vocabulary file per tokenizer into `folder`.

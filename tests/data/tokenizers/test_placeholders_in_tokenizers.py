@@ -125,6 +125,13 @@ def names_of(tokenizer, ids):
     return [[name.decode() for name in row if b"KEEP" in name] for row in rows]
 
 
+def test_both_sides_have_the_same_placeholders(tokenizer, kind):
+    without = kind.train(LINES, vocab_size=600, normalization="none", case=tokenizer.case)
+    for sides in ((tokenizer, without), (without, tokenizer)):
+        with pytest.raises(InputError, match="got [04] and [04] of them"):
+            Tokenizers(*sides)
+
+
 def test_pairs_are_numbered_alike(tokenizer):
     source = tf.constant(["a {x} e {y}", "só {z}", "a"])
     target = tf.constant(["{y} a {x}", "no", "b {w}"])
