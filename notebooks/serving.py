@@ -258,6 +258,24 @@ kt.plot_attention_average(seen)
 # it was written with an eye on. All numbers of the picture came out of the folder.
 
 # %% [markdown]
+# A whole document goes through the same folder. What is between its sentences comes back as it was,
+# and so does what is not to be translated: addresses, placeholders, code.
+
+# %%
+page = """<h1>O gato preto</h1>
+<p>O gato viu o <b>cachorro</b>. A menina não tem fome, {name}!</p>
+<!-- not for readers -->
+<ul><li>Veja https://example.com/gatos?cor=preto</li></ul>
+"""
+in_english = kt.translate_document(kt.Translator.load(models), page, "html")
+print(in_english)
+assert in_english.count("{name}") == in_english.count("https://example.com/gatos?cor=preto") == 1
+
+# %% [markdown]
+# *What to see:* two sentences became two sentences, the tags are around the same words or sentences
+# as before, and the comment has not moved.
+
+# %% [markdown]
 # ## 6. A server
 #
 # On a command line it is

@@ -128,7 +128,7 @@ def names_of(tokenizer, ids):
 def test_both_sides_have_the_same_placeholders(tokenizer, kind):
     without = kind.train(LINES, vocab_size=600, normalization="none", case=tokenizer.case)
     for sides in ((tokenizer, without), (without, tokenizer)):
-        with pytest.raises(InputError, match="got [04] and [04] of them"):
+        with pytest.raises(InputError, match=r"got [04] and [04] of them"):
             Tokenizers(*sides)
 
 
