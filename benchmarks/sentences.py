@@ -7,9 +7,9 @@ sentences: BLEU and chrF of
     paragraphs    of so many consecutive lines, joined by spaces: their lines' translations joined,
                   which is the best to be had; translated undivided; translated divided
 
-against references that are joined in the same way, all in the corpus' style. And how long dividing
-and tokenising take, and writing what was found in human style, of the time of translating batches
-of 64: rounds in turn, medians.
+against references that are joined in the same way, all in the corpus' style. And how long dividing,
+marks or rules of capitals, and finding what is not translated take, of the time of translating
+batches of 64: rounds in turn, medians.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def median_seconds(work: dict[str, Callable[[], Any]], repeats: int) -> dict[str
 def costs(translator, sources: Sequence[str], repeats: int) -> dict[str, float]:
     import tensorflow as tf
 
-    from keras_transformer.data.text.casing import restore_capitals
+    from keras_transformer.data.text.casing import factor, restore_capitals
     from keras_transformer.data.text.sentences import split_sentences
 
     batches = [sources[i : i + BATCH] for i in range(0, len(sources), BATCH)]
@@ -83,14 +83,22 @@ def costs(translator, sources: Sequence[str], repeats: int) -> dict[str, float]:
     signature = [tf.TensorSpec([None], tf.string)]
     split = tf.function(split_sentences, input_signature=signature, autograph=False)
     restored = tf.function(restore_capitals, input_signature=signature, autograph=False)
-    return median_seconds(
-        {
-            "translating": lambda: [translator.translate(batch) for batch in batches],
-            "dividing": lambda: [split(tf.constant(batch)) for batch in batches],
-            "capitals": lambda: [restored(tf.constant(batch)) for batch in found],
-        },
-        repeats,
-    )
+    tokenizers = translator.tokenizers
+    work = {
+        "translating": lambda: [translator.translate(batch) for batch in batches],
+        "dividing": lambda: [split(tf.constant(batch)) for batch in batches],
+    }
+    if tokenizers.target.case == "lower":
+        work["capitals"] = lambda: [restored(tf.constant(batch)) for batch in found]
+    if tokenizers.source.case == "factored":
+        marked = tf.function(
+            lambda text: factor(tf.strings.split(text)), input_signature=signature, autograph=False
+        )
+        work["marks of capitals"] = lambda: [marked(tf.constant(batch)) for batch in batches]
+    if tokenizers.placeholders:
+        masked = tf.function(tokenizers.source.mask, input_signature=signature, autograph=False)
+        work["placeholders"] = lambda: [masked(tf.constant(batch)) for batch in batches]
+    return median_seconds(work, repeats)
 
 
 def main() -> int:
@@ -133,8 +141,8 @@ def main() -> int:
     print(f"{'':36}{'BLEU':>7}{'chrF':>7}")
     for name, scores in table.items():
         print(f"{name:36}{scores['bleu']:7.2f}{scores['chrf']:7.2f}")
-    for name in ("dividing", "capitals"):
-        print(f"{name:36}{seconds[name] / seconds['translating']:7.2%} of translating")
+    for name, taken in list(seconds.items())[1:]:
+        print(f"{name:36}{taken / seconds['translating']:7.2%} of translating")
     write_result(arguments, host, {}, quality=table, seconds=seconds)
     return 0
 

@@ -385,6 +385,30 @@ def test_ctranslate2_has_nothing_to_compile(run, tmp_path):
     assert "leave out --compile" in answer.stderr
 
 
+def test_patterns_of_a_file_are_kept(run, tiny_run, tmp_path, monkeypatch):
+    patterns = tmp_path / "keep.txt"
+    patterns.write_text("# names\n\ngato preto\nmenin[ao]\n", encoding="utf-8")
+    command = ["translate", "--model", tiny_run.folder, "--keep", patterns]
+    answer = run(*command, "O gato preto dorme .", "a menina lê .")
+    assert answer.exit_code == 0
+    first, second = answer.stdout.splitlines()
+    assert first.lower().count("gato preto") == second.lower().count("menina") == 1
+    document = tmp_path / "a.txt"
+    document.write_text("O gato preto dorme .\n")
+    assert "gato preto" in run(*command, "--document", document).stdout.lower()
+    monkeypatch.setattr(tiny_run.translator, "decoding", tiny_run.translator.decoding)
+    export = ["export", "--model", tiny_run.folder, "--output", tmp_path / "m", "--keep", patterns]
+    written = run(*export, "--format", "ctranslate2").stdout.strip()
+    limits = json.loads((Path(written) / "limits.json").read_text())
+    assert limits["keep"] == ["gato preto", "menin[ao]"]
+    assert run(*export, "--format", "stablehlo").exit_code == 2
+    patterns.write_text("ok\n(\n")
+    wrong = run(*command, "a")
+    assert wrong.exit_code == 1
+    assert wrong.stderr.startswith(f"Error: {patterns}: line 2: the pattern '(' is no regular")
+    assert run(*command[:-1], tmp_path / "none", "a").exit_code == 1
+
+
 def test_an_export_has_the_examples_that_are_given(run, tiny_run, tmp_path, monkeypatch):
     monkeypatch.setattr(_ServingModule, "signatures", lambda self, compiled: {})
 

@@ -6,7 +6,11 @@ import pytest
 from keras_transformer.data.batches import token_store
 from keras_transformer.data.batches.token_store import cached_pairs, corpus_key, tokenize_pairs
 from keras_transformer.data.corpora.corpus import dataset_of
+from keras_transformer.data.tokenizers.masked import PairOptions
 from keras_transformer.data.tokenizers.pair import train_tokenizers
+from keras_transformer.training.tasks import task_of
+
+OPTIONS = [(), (0.1,), (0.0, 0.1, 1), (0.0, 0.1, 2), (0.1, 0.1, 1)]
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +71,26 @@ def test_the_key_knows_the_text_the_tokenizers_and_the_limit(tiny_corpus, folder
     train_tokenizers(tiny_corpus, vocab_size=301).save(folder / "tokenizers")
     others.append(corpus_key(dataset_of(pairs), folder / "tokenizers", 20))
     assert len({key, *others}) == 5
+
+
+def test_the_key_knows_what_becomes_of_pairs(folder):
+    pairs, tokenizers = dataset_of([("a", "b")]), folder / "tokenizers"
+    keys = {corpus_key(pairs, tokenizers, 20, PairOptions(*values)) for values in OPTIONS}
+    assert len(keys) == len(OPTIONS)
+    assert corpus_key(pairs, tokenizers, 20) in keys  # as version 0.1 made it
+
+
+def test_training_alone_has_noise_and_words_of_both_sides(tiny_corpus, tiny_config):
+    plain = train_tokenizers(tiny_corpus, vocab_size=300)
+    kept = train_tokenizers(tiny_corpus, vocab_size=300, placeholders=4)
+    config = tiny_config.replace({"training": {"noise": 0.2, "shared_words": 0.3, "seed": 7}})
+    task = task_of(tiny_corpus, config)
+    assert task.pair_options("train", kept) == PairOptions(0.3, 0.2, 7)
+    assert task.pair_options("train", plain) == PairOptions(0.0, 0.2, 7)
+    assert task.pair_options("validation", kept) == PairOptions()
+    quiet = task_of(tiny_corpus, tiny_config.replace({"training": {"shared_words": 0.0}}))
+    assert quiet.pair_options("train", plain) == PairOptions()
+    noisy = tokenize_pairs(tiny_corpus.train, plain, options=PairOptions(0.0, 0.9, 1))
+    pairs = tokenize_pairs(tiny_corpus.train, plain)
+    assert len(noisy) == len(pairs)
+    assert len(noisy.source) > len(pairs.source)  # what is mistyped has more pieces
