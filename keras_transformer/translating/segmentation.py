@@ -187,12 +187,9 @@ def _with_few_placeholders(
     flat, rows = ids.flat_values, ids.value_rowids()
     number = tokenizer.placeholders_before(ids)
     cuts = tokenizer.is_placeholder(flat) & (number > 0) & (number % tokenizer.placeholders == 0)
-    cuts_before = tf.cumsum(tf.cast(cuts, tf.int64))
     of_each = tf.ragged.boolean_mask(ids, ids.with_flat_values(cuts)).row_lengths() + 1
-    first = tf.cumsum(of_each, exclusive=True)
-    earlier = tf.cumsum(of_each - 1, exclusive=True)
-    piece = tf.gather(first - earlier, rows) + cuts_before
-    parts = tf.RaggedTensor.from_value_rowids(flat, piece, tf.reduce_sum(of_each))
+    part = rows + tf.cumsum(tf.cast(cuts, tf.int64))
+    parts = tf.RaggedTensor.from_value_rowids(flat, part, tf.reduce_sum(of_each))
     return parts, tf.repeat(tf.range(tf.size(of_each)), of_each)
 
 
