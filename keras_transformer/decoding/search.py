@@ -46,6 +46,7 @@ from keras_transformer.decoding.tokens import (
     forbid_repeated_ngrams,
     forced_tokens,
     uniform_numbers,
+    value_at,
 )
 from keras_transformer.layers import cache as caches
 from keras_transformer.special_tokens import PAD
@@ -414,9 +415,11 @@ class Search:
                 self.end_id,
             )
         if "prefix" in fixed:  # which may hold tokens that are forbidden elsewhere
-            forced = forced_tokens(fixed["prefix"], position)[..., tf.newaxis]
+            forced = forced_tokens(fixed["prefix"], position)
+            here = value_at(allowed, tf.broadcast_to(forced, tf.shape(allowed)[:2]))
+            as_elsewhere = (forced == PAD) | (here > LOWEST / 2)
             of_prefix = forbid(logits, (PAD,), self.end_id, True)
-            allowed = tf.where(forced == PAD, allowed, of_prefix)
+            allowed = tf.where(as_elsewhere[..., tf.newaxis], allowed, of_prefix)
         return allowed
 
 
