@@ -590,7 +590,7 @@ def test_a_target_without_a_start_is_refused(translator):
         def tokenize(self, strings):
             return tf.ragged.constant([[END]] * len(strings), tf.int64)
 
-    tokenizers = Tokenizers(translator.tokenizers.source, Endings())
+    tokenizers = Tokenizers(Endings(), Endings())
     with pytest.raises(InputError, match="no start and end"):
         Translator(tokenizers, translator.transformer)
 
