@@ -1,6 +1,7 @@
 """A translator that searches with CTranslate2, in a folder that `export_ctranslate2` wrote."""
 
 import importlib
+import itertools
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -83,7 +84,7 @@ class CTranslate2Translator(BaseTranslator):
         unknown = [[names[UNK]]] if self.tokenizers.placeholders else []  # it is kept
         self._never = [[names[PAD]], *unknown]
         first = target.first_placeholder
-        self._placeholders = set(names[first : first + self.tokenizers.placeholders])
+        self._placeholders = frozenset(names[first : first + self.tokenizers.placeholders])
 
     def translate(
         self,
@@ -160,9 +161,12 @@ class CTranslate2Translator(BaseTranslator):
         limits = most_tokens(source, self._length_ratio, self._length_offset, self._max_length)
         limits = limits.numpy()
         waiting = []
+        kept = [any(name in self._placeholders for name in row) for row in names]
+        kept = np.array(kept, bool)
         # A call has one limit, and thus one length of source: its batches need no padding.
-        for limit in np.unique(limits[limits > 0])[::-1]:
-            rows = np.flatnonzero(limits == limit)
+        for limit, with_kept in itertools.product(np.unique(limits[limits > 0])[::-1], (0, 1)):
+            rows = np.flatnonzero((limits == limit) & (kept == with_kept))
+            never = self._never if with_kept else self._never + [[n] for n in self._placeholders]
             results = self._model.translate_batch(
                 [names[row] for row in rows],
                 num_hypotheses=n_best,
@@ -171,7 +175,7 @@ class CTranslate2Translator(BaseTranslator):
                 max_input_length=0,
                 max_decoding_length=int(limit),
                 min_decoding_length=0,
-                suppress_sequences=self._never,
+                suppress_sequences=never,
                 return_end_token=True,
                 return_scores=True,
                 **options,
