@@ -1,11 +1,11 @@
 """python benchmarks/natural_text.py --model runs/NAME --pairs SRC,TGT [--json FILE]
 
 How a model takes text as people write it: BLEU, with capitals and without, and chrF of held-out
-lines as they are, and of copies in capitals, as titles, in small letters, without accents and
-mistyped; and how much of what should come back does: addresses, placeholders, code and the like,
-and the numbers that the reference has too.
+lines as they are, and of copies with each kind of noise that training knows; and how much of what
+should come back does: addresses, placeholders, code and the like, and the numbers that the
+reference has too.
 
-Lines in capitals and titles are compared with references written in the same way.
+Where noise changes the target, too (capitals, titles), references are changed in the same way.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import re
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from common import machine, positive, say, write_result
@@ -22,27 +22,14 @@ from common import machine, positive, say, write_result
 NUMBER = re.compile(r"[0-9]+(?:[.,:/][0-9]+)*")
 
 
-def copies() -> dict[str, tuple[Callable[[str], str], Callable[[str], str]]]:
-    """What becomes of sources and of references, by name."""
-    from keras_transformer.data.text.noise import NOISES, without_accents
+def copies(pairs: Sequence[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
+    """Pairs as they are, and with each kind of noise, by its name."""
+    from keras_transformer.data.text.noise import NOISES
 
-    def same(text: str) -> str:
-        return text
-
-    def titled(text: str) -> str:
-        return " ".join(word[:1].upper() + word[1:] for word in text.split(" "))
-
-    def mistyped(text: str) -> str:
-        return NOISES["mistyped"](text, text, random.Random(text))[0]
-
-    return {
-        "as they are": (same, same),
-        "in capitals": (str.upper, str.upper),
-        "as titles": (titled, titled),
-        "in small letters": (str.lower, same),
-        "without accents": (without_accents, same),
-        "mistyped": (mistyped, same),
-    }
+    found = {"as they are": list(pairs)}
+    for name, noise in NOISES.items():
+        found[name] = [noise(*pair, random.Random(pair[0])) for pair in pairs]
+    return found
 
 
 def scores(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, float]:
@@ -90,15 +77,15 @@ def main() -> int:
     from keras_transformer.data.corpora.pair_files import read_pairs
 
     pairs = list(read_pairs(arguments.pairs))[: arguments.lines]
-    sources, references = map(list, zip(*pairs, strict=True))
     translator = kt.Translator.load(arguments.model)
     table, kept = {}, {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of texts in pieces
-        for name, (of_source, of_reference) in copies().items():
+        for name, copy in copies(pairs).items():
             say(f"{len(pairs)} lines {name}")
-            found = [one.text for one in translator.translate([of_source(s) for s in sources])]
-            table[name] = scores(found, [of_reference(reference) for reference in references])
+            sources, references = map(list, zip(*copy, strict=True))
+            found = [translation.text for translation in translator.translate(sources)]
+            table[name] = scores(found, references)
             if not kept:
                 kept = come_back(sources, found, references)
     print(f"{'':20}{'BLEU':>7}{'small':>7}{'chrF':>7}")

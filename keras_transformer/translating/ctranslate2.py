@@ -20,6 +20,14 @@ from keras_transformer.translating.segmentation import divide, warn_of_pieces
 from keras_transformer.translating.translation import BaseTranslator, Translation, join_pieces
 from keras_transformer.unicode import utf8_list
 
+_ALWAYS = {
+    "max_input_length": 0,
+    "min_decoding_length": 0,
+    "return_end_token": True,
+    "return_scores": True,
+}
+"""Options of every search."""
+
 
 class _Found(NamedTuple):
     """Hypotheses of one row, the best first, and their scores."""
@@ -172,12 +180,9 @@ class CTranslate2Translator(BaseTranslator):
                 num_hypotheses=n_best,
                 max_batch_size=BATCH_ROWS,
                 asynchronous=True,
-                max_input_length=0,
                 max_decoding_length=int(limit),
-                min_decoding_length=0,
                 suppress_sequences=never,
-                return_end_token=True,
-                return_scores=True,
+                **_ALWAYS,
                 **options,
             )
             waiting.extend(zip(rows, results, strict=True))
@@ -209,13 +214,10 @@ class CTranslate2Translator(BaseTranslator):
                     (result,) = self._model.translate_batch(
                         [names[row]],
                         target_prefix=[prefix],
-                        max_input_length=0,
                         max_decoding_length=max(int(limits[row]), len(prefix) + 1),
-                        min_decoding_length=0,
                         suppress_sequences=self._never,
-                        return_end_token=True,
-                        return_scores=True,
                         beam_size=1,
+                        **_ALWAYS,
                     )
                     tokens = self._without_repeated(result.hypotheses[0], wanted)
                     scores[i] = result.scores[0]

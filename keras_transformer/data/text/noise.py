@@ -44,18 +44,13 @@ def _titled(text: str) -> str:
 def _mistyped(text: str, chance: random.Random) -> str:
     """A text with a letter swapped with the next one, left out or doubled in one or two words."""
     words = list(_WORD.finditer(text))
-    for word in sorted(chance.sample(words, min(len(words), chance.choice((1, 1, 2)))), key=_end)[
-        ::-1
-    ]:
+    chosen = chance.sample(words, min(len(words), chance.choice((1, 1, 2))))
+    for word in sorted(chosen, key=re.Match.end, reverse=True):
         at = chance.randrange(word.start(), word.end() - 1)
         first, second = text[at], text[at + 1]
         typed = chance.choice((second + first, second, first + first + second))
         text = text[:at] + typed + text[at + 2 :]
     return text
-
-
-def _end(match: re.Match) -> int:
-    return match.end()
 
 
 def _without_stop(source: str, target: str) -> tuple[str, str]:

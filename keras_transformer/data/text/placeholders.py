@@ -77,13 +77,6 @@ def marks(count: int) -> tuple[str, ...]:
     return ("[JOIN]", *(f"[KEEP_{i + 1}]" for i in range(count))) if count else ()
 
 
-def check_count(count: int) -> int:
-    """Returns a number of placeholders; `InputError` where a vocabulary cannot have so many."""
-    if not isinstance(count, int) or not 0 <= count <= MOST:
-        raise InputError(f"placeholders is a number from 0 to {MOST}; got {count!r:.60}")
-    return count
-
-
 _MOST_RANGES = 2000  # of characters in an expression, which would take too much memory
 _IN_WORDS = rf"[^\s\pZ!-,./:-@\[-`{{-~“”„«»…–—¿¡、。，！？{KEPT}{JOIN}]"
 
@@ -200,13 +193,23 @@ def fill(texts: tf.Tensor, kept: tf.RaggedTensor) -> tf.Tensor:
         parts = tf.strings.split(texts, KEPT)
         rows, flat = parts.value_rowids(), parts.flat_values
         place = tf.range(tf.size(flat, out_type=tf.int64)) - tf.gather(parts.row_starts(), rows) - 1
-        there = (place >= 0) & (place < tf.gather(kept.row_lengths(), rows))
-        source = tf.where(there, tf.gather(kept.row_starts(), rows) + place, 0)
-        strings = tf.concat([kept.flat_values, [""]], 0)  # there may be none
-        before = tf.where(there, tf.gather(strings, source), "")
+        before = strings_at(kept, rows, place)
         return tf.strings.reduce_join(parts.with_flat_values(before + flat), axis=-1)
 
     return tf.cond(tf.reduce_any(count_kept(texts) > 0), filled, lambda: tf.identity(texts))
+
+
+def strings_at(strings: tf.RaggedTensor, rows: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+    """The strings at places in rows, ``(n,)``; empty ones where a row has no such place.
+
+    Args:
+        strings: ``(batch, None)``.
+        rows, places: int64 ``(n,)``.
+    """
+    there = (places >= 0) & (places < tf.gather(strings.row_lengths(), rows))
+    flat_places = tf.where(there, tf.gather(strings.row_starts(), rows) + places, 0)
+    flat = tf.concat([strings.flat_values, [""]], 0)  # there may be none
+    return tf.where(there, tf.gather(flat, flat_places), "")
 
 
 def part_words(text: tf.Tensor) -> tf.Tensor:

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from keras_transformer.data.text.casing import restore_capitals
 from keras_transformer.data.text.normalization import humanize_bert
-from keras_transformer.data.tokenizers.base import Tokenizer, before_end, ragged
+from keras_transformer.data.tokenizers.base import Tokenizer, Writing, before_end, ragged
 from keras_transformer.special_tokens import END, PAD, UNK
 
 
@@ -52,23 +52,18 @@ class TokenizerAdapter(Tokenizer):
     def _pieces(self, ids: tf.Tensor) -> tf.Tensor:
         return self.converter.lookup(ragged(ids[tf.newaxis])).flat_values
 
-    def _texts(
-        self,
-        ids: tf.RaggedTensor,
-        style: str,
-        begins: tf.Tensor | None,
-        kept: tf.RaggedTensor | None,
-        capitals: bool,
-    ) -> tf.Tensor:
+    def _texts(self, ids: tf.RaggedTensor, writing: Writing) -> tf.Tensor:
         if self._has_own_ids:
-            return self.converter.detokenize(ids, style)
+            return self.converter.detokenize(ids, writing.style)
         # The converter would print what follows the first end.
         end_id = END if self.end_id is None else self.end_id
         text = self.converter.detokenize(before_end(ids, end_id, dropped=(PAD,)))
-        if style == "corpus":
+        if writing.style == "corpus":
             return text
         text = humanize_bert(text, self.language)
-        return restore_capitals(text, self.language, begins) if capitals else text
+        if not writing.capitals:
+            return text
+        return restore_capitals(text, self.language, writing.begins)
 
 
 def as_tokenizer(tokenizer: Any) -> Tokenizer:

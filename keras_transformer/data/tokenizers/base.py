@@ -5,7 +5,7 @@ import functools
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import tensorflow as tf
 
@@ -26,12 +26,13 @@ from keras_transformer.data.text.normalization import check_style, humanize, nor
 from keras_transformer.data.text.placeholders import (
     JOIN,
     KEPT,
+    MOST,
     Masked,
-    check_count,
     fill,
     join_words,
     mask,
     part_words,
+    strings_at,
     unknown_words,
 )
 from keras_transformer.data.text.placeholders import marks as placeholder_marks
@@ -58,6 +59,15 @@ def control_tokens(case: str, placeholders: int) -> tuple[str, ...]:
 
 KINDS: dict[str, type["SubwordTokenizer"]] = {}
 """Kinds of tokenizers that are kept in files, by their names there; a subclass adds itself."""
+
+
+class Writing(NamedTuple):
+    """How texts are written; see `Tokenizer.detokenize`."""
+
+    style: str
+    begins: tf.Tensor | None
+    kept: tf.RaggedTensor | None
+    capitals: bool
 
 
 class Tokenizer(tf.Module, abc.ABC):
@@ -158,7 +168,7 @@ class Tokenizer(tf.Module, abc.ABC):
         """
         if style not in ("corpus", "human"):
             raise InputError(f"unknown style of text {style!r}: use 'corpus' or 'human'")
-        return self._texts(ragged(ids), style, begins, kept, capitals)
+        return self._texts(ragged(ids), Writing(style, begins, kept, capitals))
 
     def lookup(self, ids: Ids) -> tf.RaggedTensor:
         """The tokens that ids stand for, control tokens included.
@@ -204,15 +214,8 @@ class Tokenizer(tf.Module, abc.ABC):
         """(batch,) strings → (batch, None) int64 ids, to which `_with_ends` adds start and end."""
 
     @abc.abstractmethod
-    def _texts(
-        self,
-        ids: tf.RaggedTensor,
-        style: str,
-        begins: tf.Tensor | None,
-        kept: tf.RaggedTensor | None,
-        capitals: bool,
-    ) -> tf.Tensor:
-        """(batch, None) int64 ids → (batch,) strings; see `detokenize`."""
+    def _texts(self, ids: tf.RaggedTensor, writing: Writing) -> tf.Tensor:
+        """(batch, None) int64 ids → (batch,) strings."""
 
     @abc.abstractmethod
     def _pieces(self, ids: tf.Tensor) -> tf.Tensor:
@@ -250,7 +253,7 @@ class SubwordTokenizer(Tokenizer):
         super().__init__()
         self.normalization = check_style(normalization)
         self.case = check_case(case or default_case(normalization), normalization)
-        self.placeholders = check_count(placeholders)
+        self.placeholders = whole_number("placeholders", placeholders, 0, MOST)
         self.control_tokens = control_tokens(self.case, self.placeholders)
         self.first_placeholder = len(self.control_tokens) - self.placeholders
 
@@ -299,7 +302,8 @@ class SubwordTokenizer(Tokenizer):
         """
         vocab_size = whole_number("vocab_size", vocab_size, 1, 2**31 - 1)
         case = check_case(case or default_case(check_style(normalization)), normalization)
-        masked = check_count(placeholders) > 0
+        placeholders = whole_number("placeholders", placeholders, 0, MOST)
+        masked = placeholders > 0
         text = normalized_lines(each_text(lines, "lines"), normalization, case, masked=masked)
         marks = control_tokens(case, placeholders)[len(RESERVED_TOKENS) :]
         vocabulary = cls._learn(text, vocab_size, marks)
@@ -391,22 +395,15 @@ class SubwordTokenizer(Tokenizer):
         text = normalize(strings, self.normalization)
         return lower(text) if self.case == "lower" and self.normalization == "none" else text
 
-    def _texts(
-        self,
-        ids: tf.RaggedTensor,
-        style: str,
-        begins: tf.Tensor | None,
-        kept: tf.RaggedTensor | None,
-        capitals: bool,
-    ) -> tf.Tensor:
+    def _texts(self, ids: tf.RaggedTensor, writing: Writing) -> tf.Tensor:
         ids = before_end(self._known(ids), END, dropped=(PAD, START))
         marked = len(self.control_tokens) > len(RESERVED_TOKENS)
         text = self._decode_marks(ids) if marked else self._decode(ids)
-        if style != "corpus":
+        if writing.style != "corpus":
             text = self._humanize(text)
-            if self.case == "lower" and capitals:
-                text = restore_capitals(text, self.language, begins)
-        return fill(text, self._kept(ids, kept)) if self.placeholders else text
+            if self.case == "lower" and writing.capitals:
+                text = restore_capitals(text, self.language, writing.begins)
+        return fill(text, self._kept(ids, writing.kept)) if self.placeholders else text
 
     def _kept(self, ids: tf.RaggedTensor, kept: tf.RaggedTensor | None) -> tf.RaggedTensor:
         """What the placeholders of each row stand for, in their order in the row."""
@@ -416,10 +413,7 @@ class SubwordTokenizer(Tokenizer):
         if kept is None:
             return found.with_flat_values(self._pieces(found.flat_values))
         rows, number = found.value_rowids(), found.flat_values - self.first_placeholder
-        there = number < tf.gather(kept.row_lengths(), rows)
-        place = tf.where(there, tf.gather(kept.row_starts(), rows) + number, 0)
-        strings = tf.gather(tf.concat([kept.flat_values, [""]], 0), place)
-        return found.with_flat_values(tf.where(there, strings, ""))
+        return found.with_flat_values(strings_at(kept, rows, number))
 
     def _decode_marks(self, ids: tf.RaggedTensor) -> tf.Tensor:
         """`_decode`, with the capitals that marks stand for, and `KEPT` for placeholders."""

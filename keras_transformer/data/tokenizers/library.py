@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 import tokenizers
 
-from keras_transformer.data.tokenizers.base import Tokenizer
+from keras_transformer.data.tokenizers.base import Tokenizer, Writing
 from keras_transformer.errors import InputError
 from keras_transformer.files import make_folder, write_json, write_text
 from keras_transformer.special_tokens import PAD, RESERVED_TOKENS, UNK
@@ -202,14 +202,7 @@ class LibraryTokenizer(Tokenizer):
             tf.ensure_shape(values, [None]), tf.ensure_shape(lengths, [None])
         )
 
-    def _texts(
-        self,
-        ids: tf.RaggedTensor,
-        style: str,
-        begins: tf.Tensor | None,
-        kept: tf.RaggedTensor | None,
-        capitals: bool,
-    ) -> tf.Tensor:
+    def _texts(self, ids: tf.RaggedTensor, writing: Writing) -> tf.Tensor:
         def decode(values, lengths):
             splits = np.cumsum(lengths)[:-1]
             rows = np.split(values, splits) if len(lengths) else []
