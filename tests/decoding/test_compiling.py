@@ -19,6 +19,7 @@ CALLERS_FIELDS = {
     "max_length": 9,
     "length_ratio": 2.5,
     "length_offset": 4,
+    "keep": ("ACME",),
 }
 """Fields that callers of a `Search` apply, with other values than the defaults."""
 

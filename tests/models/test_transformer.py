@@ -195,12 +195,14 @@ def test_xla_equals_eager(options):
     model = randomise(make(num_layers=1, **options))
     compiled = tf.function(lambda s, t: model((s, t)), jit_compile=True)
     logits = compiled(tf.constant(SOURCE), tf.constant(TARGET))
-    np.testing.assert_allclose(
-        numbers(logits)[REAL],
-        numbers(model((SOURCE, TARGET)))[REAL],
-        rtol=0,
-        atol=TOLERANCE[options.get("dtype", "float32")],
-    )
+    eager = numbers(model((SOURCE, TARGET)))[REAL]
+    # XLA rounds elsewhere: each may err as much as the other does. Some random weights magnify it.
+    exact = make(num_layers=1, **{**options, "dtype": "float32"})
+    exact((SOURCE, TARGET))
+    exact.set_weights(model.get_weights())
+    rounding = np.abs(eager - numbers(exact((SOURCE, TARGET)))[REAL]).max()
+    tolerance = TOLERANCE[options.get("dtype", "float32")] + rounding
+    np.testing.assert_allclose(numbers(logits)[REAL], eager, rtol=0, atol=tolerance)
 
 
 def test_a_compiled_step_equals_the_call():

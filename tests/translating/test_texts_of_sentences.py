@@ -147,7 +147,8 @@ def test_undivided_is_as_it_was(tiny_run):
     loaded = Translator.load(tiny_run.folder)
     (found,) = loaded.translate(["  O gato. A menina.  "], sentences=False, style="corpus")
     assert found.text == found.text.strip()
-    assert len(loaded._programs.pieces(tf.constant(["O gato. A menina."]), False).owners) == 1
+    undivided = DecodingConfig(sentences=False)
+    assert len(loaded._programs.pieces(tf.constant(["O gato. A menina."]), undivided).owners) == 1
 
 
 def test_documents_are_translated_by_runs_and_by_exports(translator, exported):
