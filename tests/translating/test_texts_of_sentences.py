@@ -6,7 +6,7 @@ import warnings
 import pytest
 import tensorflow as tf
 
-from keras_transformer.config import config_from_json
+from keras_transformer.config import DecodingConfig, config_from_json
 from keras_transformer.data.text.sentences import split_sentences
 from keras_transformer.exporting import export
 from keras_transformer.translating.batches import BATCH_ROWS
