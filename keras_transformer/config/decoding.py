@@ -26,7 +26,7 @@ class DecodingConfig:
     keep: tuple[str, ...] = Field(
         (),
         description="regular expressions, in the syntax of RE2, of what comes back as it is, "
-        "besides addresses, placeholders, long numbers, code and emoji",
+        "besides addresses, placeholders, long numbers, code and emoji; training learns to copy it",
     )
     length_ratio: Positive = Field(
         2.0, description="most target tokens for each source token, length_offset on top"

@@ -165,6 +165,11 @@ class Config:
             raise InputError(
                 "model.share_embeddings needs one vocabulary: set tokenizer.shared to true."
             )
+        if self.decoding.keep and self.tokenizer.placeholders == 0:
+            raise InputError(
+                "decoding.keep needs placeholders for what it finds: set tokenizer.placeholders "
+                "above 0, or leave keep out."
+            )
         vectors = self.word_vectors
         if self.model.family in LANGUAGE_MODELS:
             self._check_language_model(vectors)

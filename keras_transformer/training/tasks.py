@@ -99,13 +99,16 @@ class TranslationTask(Task):
 
     def pair_options(self, split, tokenizers):
         recipe = self.config.training
+        options = PairOptions()
+        if tokenizers.placeholders:
+            options = options._replace(keep=self.config.decoding.keep)
         if split != "train":
-            return PairOptions()
-        return PairOptions(
-            recipe.shared_words if tokenizers.placeholders else 0.0,
-            recipe.noise,
-            recipe.seed if recipe.noise else 0,
-        )
+            return options
+        if tokenizers.placeholders:
+            options = options._replace(shared_words=recipe.shared_words)
+        if recipe.noise:
+            options = options._replace(noise=recipe.noise, seed=recipe.seed)
+        return options
 
     def batches(self, pairs, tokenizers, **options):
         return Batches(pairs, self.config.training.batch_tokens, **options)

@@ -181,7 +181,7 @@ class Translator(tf.Module, BaseTranslator):
         source, owners, limits = pieces.ids, pieces.texts.numpy(), self.limits(pieces.ids, config)
         limits = limits.numpy()
         warn_of_pieces(pieces, self.max_source_length, self.tokenizers.placeholders)
-        prefix = self._prefix_ids(target_prefix, pieces, len(lines))
+        prefix = self._prefix_ids(target_prefix, pieces, len(lines), config.keep)
         if prefix is not None:
             limits = np.where(limits, limits + prefix.row_lengths().numpy(), 0)
             limits = np.minimum(limits, self.max_target_length(config))
@@ -287,7 +287,7 @@ class Translator(tf.Module, BaseTranslator):
             keep=config.keep,
         )
 
-    def _prefix_ids(self, prefixes, pieces, count) -> tf.RaggedTensor | None:
+    def _prefix_ids(self, prefixes, pieces, count, keep) -> tf.RaggedTensor | None:
         """Token ids of the target prefix of each piece; only the first of a text has one."""
         if prefixes is None:
             return None
@@ -304,7 +304,7 @@ class Translator(tf.Module, BaseTranslator):
         target = self.tokenizers.target
         if not self.tokenizers.placeholders:
             return target.tokenize(texts)[:, 1:-1]
-        return tokenize_like(target, texts, pieces.kept)[:, 1:-1]
+        return tokenize_like(target, texts, pieces.kept, keep)[:, 1:-1]
 
     def new_search(self, config, **arguments) -> Search:
         """A `Search` by a `DecodingConfig`; `arguments` are passed on to it."""

@@ -71,6 +71,7 @@ def test_replace_changes_what_is_named_and_nothing_else():
         ({"decoding": {"length_ratio": 1e-320}}, "decoding.length_ratio"),
         ({"decoding": {"sampling": True, "temperature": 1e9}}, "decoding.temperature"),
         ({"model": {"share_embeddings": True}}, "tokenizer.shared"),
+        ({"tokenizer": {"placeholders": 0}, "decoding": {"keep": ["a"]}}, "decoding.keep"),
         ({"model": {"family": "cnn"}}, "transformer, rnn, lstm, gru"),
         ({"model": {"family": "gru", "d_model": 8}}, "model.d_model"),
         ({"model": {"units": 8}}, "model.units"),

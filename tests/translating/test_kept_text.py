@@ -198,6 +198,8 @@ def test_a_target_prefix_has_the_numbers_of_the_source(translator):
     (found,) = translator.translate([text], target_prefix=["{y} the cat"], style="corpus")
     assert found.text.startswith("{y} the cat")
     assert found.text.count("{y}") == found.text.count("{x}") == 1
+    (found,) = translator.translate(["O gato 1 viu"], target_prefix=["1 the cat"], keep=["[0-9]"])
+    assert found.text.count("1") == 1
 
 
 def test_tokens_have_names_and_scores(translator):

@@ -25,7 +25,7 @@ def noisy(pair: MaskedPair, share: float, seed: bytes) -> MaskedPair:
     chance = random.Random(seed)
     if chance.random() >= share:
         return pair
-    noise = chance.choice(list(NOISES.values()))
+    noise = NOISES[chance.choices(list(_SHARES), list(_SHARES.values()))[0]]
     source, target = noise(pair.source, pair.target, chance)
     return pair._replace(source=source, target=target)
 
@@ -67,3 +67,6 @@ NOISES: dict[str, Callable[[str, str, random.Random], tuple[str, str]]] = {
     "mistyped": lambda source, target, chance: (_mistyped(source, chance), target),
 }
 """What changes a source, and its target where that would look the same way."""
+
+_SHARES = dict.fromkeys(NOISES, 1) | {"without accents": 3}
+"""How often each is taken: what a word is without its accents is to be learned for each word."""

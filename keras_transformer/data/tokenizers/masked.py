@@ -6,11 +6,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from keras_transformer.data.text.noise import noisy
-from keras_transformer.data.text.placeholders import (
-    Masked,
-    mask_like,
-    mask_pair,
-)
+from keras_transformer.data.text.placeholders import Masked, mask_like, mask_pair
 
 
 class PairOptions(NamedTuple):
@@ -21,11 +17,13 @@ class PairOptions(NamedTuple):
             Then the numbers of placeholders do not begin with the first, so that all are learned.
         noise: share of the pairs that `noisy` changes.
         seed: of the noise.
+        keep: regular expressions of what is kept besides what always is.
     """
 
     shared_words: float = 0.0
     noise: float = 0.0
     seed: int = 0
+    keep: tuple[str, ...] = ()
 
 
 AS_THEY_ARE = PairOptions()
@@ -50,7 +48,7 @@ def tokenize_pair(
     if not count and not options.noise:
         return tokenizers.source.tokenize(source), tokenizers.target.tokenize(target)
     sides = [
-        _rows(tokenizer.mask(strings) if count else None, strings)
+        _rows(tokenizer.mask(strings, options.keep) if count else None, strings)
         for strings, tokenizer in ((source, tokenizers.source), (target, tokenizers.target))
     ]
     pairs = []
@@ -70,7 +68,9 @@ def tokenize_pair(
     )
 
 
-def tokenize_like(tokenizer: Any, texts: tf.Tensor, kept: tf.RaggedTensor) -> tf.RaggedTensor:
+def tokenize_like(
+    tokenizer: Any, texts: tf.Tensor, kept: tf.RaggedTensor, keep: tuple[str, ...] = ()
+) -> tf.RaggedTensor:
     """Token ids of texts whose placeholders have given numbers.
 
     Args:
@@ -78,10 +78,12 @@ def tokenize_like(tokenizer: Any, texts: tf.Tensor, kept: tf.RaggedTensor) -> tf
         texts: strings ``(batch,)``.
         kept: what the placeholders of each text stand for, by their numbers, ``(batch, None)``;
             what else would be kept is text.
+        keep: regular expressions of the user, by which they were found.
     """
+    masked = _rows(tokenizer.mask(texts, keep), texts)
     rows = [
         mask_like(text, strings, tokenizer.placeholders)
-        for text, strings in zip(_rows(tokenizer.mask(texts), texts), _decoded(kept), strict=True)
+        for text, strings in zip(masked, _decoded(kept), strict=True)
     ]
     return _with_numbers(tokenizer, [text for text, _ in rows], [slots for _, slots in rows])
 

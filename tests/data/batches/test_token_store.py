@@ -10,7 +10,7 @@ from keras_transformer.data.tokenizers.masked import PairOptions
 from keras_transformer.data.tokenizers.pair import train_tokenizers
 from keras_transformer.training.tasks import task_of
 
-OPTIONS = [(), (0.1,), (0.0, 0.1, 1), (0.0, 0.1, 2), (0.1, 0.1, 1)]
+OPTIONS = [(), (0.1,), (0.0, 0.1, 1), (0.0, 0.1, 2), (0.1, 0.1, 1), (0.0, 0.0, 0, ("a",))]
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +88,10 @@ def test_training_alone_has_noise_and_words_of_both_sides(tiny_corpus, tiny_conf
     assert task.pair_options("train", kept) == PairOptions(0.3, 0.2, 7)
     assert task.pair_options("train", plain) == PairOptions(0.0, 0.2, 7)
     assert task.pair_options("validation", kept) == PairOptions()
+    digits = task_of(tiny_corpus, config.replace({"decoding": {"keep": ["[0-9]+"]}}))
+    assert digits.pair_options("train", kept) == PairOptions(0.3, 0.2, 7, ("[0-9]+",))
+    assert digits.pair_options("validation", kept) == PairOptions(keep=("[0-9]+",))
+    assert digits.pair_options("validation", plain) == PairOptions()
     quiet = task_of(tiny_corpus, tiny_config.replace({"training": {"shared_words": 0.0}}))
     assert quiet.pair_options("train", plain) == PairOptions()
     noisy = tokenize_pairs(tiny_corpus.train, plain, options=PairOptions(0.0, 0.9, 1))

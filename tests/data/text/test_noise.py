@@ -1,6 +1,7 @@
 """Noise changes the share of pairs that it should, and each in a way that people do."""
 
 import random
+from collections import Counter
 
 import pytest
 
@@ -16,6 +17,14 @@ def test_the_share_of_pairs_that_change():
     assert 90 < count < 150
     assert changed == [noisy(PAIR, 0.3, b"%d" % i) for i in range(400)]
     assert noisy(PAIR, 0.0, b"1") == PAIR
+
+
+def test_every_noise_is_taken_and_missing_accents_most_often():
+    made = {noise(PAIR.source, PAIR.target, random.Random(1)): n for n, noise in NOISES.items()}
+    changed = [noisy(PAIR, 0.999, b"%d" % i) for i in range(800)]
+    counts = Counter(made.get((pair.source, pair.target), "mistyped") for pair in changed)
+    assert all(50 < counts[name] < 150 for name in set(NOISES) - {"without accents"})
+    assert 250 < counts["without accents"] < 350
 
 
 @pytest.mark.parametrize("name", NOISES)

@@ -138,6 +138,10 @@ def test_pairs_are_numbered_alike(tokenizer):
     ids = tokenize_pair(tokenizers_of(tokenizer), source, target)
     assert names_of(tokenizer, ids[0]) == [["[KEEP_1]", "[KEEP_2]"], [], []]
     assert names_of(tokenizer, ids[1]) == [["[KEEP_2]", "[KEEP_1]"], [], []]
+    digits = PairOptions(keep=("[0-9]+",))
+    ids = tokenize_pair(tokenizers_of(tokenizer), ["1,5 e {y}"], ["{y} a 1.5, 7"], digits)
+    assert names_of(tokenizer, ids[0]) == [["[KEEP_1]", "[KEEP_2]", "[KEEP_3]"]]
+    assert names_of(tokenizer, ids[1]) == [["[KEEP_3]", "[KEEP_1]", "[KEEP_2]"]]
 
 
 def test_words_of_both_sides_and_noise(tokenizer):
@@ -161,3 +165,6 @@ def test_ids_with_the_numbers_of_a_source(tokenizer):
     kept = tf.ragged.constant([["{x}", "{y}"], []], dtype=tf.string)
     ids = tokenize_like(tokenizer, tf.constant(["a {y} {z}", "{x}"]), kept)
     assert names_of(tokenizer, ids) == [["[KEEP_2]"], []]
+    kept = tf.ragged.constant([["12", "7"]], dtype=tf.string)
+    ids = tokenize_like(tokenizer, tf.constant(["b 7 12"]), kept, keep=("[0-9]+",))
+    assert names_of(tokenizer, ids) == [["[KEEP_2]", "[KEEP_1]"]]
