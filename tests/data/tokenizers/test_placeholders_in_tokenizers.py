@@ -139,7 +139,9 @@ def test_pairs_are_numbered_alike(tokenizer):
     assert names_of(tokenizer, ids[0]) == [["[KEEP_1]", "[KEEP_2]"], [], []]
     assert names_of(tokenizer, ids[1]) == [["[KEEP_2]", "[KEEP_1]"], [], []]
     digits = PairOptions(keep=("[0-9]+",))
-    ids = tokenize_pair(tokenizers_of(tokenizer), ["1,5 e {y}"], ["{y} a 1.5, 7"], digits)
+    ids = tokenize_pair(
+        tokenizers_of(tokenizer), tf.constant(["1,5 e {y}"]), tf.constant(["{y} a 1.5, 7"]), digits
+    )
     assert names_of(tokenizer, ids[0]) == [["[KEEP_1]", "[KEEP_2]", "[KEEP_3]"]]
     assert names_of(tokenizer, ids[1]) == [["[KEEP_3]", "[KEEP_1]", "[KEEP_2]"]]
 
