@@ -24,17 +24,26 @@ def echo_found(number, found, n_best, as_json):
             answer["alternatives"] = [_scores_and_text(other) for other in several]
         write_line(json.dumps(answer, ensure_ascii=False))
     elif n_best is None:
-        write_line(found.text)
+        write_line(" ||| ".join([found.text, *_alignment(found)]))
     else:
         for other in several:
-            write_line(f"{number} ||| {other.text} ||| {other.normalized_score:.6f}")
+            score = f"{other.normalized_score:.6f}"
+            write_line(" ||| ".join([str(number), other.text, score, *_alignment(other)]))
+
+
+def _alignment(found) -> list[str]:
+    """The links of a translation's words as a field of a line, if it has any."""
+    from keras_transformer.data.alignments import format_links
+
+    links = getattr(found, "alignment", None)
+    return [] if links is None else [format_links((one, other) for one, other, _ in links)]
 
 
 def _scores_and_text(found) -> dict:
     return {
         name: value
-        for name in ("text", "score", "normalized_score")
-        if (value := getattr(found, name)) is not None
+        for name in ("text", "score", "normalized_score", "alignment")
+        if (value := getattr(found, name, None)) is not None
     }
 
 

@@ -28,6 +28,11 @@ from keras_transformer.errors import InputError
 @click.option("--n-best", type=int, help="Translations of each text.")
 @compile_option
 @json_option
+@click.option(
+    "--alignments",
+    is_flag=True,
+    help="Say which words belong together, after the text as Pharaoh writes it.",
+)
 @click.option("--document", metavar="FILE", help="A document to translate; - for standard input.")
 @path_option("--output", metavar="FILE", help="Where it goes; standard output unless given.")
 @click.option(
@@ -43,12 +48,23 @@ from keras_transformer.errors import InputError
 )
 @click.argument("texts", metavar="[TEXT]...", nargs=-1)
 def translate(
-    model_path, search, keep_file, n_best, jit_compile, as_json, texts, document, **of_document
+    model_path,
+    search,
+    keep_file,
+    n_best,
+    jit_compile,
+    as_json,
+    alignments,
+    texts,
+    document,
+    **of_document,
 ):
     """Translate the TEXTs, or the lines of standard input, one line for each; or a document.
 
     With --n-best there are several lines for each: its number from 0, a translation and its score
-    after the length penalty, between bars as Moses writes them.
+    after the length penalty, between bars as Moses writes them. With --alignments the last field
+    has the links of words, 0-0 1-2 and so on, of the source and of the target, from 0; words are
+    what white space parts.
 
     With --document a text, a page, subtitles or a message catalogue come back whole and in the same
     shape.
@@ -60,12 +76,15 @@ def translate(
     if keep_file is not None:
         search["keep"] = read_patterns(keep_file)
     if document is not None:
-        _check_alone({"--n-best": n_best, "--json": as_json, "TEXT": texts}, "with --document")
+        alone = {"--n-best": n_best, "--json": as_json, "--alignments": alignments, "TEXT": texts}
+        _check_alone(alone, "with --document")
         _translate_document(model_path, search, jit_compile, document, **of_document)
         return
     _check_alone({f"--{name}": value for name, value in of_document.items()}, "without --document")
     if n_best is not None:
         search["n_best"] = n_best
+    if alignments:
+        search["alignment"] = True
     translator = Translator.load(model_path, jit_compile=jit_compile)
     lines, chunk = texts, len(texts)
     if not texts:

@@ -132,6 +132,21 @@ class TrainingConfig:
         description="share of the pairs that are learned as careless people write: in capitals, "
         "as titles, without capitals, accents or a stop, mistyped",
     )
+    guided_alignment: Annotated[float, Field(ge=0, le=10)] = Field(
+        0.0,
+        description="weight of the loss that teaches a head of cross-attention which source words "
+        "a target word stands for; 0: none",
+    )
+    alignments: str | None = Field(
+        None,
+        description="file of the word alignments of the training pairs, in Pharaoh's format; null: "
+        "eflomal makes them where guided_alignment is above 0",
+    )
+    alignment_layer: Count | None = Field(
+        None,
+        description="decoder layer, from 1, whose first head learns alignments; null: the last but "
+        "one",
+    )
     dtype: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = Field(
         "float32",
         description="auto: mixed_bfloat16 where the device has instructions for it, else float32",
@@ -170,6 +185,7 @@ class Config:
                 "decoding.keep needs placeholders for what it finds: set tokenizer.placeholders "
                 "above 0, or leave keep out."
             )
+        self._check_alignments()
         vectors = self.word_vectors
         if self.model.family in LANGUAGE_MODELS:
             self._check_language_model(vectors)
@@ -207,6 +223,31 @@ class Config:
                 f"training.max_tokens ({self.training.max_tokens}) is more than the positions of "
                 f"the model: lower it to {self.model.max_length + 1}, or raise model.max_length."
             )
+
+    def _check_alignments(self):
+        recipe = self.training
+        if not recipe.guided_alignment:
+            for name in ("alignments", "alignment_layer"):
+                if getattr(recipe, name) is not None:
+                    raise InputError(
+                        f"training.{name} is for a head that learns alignments: set "
+                        "training.guided_alignment above 0, such as 0.1."
+                    )
+        elif self.model.family != "transformer":
+            raise InputError(
+                "training.guided_alignment is for the Transformer that translates, not "
+                f"{self.model.family}: set it to 0."
+            )
+        elif (recipe.alignment_layer or 1) > self.model.num_layers:
+            raise InputError(
+                f"training.alignment_layer ({recipe.alignment_layer}) is above the number of "
+                f"layers, model.num_layers ({self.model.num_layers}): lower it."
+            )
+
+    @property
+    def guided_head(self) -> tuple[int, int]:
+        """Numbers of the decoder layer and of the head, from 1, that learn alignments if any do."""
+        return self.training.alignment_layer or max(1, self.model.num_layers - 1), 1
 
     def replace(self, changes: dict[str, Any], origin="The configuration") -> "Config":
         """This configuration with some values changed.

@@ -52,6 +52,9 @@ def export(
       ``target_tokens`` ``(batch, target)``, padded with empty strings, and ``attention``, the
       cross-attention weights of the last layer, ``(batch, heads, target - 1, source)``; of a text
       several pieces, those of the first;
+    - ``alignment`` adds ``source_tokens`` ``(batch, source)`` and ``target_tokens`` ``(batch,
+      target)`` of whole texts, ``alignment``, int32 ``(batch, target)``, the number from 1 of the
+      source token that each target token belongs to, or 0, and ``alignment_weights``;
     - ``sentences`` adds ``source_sentences``, ``target_sentences`` and ``gaps``, ``(batch,
       longest)``, and ``tail``, ``(batch,)``: the translation is gaps and target sentences in turn,
       and the tail;
@@ -159,6 +162,7 @@ class _ServingModule(tf.Module):
                 signatures[xla_name(name) if jit_compile else name] = function
         others = {
             "sentences": (GraphTranslation.sentences, text),
+            "alignment": (GraphTranslation.alignment, text),
             "tokenize": (GraphTranslation.tokenize, text),
         }
         return signatures | self._with_weights(False, others)

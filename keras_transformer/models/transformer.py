@@ -6,6 +6,7 @@ the model, decoding runs `decode_step` with an explicit cache.
 """
 
 import keras
+import tensorflow as tf
 
 from keras_transformer.layers import Decoder, Encoder
 from keras_transformer.layers.attention.masks import padding_keep_mask, padding_lengths
@@ -183,6 +184,21 @@ class Transformer(TranslationModel):
         """
         self((source, target), training=False)
         return self.decoder.last_attn_scores
+
+    def last_cross_attention(self, layer, head):
+        """Cross-attention weights of the last call.
+
+        Args:
+            layer: number of the decoder layer, from 1.
+            head: number of the head, from 1; ``None`` for the mean of all.
+
+        Returns:
+            float32, ``(batch, target, source)``.
+        """
+        attention = self.decoder.dec_layers[layer - 1].cross_attention
+        if head is None:
+            return tf.reduce_mean(tf.cast(attention.last_attn_scores, tf.float32), axis=1)
+        return tf.cast(attention.last_attn_scores_of(head - 1), tf.float32)
 
     def encode(self, source):
         """Runs the encoder once for a whole translation.

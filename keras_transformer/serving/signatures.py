@@ -42,6 +42,8 @@ _AXES: dict[str, tuple[tuple[str, int] | None, ...]] = {
     "source_tokens": (("source_tokens", 0),),
     "target_tokens": (("target_tokens", 0),),
     "attention": (None, ("target_tokens", -1), ("source_tokens", 0)),
+    "alignment": (("target_tokens", 0),),
+    "alignment_weights": (("target_tokens", 0),),
     "tokens": (("tokens", 0),),
     "ids": (("tokens", 0),),
     "source_sentences": (("source_sentences", 0),),

@@ -20,6 +20,7 @@ from keras_transformer.losses.masked import MaskedLoss
 from keras_transformer.losses.metrics import MaskedAccuracy, MaskedCrossentropy
 from keras_transformer.models import families
 from keras_transformer.models.bert_pretraining import BertPretraining
+from keras_transformer.models.transformer import Transformer
 from keras_transformer.optimizers.adam import Adam
 from keras_transformer.training.callbacks import ProgressBar
 from keras_transformer.training.initial_vectors import initial_vectors, start_from
@@ -28,7 +29,8 @@ from keras_transformer.training.run_folder import RunFolder, load_best_weights, 
 from keras_transformer.training.step import TrainingStep
 from keras_transformer.training.tasks import Task, task_of
 from keras_transformer.training.validation import Validation
-from keras_transformer.translating.load import run_examples
+from keras_transformer.translating.alignment import choose_head
+from keras_transformer.translating.load import run_alignment_head, run_examples
 from keras_transformer.translating.translator import Translator
 
 if TYPE_CHECKING:
@@ -132,7 +134,7 @@ def train(
                 "Go on with --resume (resume=True)."
             )
             raise
-        return _finish(task, folder, pairs, tokenizers, step.model, progress)
+        return _finish(task, folder, pairs, validation_pairs, tokenizers, step.model, progress)
 
 
 def make_model(
@@ -215,6 +217,8 @@ def _make_step(
         clip_norm=recipe.clip_norm,
         average_decay=recipe.average_decay,
         seed=recipe.seed,
+        guided_alignment=recipe.guided_alignment,
+        alignment_head=config.guided_head if recipe.guided_alignment else None,
         jit_compile=recipe.jit_compile,
         strategy=strategy,
     )
@@ -238,11 +242,13 @@ def _callbacks(task: Task, folder: RunFolder, loop: TrainingLoop, translator) ->
     return [bar, *task.callbacks(translator, samples, folder.path / "logs")]
 
 
-def _finish(task, folder, pairs, tokenizers, model, progress) -> Run:
-    """Writes the metrics, and gives the model the best weights."""
+def _finish(task, folder, pairs, validation_pairs, tokenizers, model, progress) -> Run:
+    """Writes the metrics, gives the model the best weights, and chooses the head that aligns."""
     metrics = _metrics(task, pairs, model, progress)
     if folder.chief:
         load_best_weights(model, folder.path)
+        if isinstance(model, Transformer) and not task.config.training.guided_alignment:
+            choose_head(model, validation_pairs, tokenizers).save(folder.path)
     folder.write_metrics(metrics)
     say(
         f"{folder.path}: best validation loss {metrics['validation_loss']:.3f}, of epoch "
@@ -251,6 +257,7 @@ def _finish(task, folder, pairs, tokenizers, model, progress) -> Run:
     translator = task.make_translator(tokenizers, model)
     if isinstance(translator, Translator):
         translator.examples = run_examples(folder.path)
+        translator.alignment_head = run_alignment_head(folder.path, task.config)
     return Run(folder.path, translator, metrics, model)
 
 

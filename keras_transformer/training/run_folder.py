@@ -12,8 +12,9 @@ from pathlib import Path
 import tensorflow as tf
 
 from keras_transformer.config import LANGUAGE_MODELS, Config, config_from_json
+from keras_transformer.data.alignments import Alignments, align, format_links
 from keras_transformer.data.batches.token_store import TokenizedPairs, cached_pairs, corpus_key
-from keras_transformer.data.corpora.corpus import UNKNOWN_LANGUAGE, Corpus
+from keras_transformer.data.corpora.corpus import UNKNOWN_LANGUAGE, Corpus, list_pairs
 from keras_transformer.data.corpora.examples import choose_examples
 from keras_transformer.data.text.casing import default_case
 from keras_transformer.data.tokenizers.pair import FILE as TOKENIZERS_FILE
@@ -35,6 +36,10 @@ from keras_transformer.training.tasks import Task, task_of
 
 LIMITS = ("epochs", "max_steps", "max_minutes")
 """What a resumed run may change."""
+
+
+ALIGNMENTS_FILE = "alignments.txt"
+"""Word alignments of the training pairs, where a head learns them."""
 
 
 PLACEHOLDERS = 16
@@ -154,17 +159,42 @@ class RunFolder:
         """The ids of a split of the corpus, tokenised once."""
         dataset, longest = task.corpus.require(split), task.config.training.max_tokens
         options = task.pair_options(split, tokenizers)
-        key = corpus_key(dataset, self.path / "tokenizers", longest, options)
+        alignments = self._alignments(task) if split == "train" else None
+        key = corpus_key(dataset, self.path / "tokenizers", longest, options, alignments)
         self._corpus_keys[split] = key
         path = self.path / "tokens" / f"{split}.npz"
         make_folder(path.parent)
         sides = task.sides(tokenizers)
-        pairs = cached_pairs(path, key, dataset, sides, longest, options, write=self.chief)
+        pairs = cached_pairs(
+            path, key, dataset, sides, longest, options, alignments, write=self.chief
+        )
         say(
             f"{len(pairs):,} {split} {task.unit} ({pairs.target_tokens():,} target tokens), "
             f"{pairs.dropped:,} longer than {longest} tokens left out"
         )
         return pairs
+
+    def _alignments(self, task: Task) -> Alignments | None:
+        """The alignments of the training pairs, if a head learns them: those that were given, or
+        of an aligner. The folder keeps them."""
+        recipe = task.config.training
+        if not recipe.guided_alignment:
+            return None
+        path, dataset = self.path / ALIGNMENTS_FILE, task.corpus.require("train")
+        if not path.exists():
+            count = int(dataset.cardinality())
+            if recipe.alignments is not None:
+                given = Alignments(recipe.alignments)
+                given.check_length(count)
+                lines = "".join(f"{format_links(links)}\n" for links in given)
+            else:
+                say(f"eflomal aligns {count:,} pairs")
+                lines = align(list_pairs(dataset))
+            if self.chief:
+                write_text(path, lines)
+        found = Alignments(path)
+        found.check_length(int(dataset.cardinality()))
+        return found
 
     # Where it stands
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from keras_transformer.internals import no_gradient_reduction
 from keras_transformer.layers.dropout import dropout_seed
+from keras_transformer.losses.alignment import alignment_loss
 from keras_transformer.losses.projected import projected_loss
 
 _GROWTH_STEPS = 2000
@@ -52,6 +53,9 @@ class TrainingStep:
         average_decay: keep an exponential moving average of the weights with this decay, shorter
             in the first steps: ``min(decay, (1 + step) / (10 + step))``.
         seed: of dropout.
+        guided_alignment: weight of the loss that teaches a head of cross-attention alignments,
+            where batches have them.
+        alignment_head: number of the layer and of the head, from 1.
         jit_compile: compile with XLA.
         strategy: a `tf.distribute.Strategy`, in whose scope model and optimizer were made;
             ``None`` for one device.
@@ -70,6 +74,8 @@ class TrainingStep:
         clip_norm=None,
         average_decay=None,
         seed=1,
+        guided_alignment=0.0,
+        alignment_head=None,
         jit_compile=False,
         strategy=None,
     ):
@@ -79,6 +85,8 @@ class TrainingStep:
         self.clip_norm = clip_norm
         self.average_decay = average_decay
         self.seed = seed
+        self.guided_alignment = guided_alignment
+        self.alignment_head = alignment_head
         self.jit_compile = jit_compile
         self.strategy = strategy or tf.distribute.get_strategy()
         self.replicas = self.strategy.num_replicas_in_sync
@@ -110,7 +118,8 @@ class TrainingStep:
         Args:
             batches: its micro-batches, each ``(inputs, labels)``, such as
                 ``((source, target_in), target_out)``, all int32 ``(rows, length)``; with several
-                replicas, rows are a multiple of their number.
+                replicas, rows are a multiple of their number. Labels may be followed by the first
+                and the last source token that each input is linked to, as from `pad_batch`.
             learning_rate: of this step; the mean over hosts counts.
             step: number of the step, which dropout follows from; the optimizer's count unless
                 given.
@@ -211,6 +220,7 @@ class TrainingStep:
         """Gradients of the summed loss of one micro-batch, computed once `after` is there."""
         with tf.control_dependencies([after]):  # one micro-batch in memory at a time
             inputs, labels = tf.nest.map_structure(tf.identity, batch)
+            labels, *stretches = tf.nest.flatten(labels)
         with dropout_seed(self.seed, number), tf.GradientTape() as tape:
             x = self.model.decoder_output(inputs, training=True)
             kernel, bias, transposed = self.model.output_projection()
@@ -223,6 +233,9 @@ class TrainingStep:
                 transposed=transposed,
                 static=self.jit_compile,
             )
+            if stretches and self.guided_alignment:
+                weights = self.model.last_cross_attention(*self.alignment_head)
+                loss += self.guided_alignment * alignment_loss(weights, *stretches)
             if self.loss_scale:
                 loss *= self.loss_scale[0]
         gradients = tape.gradient(

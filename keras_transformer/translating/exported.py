@@ -11,10 +11,12 @@ from keras_transformer.config import DecodingConfig, change_decoding
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import DEFAULT_SIGNATURE, NOT_FOUND, read_about, xla_name
 from keras_transformer.files import check_checksums
+from keras_transformer.translating.alignment import links_of_row
 from keras_transformer.translating.batches import batches_by_length
 from keras_transformer.translating.translation import (
     BaseTranslator,
     Translation,
+    aligned,
     with_alternatives,
 )
 from keras_transformer.unicode import utf8_list
@@ -58,6 +60,7 @@ class ExportedTranslator(BaseTranslator):
         *,
         style="human",
         attention=False,
+        alignment=False,
         beam_size: int | None = None,
         n_best=1,
         length_penalty: float | None = None,
@@ -80,12 +83,18 @@ class ExportedTranslator(BaseTranslator):
         given = {name: value for name, value in beam.items() if value is not None}
         change_decoding(DecodingConfig(), {"beam_size": n_best, "n_best": n_best} | given)
         if with_beam and (
-            style != "human" or attention or "translate_beam" not in self._signatures
+            style != "human" or attention or alignment or "translate_beam" not in self._signatures
         ):
             raise InputError(
                 f"{self.folder}: has a beam search for translations in human style alone: leave "
                 f"out {next(name for name in beam if beam[name] is not None or n_best > 1)}, or "
                 "give the run folder."
+            )
+        if alignment and (style != "human" or attention or "alignment" not in self._signatures):
+            raise InputError(
+                f"{self.folder}: has alignments of translations in human style alone, and none "
+                "where version 0.1 exported: leave out style and attention, export again, or give "
+                "the run folder."
             )
         lines = utf8_list(lines, "lines")
         results: list[Translation | None] = [None] * len(lines)
@@ -93,6 +102,8 @@ class ExportedTranslator(BaseTranslator):
             text = tf.constant([lines[row] for row in rows], tf.string)
             if with_beam:
                 found = self._beams(text, n_best, **beam)
+            elif alignment:
+                found = self._aligned(text)
             else:
                 found = self._best(text, style, attention)
             for row, translation in zip(rows, found, strict=True):
@@ -117,6 +128,21 @@ class ExportedTranslator(BaseTranslator):
                 answer["translation"], answer["score"], seen, strict=True
             )
         ]
+
+    def _aligned(self, text) -> list[Translation]:
+        answer = self._call("alignment", text=text)
+        found = []
+        for i, (translation, score) in enumerate(
+            zip(answer["translation"], answer["score"], strict=True)
+        ):
+            source, target = (
+                [token for token in answer[f"{side}_tokens"][i] if token]
+                for side in ("source", "target")
+            )
+            places, weights = answer["alignment"][i] - 1, answer["alignment_weights"][i]
+            links = links_of_row(source, target, places, weights)
+            found.append(Translation(translation.decode("utf-8"), float(score), token_links=links))
+        return aligned(text.numpy(), found)
 
     def _beams(self, text, n_best, beam_size, length_penalty, max_length) -> list[Translation]:
         beam_size = n_best if beam_size is None else beam_size

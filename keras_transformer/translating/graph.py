@@ -9,6 +9,7 @@ from keras_transformer.config.decoding import LENGTH_PENALTIES
 from keras_transformer.decoding.search import SearchResult
 from keras_transformer.exporting.format import NOT_FOUND
 from keras_transformer.special_tokens import END, PAD, START
+from keras_transformer.translating.alignment import NONE, texts_of_tokens
 from keras_transformer.translating.batches import BATCH_ROWS
 from keras_transformer.translating.segmentation import Pieces
 
@@ -239,6 +240,73 @@ class GraphTranslation:
             "target_tokens": translator.target_tokens(target).to_tensor(),
             "attention": translator.attention_weights(source.to_tensor(), target),
         }
+
+    def alignment(self, text) -> dict:
+        """The best translations in human style, with their tokens and what belongs together.
+
+        Args:
+            text: strings, ``(batch,)``.
+
+        Returns:
+            what `translate` does, and of all pieces of a text one after the other
+            ``source_tokens``, ``(batch, source)``, and ``target_tokens``, ``(batch, target)``,
+            padded with empty strings, what placeholders stand for in their place;
+            ``alignment``, int32 ``(batch, target)``, the number of the source token that each
+            target token belongs to, from 1, or 0; and ``alignment_weights``, float32, of attention.
+        """
+        tokenizers = self.translator.tokenizers
+        pieces = self._pieces(text)
+        found, owners = self._found(pieces), tf.cast(pieces.texts, tf.int64)
+        count = tf.size(pieces.sentences.tails, tf.int64)
+        best = found.tokens[:, 0]
+        target = tf.RaggedTensor.from_tensor(best, padding=PAD)
+        places, weights = self._token_places(pieces.ids, best)
+        starts = pieces.ids.row_starts()
+        before = tf.cast(
+            starts - tf.gather(starts, tf.gather(first_pieces(pieces), owners)), tf.int32
+        )
+        places = tf.where(places == NONE, 0, places + 1 + before[:, tf.newaxis])
+
+        def of_texts(parts):
+            rows = tf.gather(owners, parts.value_rowids())
+            return tf.RaggedTensor.from_value_rowids(parts.flat_values, rows, count).to_tensor()
+
+        def of_targets(values):
+            return of_texts(tf.RaggedTensor.from_tensor(values, target.row_lengths()))
+
+        return {
+            **self._best(found, pieces, "human"),
+            "source_tokens": of_texts(texts_of_tokens(tokenizers.source, pieces.ids, pieces.kept)),
+            "target_tokens": of_texts(texts_of_tokens(tokenizers.target, target, pieces.kept)),
+            "alignment": of_targets(places),
+            "alignment_weights": of_targets(weights),
+        }
+
+    def _token_places(self, source, target):
+        """`Translator.token_places` of any number of rows, `BATCH_ROWS` at a time.
+
+        Args:
+            source: ids, ``(rows, None)``.
+            target: ids, ``(rows, target)``.
+        """
+        count = tf.shape(target)[0]
+
+        def one_batch(i, arrays):
+            rows = slice(i * BATCH_ROWS, (i + 1) * BATCH_ROWS)
+            found = self.translator.token_places(source[rows].to_tensor(), target[rows])
+            return i + 1, [a.write(i, part) for a, part in zip(arrays, found, strict=True)]
+
+        arrays = [
+            tf.TensorArray(dtype, 0, dynamic_size=True, infer_shape=False)
+            for dtype in (tf.int32, tf.float32)
+        ]
+        _, arrays = tf.while_loop(
+            lambda i, arrays: (i == 0) | (i * BATCH_ROWS < count),
+            one_batch,
+            (tf.constant(0), arrays),
+            parallel_iterations=1,
+        )
+        return [tf.ensure_shape(array.concat(), (None, None)) for array in arrays]
 
     def sentences(self, text) -> dict:
         """The best translations in human style, with the sentences of each.

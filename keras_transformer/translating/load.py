@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from keras_transformer.config import config_from_json
+from keras_transformer.config import Config, config_from_json
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import (
     CTRANSLATE2_FILE,
@@ -14,6 +14,7 @@ from keras_transformer.exporting.format import (
 )
 from keras_transformer.files import read_json
 from keras_transformer.models.runs import SavedRun, is_language_model, is_run, load_run
+from keras_transformer.translating.alignment import AlignmentHead
 from keras_transformer.translating.ctranslate2 import CTranslate2Translator
 from keras_transformer.translating.exported import ExportedTranslator
 
@@ -56,6 +57,20 @@ def load_translation_run(folder) -> SavedRun:
             "(Generator.load) for a GPT, and evaluate for any."
         )
     return load_run(folder)
+
+
+def run_alignment_head(folder, config: Config) -> AlignmentHead | None:
+    """Which head of a run's model aligns; ``None`` for a model without heads to choose from.
+
+    Args:
+        folder: of the run.
+        config: of the run.
+    """
+    if config.model.family != "transformer":
+        return None
+    if config.training.guided_alignment:
+        return AlignmentHead(*config.guided_head)
+    return AlignmentHead.load(folder) or AlignmentHead(max(1, config.model.num_layers - 1))
 
 
 def run_examples(folder) -> list[str]:

@@ -19,6 +19,11 @@ class Programs:
         self._translator = translator
         # Each set of patterns of what is kept makes a graph.
         self._pieces = functools.lru_cache(maxsize=16)(self._divider)
+        self._places = tf.function(
+            lambda source, target: translator.token_places(source, target),
+            input_signature=[tf.TensorSpec([None, None], tf.int64)] * 2,
+            autograph=False,
+        )
         self._texts = {
             style: tf.function(
                 functools.partial(self._detokenize, style),
@@ -31,6 +36,10 @@ class Programs:
             )
             for style in ("corpus", "human")
         }
+
+    def token_places(self, source, target):
+        """The source token that each token of translations belongs to; see `Translator`."""
+        return self._places(source, target)
 
     def pieces(self, texts, config) -> Pieces:
         """What the model translates of texts, ``(batch,)``, by a `DecodingConfig`; see `divide`."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 
 import numpy as np
 
 from keras_transformer.errors import whole_number
+from keras_transformer.translating.alignment import Link, TokenLinks, joined_links, word_links
 from keras_transformer.translating.segmentation import Pieces
 from keras_transformer.unicode import each_text
 
@@ -28,6 +29,9 @@ class Translation:
             ``None`` unless asked for, and for a text that was translated in pieces; an exported
             model gives tokens and weights of the first piece then.
         token_scores: logarithmic probability of each token after the start; as for `tokens`.
+        alignment: which words of the text and of the translation belong together; ``None`` unless
+            asked for.
+        token_links: which tokens do; likewise.
         normalized_score: the score divided by the length penalty; alternatives are in its order;
             ``None`` from an exported model that searched as it was exported.
         alternatives: the ``n_best`` translations, this one first; ``None`` where one was asked
@@ -40,6 +44,8 @@ class Translation:
     source_tokens: list[str] | None = None
     attention: np.ndarray | None = None
     token_scores: list[float] | None = None
+    alignment: list[Link] | None = None
+    token_links: TokenLinks | None = None
     normalized_score: float | None = None
     alternatives: list[Translation] | None = None
 
@@ -98,9 +104,30 @@ def _joined(pieces: list[list[Translation]], separator: str) -> list[Translation
                 for name in ("tokens", "source_tokens", "token_scores")
                 if parts[0].tokens is not None
             },
+            token_links=joined_links([part.token_links for part in parts])
+            if parts[0].token_links is not None
+            else None,
         )
         for parts in zip(*pieces, strict=False)
     ]
+
+
+def aligned(lines: Sequence[bytes], translations: list[Translation]) -> list[Translation]:
+    """Translations with the links of their words, from those of their tokens.
+
+    Args:
+        lines: the texts.
+        translations: of them, with `token_links`.
+    """
+    found = []
+    for line, translation in zip(lines, translations, strict=True):
+        text = line.decode("utf-8", "replace")
+        of_each = [
+            replace(other, alignment=word_links(text, other.text, other.token_links))
+            for other in translation.alternatives or [translation]
+        ]
+        found.append(with_alternatives(of_each, 2 if translation.alternatives else 1))
+    return found
 
 
 def with_alternatives(found: list, n_best: int):

@@ -18,17 +18,35 @@ from keras_transformer.data.tokenizers.pair import as_tokenizers
 from keras_transformer.decoding.compiling import Searches
 from keras_transformer.decoding.search import Search
 from keras_transformer.errors import InputError, whole_number
-from keras_transformer.special_tokens import UNK
+from keras_transformer.special_tokens import PAD, UNK
+from keras_transformer.translating.alignment import (
+    AlignmentHead,
+    TokenLinks,
+    head_weights,
+    links_of_row,
+    texts_of_tokens,
+    token_places,
+)
 from keras_transformer.translating.batches import BATCH_ROWS, batches_by_length
 from keras_transformer.translating.graph import first_pieces, joined_texts, most_tokens
-from keras_transformer.translating.load import load_exported, load_translation_run, run_examples
+from keras_transformer.translating.load import (
+    load_exported,
+    load_translation_run,
+    run_alignment_head,
+    run_examples,
+)
 from keras_transformer.translating.programs import Programs
 from keras_transformer.translating.segmentation import (
     Pieces,
     divide,
     warn_of_pieces,
 )
-from keras_transformer.translating.translation import BaseTranslator, Translation, join_pieces
+from keras_transformer.translating.translation import (
+    BaseTranslator,
+    Translation,
+    aligned,
+    join_pieces,
+)
 from keras_transformer.unicode import utf8_list
 
 MAX_TOKENS = 128
@@ -89,6 +107,7 @@ class Translator(tf.Module, BaseTranslator):
         self.jit_compile = jit_compile
         self.folder: Path | None = None  # of the run that it was loaded from
         self.examples: list[str] = []
+        self.alignment_head: AlignmentHead | None = None
         self._programs = Programs(self)
         self._searches = Searches(self.new_search)
 
@@ -147,6 +166,7 @@ class Translator(tf.Module, BaseTranslator):
         *,
         style="human",
         attention=False,
+        alignment=False,
         token_scores=False,
         target_prefix: Iterable[str] | None = None,
         first_stream=0,
@@ -160,6 +180,7 @@ class Translator(tf.Module, BaseTranslator):
             lines: texts.
             style: ``human`` joins clitics and punctuation; ``corpus`` is what the model learned.
             attention: return tokens and cross-attention weights too.
+            alignment: return which words belong together too.
             token_scores: return tokens and their scores too.
             target_prefix: for each text what its translation begins with.
             first_stream: sampling only: number of the random numbers of the first text; those of
@@ -201,11 +222,12 @@ class Translator(tf.Module, BaseTranslator):
         with ThreadPoolExecutor(workers) as executor:
             for rows, ids, result in executor.map(search, batches):
                 translations = self._translations(
-                    ids, result, pieces, rows, style, attention, token_scores
+                    ids, result, pieces, rows, style, attention, alignment, token_scores
                 )
                 for row, alternatives in zip(rows, translations, strict=True):
                     found[row] = alternatives
-        return join_pieces(found, pieces, config.n_best)
+        translations = join_pieces(found, pieces, config.n_best)
+        return aligned(lines, translations) if alignment else translations
 
     def warm_up(self, texts=BATCH_ROWS, *, source_length=32, target_length=48, **options) -> float:
         """Compiles the search ahead for calls of `translate` up to some size.
@@ -270,6 +292,7 @@ class Translator(tf.Module, BaseTranslator):
             jit_compile=jit_compile,
         )
         translator.folder = run.folder
+        translator.alignment_head = run_alignment_head(run.folder, run.config)
         translator.examples = run_examples(run.folder)
         return translator
 
@@ -331,7 +354,7 @@ class Translator(tf.Module, BaseTranslator):
         positions = self.transformer.max_length
         return min(config.max_length or positions, positions)
 
-    def _translations(self, source, found, pieces, rows, style, attention, token_scores):
+    def _translations(self, source, found, pieces, rows, style, attention, alignment, token_scores):
         """The translations of every row of a batch, best first.
 
         Args:
@@ -339,7 +362,7 @@ class Translator(tf.Module, BaseTranslator):
             found: their `SearchResult`.
             pieces: of all texts.
             rows: which of the pieces the batch has, ``(batch,)``.
-            style, attention, token_scores: as for `translate`.
+            style, attention, alignment, token_scores: as for `translate`.
         """
         batch, n_best, length = found.tokens.shape
         flat = tf.reshape(found.tokens, (batch * n_best, length))
@@ -349,13 +372,17 @@ class Translator(tf.Module, BaseTranslator):
         scores, ranks = found.scores.numpy(), found.ranks.numpy()
         found_one = found.found.numpy()
         details = [{} for _ in texts]
+        sources = tf.gather(source, np.repeat(np.arange(batch), n_best))
         if attention or token_scores:
             details = self._details(
-                tf.gather(source, np.repeat(np.arange(batch), n_best)),
+                sources,
                 flat,
                 tf.reshape(found.token_scores, (batch * n_best, length)),
                 attention,
             )
+        if alignment:
+            for detail, links in zip(details, self._links(sources, flat, kept), strict=True):
+                detail["token_links"] = links
         return [
             [
                 Translation(
@@ -391,6 +418,40 @@ class Translator(tf.Module, BaseTranslator):
         longest = tf.reduce_max(tf.math.count_nonzero(target, axis=1, dtype=tf.int32))
         target = self._with_start(target)[:, : tf.maximum(longest, 1)]
         return self.transformer.cross_attention_scores(source, target)[:, :, :longest]
+
+    def token_places(self, source, target):
+        """The source token that each token of finished translations belongs to.
+
+        Args:
+            source: token ids, ``(batch, source)``.
+            target: ids of the translations, without the start, ``(batch, target)``.
+
+        Returns:
+            as `alignment.token_places`.
+        """
+        head = self.alignment_head
+        weights = head_weights(self.transformer, source, target, self.start_id, head)
+        return token_places(weights, source, target)
+
+    def _links(self, source: tf.RaggedTensor, target, kept) -> list[TokenLinks]:
+        """The links of tokens of each row.
+
+        Args:
+            source: ids, ``(rows, None)``.
+            target: ids of the translations, ``(rows, target)``.
+            kept: what placeholders stand for, ``(rows, None)``.
+        """
+        places, weights = self._programs.token_places(source.to_tensor(), target)
+        targets = tf.RaggedTensor.from_tensor(target, padding=PAD)
+        names = [
+            texts_of_tokens(tokenizer, ids, kept).to_list()
+            for tokenizer, ids in (
+                (self.tokenizers.source, source),
+                (self.tokenizers.target, targets),
+            )
+        ]
+        rows = zip(*names, places.numpy(), weights.numpy(), strict=True)
+        return [links_of_row(*row) for row in rows]
 
     def _details(self, source: tf.RaggedTensor, target, token_scores, attention) -> list[dict]:
         """Tokens, their scores and, if asked for, attention weights of each row.

@@ -25,6 +25,7 @@ def test_the_run_folder_holds_everything(short_runs):
     files = {path.name for path in short_runs[0].folder.iterdir()}
     assert files == {
         ".lock",
+        "alignment.json",
         "checkpoints",
         "config.json",
         "logs",

@@ -111,7 +111,9 @@ def pad_batch(pairs: TokenizedPairs, indices, rows: int, source_length: int, tar
     Returns:
         ``((source, target_in), target_out)``, int32 ``(rows, source_length)`` and twice
         ``(rows, target_length)``: the source, the target without its end, and the target without
-        its start (teacher forcing).
+        its start (teacher forcing). Of pairs with alignments ``(target_out, first, last)`` in place
+        of the last, both int32 ``(rows, target_length)``: the source tokens, from 1, that each
+        token of ``target_in`` is linked to, or 0.
     """
     indices = np.asarray(indices)
     source_starts, target_starts = pairs.source_starts[indices], pairs.target_starts[indices]
@@ -121,7 +123,12 @@ def pad_batch(pairs: TokenizedPairs, indices, rows: int, source_length: int, tar
     shape = rows, target_length
     target_in = pad_rows(pairs.target, target_starts, target_ends - 1, shape)
     target_out = pad_rows(pairs.target, target_starts + 1, target_ends, shape)
-    return (source, target_in), target_out
+    if pairs.stretches is None:
+        return (source, target_in), target_out
+    first, last = (
+        pad_rows(side, target_starts, target_ends - 1, shape) for side in pairs.stretches.T
+    )
+    return (source, target_in), (target_out, first, last)
 
 
 IDS = tf.TensorSpec((None, None), tf.int32)
@@ -148,6 +155,8 @@ class Batches(EpochBatches):
     ):
         super().__init__(shuffle, seed)
         self.pairs = pairs
+        if pairs.stretches is not None:
+            self.element_spec = ((IDS, IDS), (IDS, IDS, IDS))
         self.batch_tokens = batch_tokens
         self.static_shapes = static_shapes
         self.rows_multiple = rows_multiple

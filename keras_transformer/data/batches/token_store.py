@@ -12,7 +12,11 @@ import tensorflow as tf
 from keras_transformer.data.arrays import read_arrays, write_arrays
 from keras_transformer.data.batches.base import starts_of
 from keras_transformer.data.text.strings import string_tensor
-from keras_transformer.data.tokenizers.masked import AS_THEY_ARE, tokenize_pair
+from keras_transformer.data.tokenizers.masked import (
+    AS_THEY_ARE,
+    tokenize_aligned_pair,
+    tokenize_pair,
+)
 from keras_transformer.errors import InputError
 
 TEXTS_AT_ONCE = 2048
@@ -29,6 +33,9 @@ class TokenizedPairs:
         target: int32, all target ids, start and end included.
         target_starts: int64 ``(pairs + 1,)``.
         dropped: number of pairs left out because they were too long.
+        stretches: int32 ``(target tokens, 2)``, the first and the last source token of its pair
+            that each target token is linked to, from 1, or 0; ``None`` for pairs without
+            alignments.
     """
 
     source: np.ndarray
@@ -36,6 +43,7 @@ class TokenizedPairs:
     target: np.ndarray
     target_starts: np.ndarray
     dropped: int = 0
+    stretches: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.source_starts) - 1
@@ -53,16 +61,20 @@ class TokenizedPairs:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What `TokenizedPairs` is made of, ready for ``np.savez``."""
-        return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: np.asarray(value) for name, value in values.items() if value is not None}
 
     @classmethod
     def from_arrays(cls, arrays) -> "TokenizedPairs":
         """The inverse of `arrays`."""
-        values = {field.name: arrays[field.name] for field in fields(cls)}
+        names = [field.name for field in fields(cls)]
+        values = {name: arrays[name] for name in names if name != "stretches" or name in arrays}
         return cls(**{**values, "dropped": int(values["dropped"])})
 
 
-def tokenize_pairs(dataset, tokenizers, max_tokens=None, options=AS_THEY_ARE) -> TokenizedPairs:
+def tokenize_pairs(
+    dataset, tokenizers, max_tokens=None, options=AS_THEY_ARE, alignments=None
+) -> TokenizedPairs:
     """Tokenises the pairs of a corpus.
 
     Args:
@@ -71,19 +83,32 @@ def tokenize_pairs(dataset, tokenizers, max_tokens=None, options=AS_THEY_ARE) ->
         max_tokens: pairs with a side of more tokens, start and end included, are left out and
             counted.
         options: what becomes of the pairs on the way.
+        alignments: `Alignments` of their words.
 
     Raises:
-        InputError: when nothing is left.
+        InputError: when nothing is left, and for alignments of other pairs.
     """
     sides = ([], []), ([], [])  # ids and lengths of source and of target, chunk by chunk
-    dropped = 0
+    dropped, done, links, stretches = 0, 0, iter(alignments or ()), []
     for source, target in dataset.batch(TEXTS_AT_ONCE).prefetch(1):
-        ragged = tokenize_pair(tokenizers, source, target, options)
+        if alignments is None:
+            ragged = tokenize_pair(tokenizers, source, target, options)
+        else:
+            where = [f"{alignments.path}, line {done + i + 1}" for i in range(len(source))]
+            of_chunk = list(itertools.islice(links, len(source)))
+            *ragged, of_tokens = tokenize_aligned_pair(
+                tokenizers, source, target, of_chunk, options, where
+            )
+        done += len(source)
         if max_tokens is not None:
             longest = tf.maximum(ragged[0].row_lengths(), ragged[1].row_lengths())
             keep = longest <= max_tokens
             dropped += int(tf.math.count_nonzero(~keep))
+            if alignments is not None:
+                of_tokens = of_tokens[np.repeat(keep.numpy(), ragged[1].row_lengths().numpy())]
             ragged = tuple(tf.ragged.boolean_mask(side, keep) for side in ragged)
+        if alignments is not None:
+            stretches.append(of_tokens)
         for (ids, lengths), side in zip(sides, ragged, strict=True):
             ids.append(side.flat_values.numpy().astype(np.int32))
             lengths.append(side.row_lengths().numpy())
@@ -92,7 +117,12 @@ def tokenize_pairs(dataset, tokenizers, max_tokens=None, options=AS_THEY_ARE) ->
         ids, lengths = (np.concatenate(part) if part else np.zeros(0, np.int64) for part in side)
         return ids.astype(np.int32), starts_of(lengths)
 
-    pairs = TokenizedPairs(*joined(sides[0]), *joined(sides[1]), dropped=dropped)
+    pairs = TokenizedPairs(
+        *joined(sides[0]),
+        *joined(sides[1]),
+        dropped=dropped,
+        stretches=np.concatenate(stretches) if stretches else None,
+    )
     if not len(pairs):
         limit = f" of at most {max_tokens} tokens a side" if dropped else ""
         raise InputError(f"The corpus holds no pair{limit}: there is nothing to make batches of.")
@@ -119,16 +149,18 @@ def tokenized_chunks(texts: Iterable, tokenizer) -> Iterator[tf.RaggedTensor]:
         yield tokenizer.tokenize(string_tensor(chunk))
 
 
-def corpus_key(dataset, tokenizer_folder, max_tokens, options=AS_THEY_ARE) -> str:
+def corpus_key(dataset, tokenizer_folder, max_tokens, options=AS_THEY_ARE, alignments=None) -> str:
     """A hexadecimal hash of all that the token ids of a corpus depend on.
 
     Args:
-        dataset, max_tokens, options: as for `tokenize_pairs`.
+        dataset, max_tokens, options, alignments: as for `tokenize_pairs`.
         tokenizer_folder: where the tokenizers are saved.
     """
     digest = hashlib.sha256(f"{max_tokens}\n".encode())
     if options != AS_THEY_ARE:  # version 0.1 had none
         digest.update(f"{options}\n".encode())
+    if alignments is not None:
+        digest.update(f"{alignments.digest}\n".encode())
     for path in sorted(Path(tokenizer_folder).rglob("*")):
         if path.is_file() and not path.name.startswith("."):  # not what a killed run left
             digest.update(path.read_bytes())
@@ -139,20 +171,20 @@ def corpus_key(dataset, tokenizer_folder, max_tokens, options=AS_THEY_ARE) -> st
 
 
 def cached_pairs(
-    path, key, dataset, tokenizers, max_tokens, options=AS_THEY_ARE, write=True
+    path, key, dataset, tokenizers, max_tokens, options=AS_THEY_ARE, alignments=None, write=True
 ) -> TokenizedPairs:
     """Reads the token ids of a corpus from a file, or tokenises it and writes the file.
 
     Args:
         path: the file, ``.npz``.
         key: from `corpus_key`; a file with another one is written anew, as is a damaged one.
-        dataset, tokenizers, max_tokens, options: as for `tokenize_pairs`.
+        dataset, tokenizers, max_tokens, options, alignments: as for `tokenize_pairs`.
         write: whether to write the file.
     """
     path = Path(path)
     pairs = _read(path, key)
     if pairs is None:
-        pairs = tokenize_pairs(dataset, tokenizers, max_tokens, options)
+        pairs = tokenize_pairs(dataset, tokenizers, max_tokens, options, alignments)
         if write:
             write_arrays(path, {**pairs.arrays(), "key": np.asarray(key)})
     return pairs

@@ -236,12 +236,15 @@ class MaskedPair(NamedTuple):
     Attributes:
         source, target: the texts.
         source_slots, target_slots: numbers of the placeholders, in the order of each text.
+        source_kept, target_kept: what they stand for, likewise.
     """
 
     source: str
     target: str
     source_slots: list[int]
     target_slots: list[int]
+    source_kept: Sequence[str] = ()
+    target_kept: Sequence[str] = ()
 
 
 def mask_pair(
@@ -270,13 +273,29 @@ def mask_pair(
         of_target[partners[place]] = number
     texts = [_partly_filled(source, of_source), _partly_filled(target, of_target)]
     slots = [[n for n in side if n is not None] for side in (of_source, of_target)]
+    kept = [
+        [string for string, number in zip(strings, side, strict=True) if number is not None]
+        for strings, side in ((source[1], of_source), (target[1], of_target))
+    ]
     if shared_word is not None and len(matched) < count:
         word = _word_of_both(*texts, shared_word)
         for i, text in enumerate(texts if word else ()):
             at = text.index(word)
             texts[i] = text[:at] + KEPT + text[at + len(word) :]
-            slots[i].insert(text.count(KEPT, 0, at), (first + len(matched)) % count)
-    return MaskedPair(*texts, *slots)
+            before = text.count(KEPT, 0, at)
+            slots[i].insert(before, (first + len(matched)) % count)
+            kept[i].insert(before, word)
+    return MaskedPair(*texts, *slots, *kept)
+
+
+def filled(text: str, kept: Sequence[str]) -> str:
+    """A masked text with what it keeps put back; see `fill` for many.
+
+    Args:
+        text: with `KEPT`.
+        kept: what that stands for, in order.
+    """
+    return _partly_filled((text, kept), [None] * len(kept))
 
 
 def mask_like(

@@ -1,12 +1,22 @@
 """Token ids of pairs of texts whose placeholders have the same numbers on both sides."""
 
 import zlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
+from keras_transformer.data.alignments import Links, source_stretches
 from keras_transformer.data.text.noise import noisy
-from keras_transformer.data.text.placeholders import Masked, mask_like, mask_pair
+from keras_transformer.data.text.placeholders import (
+    Masked,
+    MaskedPair,
+    filled,
+    mask_like,
+    mask_pair,
+)
+from keras_transformer.data.tokenizers.surfaces import surfaces
 
 
 class PairOptions(NamedTuple):
@@ -44,9 +54,67 @@ def tokenize_pair(
         source, target: strings ``(batch,)``.
         options: what becomes of the pairs on the way.
     """
-    count, shared_words = getattr(tokenizers, "placeholders", 0), options.shared_words
-    if not count and not options.noise:
+    if not getattr(tokenizers, "placeholders", 0) and not options.noise:
         return tokenizers.source.tokenize(source), tokenizers.target.tokenize(target)
+    return _tokenized(tokenizers, _masked_pairs(tokenizers, source, target, options))
+
+
+def tokenize_aligned_pair(
+    tokenizers: Any,
+    source: tf.Tensor,
+    target: tf.Tensor,
+    links: Sequence[Links],
+    options: PairOptions = AS_THEY_ARE,
+    where: Sequence[str] | None = None,
+) -> tuple[tf.RaggedTensor, tf.RaggedTensor, np.ndarray]:
+    """`tokenize_pair`, with the source tokens that each target token is linked to.
+
+    Args:
+        tokenizers, source, target, options: as for `tokenize_pair`.
+        links: of the words of each pair.
+        where: what an error about each pair begins with.
+
+    Returns:
+        source and target ids, and int32 ``(target tokens, 2)`` as `source_stretches` gives it, of
+        all pairs one after the other.
+
+    Raises:
+        InputError: for links to words that are not there.
+    """
+    pairs = _masked_pairs(tokenizers, source, target, options)
+    ids = _tokenized(tokenizers, pairs)
+    sides = [
+        _texts_and_surfaces(tokenizer.lookup(of_side), of_pairs)
+        for tokenizer, of_side, of_pairs in (
+            (tokenizers.source, ids[0], [(p.source, p.source_slots, p.source_kept) for p in pairs]),
+            (tokenizers.target, ids[1], [(p.target, p.target_slots, p.target_kept) for p in pairs]),
+        )
+    ]
+    where = where or [f"pair {number}" for number in range(1, len(pairs) + 1)]
+    stretches = [
+        stretch
+        for of_source, of_target, of_pair, place in zip(*sides, links, where, strict=True)
+        for stretch in source_stretches(of_source, of_target, of_pair, place)
+    ]
+    return *ids, np.asarray(stretches, np.int32).reshape((-1, 2))
+
+
+def _texts_and_surfaces(names: tf.RaggedTensor, sides) -> list[tuple[str, list[str | None]]]:
+    """One side of pairs, each as a text and what its tokens say.
+
+    Args:
+        names: of the tokens, ``(pairs, None)``.
+        sides: the masked text of each pair, numbers of its placeholders, and what they stand for.
+    """
+    return [
+        (filled(text, kept), surfaces(of_text, dict(zip(slots, kept, strict=True))))
+        for of_text, (text, slots, kept) in zip(_decoded(names), sides, strict=True)
+    ]
+
+
+def _masked_pairs(tokenizers, source, target, options) -> list[MaskedPair]:
+    """Pairs as they are tokenised; arguments are those of `tokenize_pair`."""
+    count, shared_words = getattr(tokenizers, "placeholders", 0), options.shared_words
     sides = [
         _rows(tokenizer.mask(strings, options.keep) if count else None, strings)
         for strings, tokenizer in ((source, tokenizers.source), (target, tokenizers.target))
@@ -58,6 +126,10 @@ def tokenize_pair(
         word = chance / shared_words if count and chance < shared_words else None
         pair = mask_pair(of_source, of_target, count, first=first, shared_word=word)
         pairs.append(noisy(pair, options.noise, b"%d %b" % (options.seed, original)))
+    return pairs
+
+
+def _tokenized(tokenizers, pairs) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
     return (
         _with_numbers(
             tokenizers.source, [p.source for p in pairs], [p.source_slots for p in pairs]

@@ -6,7 +6,7 @@ of the decoder (`CausalSelfAttention`), and the decoder's attention to the encod
 output, weights and gradients of attention (in the tutorial, the mean of the hidden values).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import tensorflow as tf
@@ -40,6 +40,12 @@ class _LastCall:
                 "once more outside of it, or return the weights from it."
             )
         return dot_product.attention_weights_of_heads(self.queries, self.keys, **self.masking)
+
+    def of_head(self, head: int) -> "_LastCall":
+        """The same of one head alone."""
+        return replace(
+            self, queries=self.queries[:, head : head + 1], keys=self.keys[:, head : head + 1]
+        )
 
 
 @keras.saving.register_keras_serializable("keras_transformer")
@@ -113,6 +119,17 @@ class BaseAttention(LazyAttentionScores, keras.layers.Layer):
     @last_attn_scores.setter
     def last_attn_scores(self, weights):
         self._last_attention = weights
+
+    def last_attn_scores_of(self, head: int):
+        """Attention weights of one head in the last call, ``(batch, query, key)``.
+
+        Computed when read, as `last_attn_scores`, in proportion to one head. The mask of the call
+        must be the same for all heads, as that of padding is.
+        """
+        last = self._last_attention
+        if isinstance(last, _LastCall):
+            return last.of_head(head).weights()[:, 0]
+        return last[:, head]
 
     def _attend(self, x, project, mask, *, causal=False, training=None, implementation=None):
         """Runs the sub-layer.

@@ -1,0 +1,31 @@
+"""What tokens say, by their names: what stands of each in a text."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from keras_transformer.data.text.casing import MARKS
+
+_SILENT = {"[PAD]", "[START]", "[END]", "[JOIN]", *MARKS, "<pad>", "<s>", "</s>", ""}
+_UNKNOWN = {"[UNK]", "<unk>"}
+_PLACEHOLDER = re.compile(r"\[KEEP_([0-9]+)\]")
+
+
+def surfaces(names: Sequence[str], kept: Mapping[int, str]) -> list[str | None]:
+    """What each token says: an empty text for marks, ``None`` for an unknown word.
+
+    Args:
+        names: of the tokens, as `lookup` gives them: ``##`` marks the inside of a word, or ``▁``
+            the beginning of one.
+        kept: what placeholders stand for, by their numbers from 0.
+    """
+    return [_surface(name, kept) for name in names]
+
+
+def _surface(name: str, kept: Mapping[int, str]) -> str | None:
+    if name in _SILENT:
+        return ""
+    if name in _UNKNOWN:
+        return None
+    if placeholder := _PLACEHOLDER.fullmatch(name):
+        return kept.get(int(placeholder[1]) - 1)
+    return name.removeprefix("##").replace("▁", "")
