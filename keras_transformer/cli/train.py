@@ -30,6 +30,9 @@ from keras_transformer.errors import InputError
 LIMITS = ("epochs", "max_steps", "max_minutes")
 """Fields of `TrainingConfig`; a limit that is given takes the place of all that the preset has."""
 
+GUIDED_ALIGNMENT = 0.1
+"""Weight of the loss of alignments where they are given and the weight is not."""
+
 VECTORS = ("source", "target", "freeze")
 """Fields of `WordVectorsConfig`, whose options end in ``-vectors``."""
 
@@ -54,6 +57,12 @@ VECTORS = ("source", "target", "freeze")
     "--attention",
     type=click.Choice(list(ATTENTIONS)),
     help="Of a recurrent model: bahdanau is additive; luong, which it is unless given, is general.",
+)
+@click.option(
+    "--alignments",
+    metavar="FILE",
+    help="Word alignments of the training pairs, in Pharaoh's format, which a head of attention "
+    "learns; eflomal: that aligner makes them.",
 )
 @config_option(WordVectorsConfig, "source", "source_vectors")
 @config_option(WordVectorsConfig, "target", "target_vectors")
@@ -190,6 +199,12 @@ def _with_options(config: Config, given) -> Config:
     limits = {name: given[name] for name in LIMITS}
     if any(limit is not None for limit in limits.values()):
         config = config.replace({"training": limits}, "The limits of training")
+    if given["alignments"] is not None:
+        recipe = config.training
+        weight = recipe.guided_alignment or GUIDED_ALIGNMENT
+        path = None if given["alignments"] == "eflomal" else given["alignments"]
+        changes = {"guided_alignment": weight, "alignments": path}
+        config = config.replace({"training": changes}, "--alignments")
     if given["seed"] is not None:
         config = config.replace({"training": {"seed": given["seed"]}}, "--seed")
     return config
