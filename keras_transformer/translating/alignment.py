@@ -32,8 +32,8 @@ FILE = "alignment.json"
 NONE = -1
 """In place of a source token where there is none."""
 
-LEAST_WEIGHT = 0.25
-"""Smallest weight of a link between words."""
+LEAST_WEIGHT, LEAST_SHARE = 0.1, 0.5
+"""Smallest weight of a link between words, and its smallest share of the target word's best one."""
 
 PAIRS_TO_CHOOSE_BY, FEWEST_WORDS = 128, 30
 """How many pairs tell which head aligns, and how many words of theirs at least."""
@@ -139,6 +139,7 @@ def word_links(source: str, target: str, links: TokenLinks) -> list[Link]:
         for target_word, weights in sorted(shares.items())
         for source_word, weight in sorted(weights.items())
         if weight >= LEAST_WEIGHT * tokens[target_word]
+        and weight >= LEAST_SHARE * max(weights.values())
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,8 +13,13 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig, change_decoding
+from keras_transformer.data.corpora.corpus import list_pairs
 from keras_transformer.data.text.strings import string_tensor
-from keras_transformer.data.tokenizers.masked import tokenize_like
+from keras_transformer.data.tokenizers.masked import (
+    PairOptions,
+    tokenize_like,
+    tokenize_with_surfaces,
+)
 from keras_transformer.data.tokenizers.pair import as_tokenizers
 from keras_transformer.decoding.compiling import Searches
 from keras_transformer.decoding.search import Search
@@ -21,11 +27,13 @@ from keras_transformer.errors import InputError, whole_number
 from keras_transformer.special_tokens import PAD, UNK
 from keras_transformer.translating.alignment import (
     AlignmentHead,
+    Link,
     TokenLinks,
     head_weights,
     links_of_row,
     texts_of_tokens,
     token_places,
+    word_links,
 )
 from keras_transformer.translating.batches import BATCH_ROWS, batches_by_length
 from keras_transformer.translating.graph import first_pieces, joined_texts, most_tokens
@@ -228,6 +236,43 @@ class Translator(tf.Module, BaseTranslator):
                     found[row] = alternatives
         translations = join_pieces(found, pieces, config.n_best)
         return aligned(lines, translations) if alignment else translations
+
+    def align(self, pairs: Iterable[tuple[str, str]]) -> list[list[Link]]:
+        """Which words of given translations belong together, by the same head as `translate`.
+
+        Args:
+            pairs: texts and their translations.
+
+        Returns:
+            the links of each pair, as `Translation.alignment` has them; none for a pair with more
+            tokens on a side than `max_source_length` or the model's positions, with a warning.
+        """
+        pairs = list_pairs(pairs)
+        if not pairs:
+            return []
+        columns = [tf.constant(utf8_list(column, "pairs")) for column in zip(*pairs, strict=True)]
+        options = PairOptions(keep=self.decoding.keep if self.tokenizers.placeholders else ())
+        (source, target), sides = tokenize_with_surfaces(self.tokenizers, *columns, options)
+        lengths = source.row_lengths().numpy(), target.row_lengths().numpy()
+        fits = (lengths[0] <= self.max_source_length) & (lengths[1] <= self.transformer.max_length)
+        if not fits.all():
+            warnings.warn(
+                f"{np.count_nonzero(~fits)} of {len(pairs)} pairs are too long to be aligned.",
+                stacklevel=2,
+            )
+        found: list[list[Link]] = [[] for _ in pairs]
+        kept = np.flatnonzero(fits)
+        for batch in batches_by_length(np.maximum(*lengths)[kept], BATCH_TOKENS):
+            rows = kept[batch]
+            ids = tf.gather(source, rows).to_tensor(), tf.gather(target, rows)[:, 1:].to_tensor()
+            places, weights = (part.numpy() for part in self._programs.token_places(*ids))
+            for i, row in enumerate(rows):
+                (text, says), (other, other_says) = sides[0][row], sides[1][row]
+                count = len(other_says) - 1  # the start is no token of a translation
+                of_tokens = places[i, :count].tolist(), weights[i, :count].tolist()
+                links = TokenLinks(says, other_says[1:], *of_tokens)
+                found[row] = word_links(text, other, links)
+        return found
 
     def warm_up(self, texts=BATCH_ROWS, *, source_length=32, target_length=48, **options) -> float:
         """Compiles the search ahead for calls of `translate` up to some size.

@@ -166,6 +166,31 @@ def test_translate_json_is_one_object_a_line(run, tiny_run):
     assert objects[0]["score"] < objects[0]["normalized_score"] < 0
 
 
+def test_translate_says_which_words_belong_together(run, tiny_run):
+    texts = ["a menina lê .", "o gato ."]
+    command = ["translate", "--model", tiny_run.folder, "--alignments"]
+    expected = tiny_run.translator.translate(texts, alignment=True)
+    links = [" ".join(f"{i}-{j}" for i, j, _ in each.alignment) for each in expected]
+    lines = run(*command, *texts).stdout.splitlines()
+    assert lines == [f"{e.text} ||| {row}" for e, row in zip(expected, links, strict=True)]
+    lines = run(*command, "--n-best", "1", *texts).stdout.splitlines()
+    assert [line.split(" ||| ")[-1] for line in lines] == links
+    objects = [json.loads(line) for line in run(*command, "--json", *texts).stdout.splitlines()]
+    for answer, each in zip(objects, expected, strict=True):
+        assert [tuple(link[:2]) for link in answer["alignment"]] == [
+            link[:2] for link in each.alignment
+        ]
+
+
+def test_train_refuses_alignments_of_other_pairs(run, tmp_path):
+    path = tmp_path / "links"
+    path.write_text("0-0\n")
+    where = ["--dataset", "sample", "--output", tmp_path / "run"]
+    answer = run("train", *where, "--alignments", path, "--max-steps", "1")
+    assert answer.exit_code == 1
+    assert "has the alignments of 1 pairs, and the corpus has" in answer.stderr
+
+
 def test_translate_takes_the_options_of_a_search(run, tiny_run):
     texts = ["a menina lê .", "o gato ."]
     beam = ["--beam-size", "3", "--length-penalty", "0", "--min-length", "2"]

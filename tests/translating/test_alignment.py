@@ -166,31 +166,30 @@ def taught(corpus, tiny_config, unwatched, tmp_path_factory):
     return train(corpus, folder / "run", config)
 
 
-def shares(translator, pairs, **options):
-    """Share of found links that are right, and of right ones that are found, for given targets."""
-    found, right, wanted = 0, 0, 0
-    answers = translator.translate(
-        [source for source, _ in pairs],
-        target_prefix=[target for _, target in pairs],
-        alignment=True,
-        **options,
-    )
-    for pair, answer in zip(pairs, answers, strict=True):
-        words = len(pair[1].split())
-        links = {link[:2] for link in answer.alignment if link.target < words}
-        found += len(links)
-        right += len(links & links_of(pair))
-        wanted += words
-    return right / found, right / wanted
+def shares(found, pairs):
+    """Share of found links that are right, and of right ones that are found."""
+    links = [{link[:2] for link in of_pair} for of_pair in found]
+    right = sum(len(one & links_of(pair)) for one, pair in zip(links, pairs, strict=True))
+    return right / sum(map(len, links)), right / sum(len(links_of(pair)) for pair in pairs)
 
 
 def test_a_taught_head_aligns(taught, corpus):
-    precision, recall = shares(taught.translator, reversed_pairs(40, 5))
+    pairs = reversed_pairs(40, 5)
+    found = taught.translator.align(pairs)
+    precision, recall = shares(found, pairs)
     assert precision > 0.9
     assert recall > 0.9
     again = Translator.load(taught.folder)
     assert again.alignment_head == taught.translator.alignment_head == AlignmentHead(1, 1)
-    assert shares(again, reversed_pairs(40, 5)) == (precision, recall)
+    assert again.align(pairs) == found
+    # Of a translation that is given word for word, the links are the same.
+    sources, targets = zip(*pairs, strict=True)
+    answers = again.translate(sources, target_prefix=targets, alignment=True)
+    for answer, of_pair, target in zip(answers, found, targets, strict=True):
+        words = len(target.split())
+        assert [link[:2] for link in answer.alignment if link.target < words] == [
+            link[:2] for link in of_pair
+        ]
     kept = (taught.folder / "alignments.txt").read_text().splitlines()
     assert len(kept) == 600
 
@@ -245,6 +244,14 @@ def test_the_head_that_finds_the_same_words_is_chosen(taught, corpus):
     nothing = dataset_of([("ba", "de"), ("ce", "fo")])
     few = tokenize_pairs(nothing, translator.tokenizers)
     assert choose_head(taught.model, few, translator.tokenizers) == AlignmentHead(1)
+
+
+def test_pairs_that_are_too_long_have_no_links(kept):
+    assert kept.align([]) == []
+    with pytest.warns(UserWarning, match="1 of 2 pairs are too long"):
+        found = kept.align([("o gato", "the cat"), ("o gato " * 50, "the cat")])
+    assert found[0]
+    assert not found[1]
 
 
 TEXTS = [

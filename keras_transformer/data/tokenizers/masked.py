@@ -81,6 +81,29 @@ def tokenize_aligned_pair(
     Raises:
         InputError: for links to words that are not there.
     """
+    ids, sides = tokenize_with_surfaces(tokenizers, source, target, options)
+    count = len(sides[0])
+    where = where or [f"pair {number}" for number in range(1, count + 1)]
+    stretches = [
+        stretch
+        for of_source, of_target, of_pair, place in zip(*sides, links, where, strict=True)
+        for stretch in source_stretches(of_source, of_target, of_pair, place)
+    ]
+    return *ids, np.asarray(stretches, np.int32).reshape((-1, 2))
+
+
+def tokenize_with_surfaces(
+    tokenizers: Any, source: tf.Tensor, target: tf.Tensor, options: PairOptions = AS_THEY_ARE
+) -> tuple[tuple[tf.RaggedTensor, tf.RaggedTensor], list[list[tuple[str, list[str | None]]]]]:
+    """`tokenize_pair`, with what each token says.
+
+    Args:
+        tokenizers, source, target, options: as for `tokenize_pair`.
+
+    Returns:
+        source and target ids; and of each side, for each pair, the text and the `surfaces` of its
+        tokens.
+    """
     pairs = _masked_pairs(tokenizers, source, target, options)
     ids = _tokenized(tokenizers, pairs)
     sides = [
@@ -90,13 +113,7 @@ def tokenize_aligned_pair(
             (tokenizers.target, ids[1], [(p.target, p.target_slots, p.target_kept) for p in pairs]),
         )
     ]
-    where = where or [f"pair {number}" for number in range(1, len(pairs) + 1)]
-    stretches = [
-        stretch
-        for of_source, of_target, of_pair, place in zip(*sides, links, where, strict=True)
-        for stretch in source_stretches(of_source, of_target, of_pair, place)
-    ]
-    return *ids, np.asarray(stretches, np.int32).reshape((-1, 2))
+    return ids, sides
 
 
 def _texts_and_surfaces(names: tf.RaggedTensor, sides) -> list[tuple[str, list[str | None]]]:
