@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig, change_decoding
@@ -103,7 +104,7 @@ class ExportedTranslator(BaseTranslator):
             if with_beam:
                 found = self._beams(text, n_best, **beam)
             elif alignment:
-                found = self._aligned(text)
+                found = aligned_rows(self._call("alignment", text=text), text.numpy())
             else:
                 found = self._best(text, style, attention)
             for row, translation in zip(rows, found, strict=True):
@@ -128,21 +129,6 @@ class ExportedTranslator(BaseTranslator):
                 answer["translation"], answer["score"], seen, strict=True
             )
         ]
-
-    def _aligned(self, text) -> list[Translation]:
-        answer = self._call("alignment", text=text)
-        found = []
-        for i, (translation, score) in enumerate(
-            zip(answer["translation"], answer["score"], strict=True)
-        ):
-            source, target = (
-                [token for token in answer[f"{side}_tokens"][i] if token]
-                for side in ("source", "target")
-            )
-            places, weights = answer["alignment"][i] - 1, answer["alignment_weights"][i]
-            links = links_of_row(source, target, places, weights)
-            found.append(Translation(translation.decode("utf-8"), float(score), token_links=links))
-        return aligned(text.numpy(), found)
 
     def _beams(self, text, n_best, beam_size, length_penalty, max_length) -> list[Translation]:
         beam_size = n_best if beam_size is None else beam_size
@@ -172,6 +158,27 @@ class ExportedTranslator(BaseTranslator):
             )
             for row in zip(*(answer[name] for name in names), strict=True)
         ]
+
+
+def aligned_rows(answer: Mapping[str, np.ndarray], lines: Sequence[bytes]) -> list[Translation]:
+    """Translations with their links from what the ``alignment`` signature gave.
+
+    Args:
+        answer: its outputs.
+        lines: the texts.
+    """
+    found = []
+    for i, (translation, score) in enumerate(
+        zip(answer["translation"], answer["score"], strict=True)
+    ):
+        source, target = (
+            [token for token in answer[f"{side}_tokens"][i] if token]
+            for side in ("source", "target")
+        )
+        places, weights = answer["alignment"][i] - 1, answer["alignment_weights"][i]
+        links = links_of_row(source, target, places, weights)
+        found.append(Translation(translation.decode("utf-8"), float(score), token_links=links))
+    return aligned(lines, found)
 
 
 def _attention_by_row(answer) -> list[dict]:

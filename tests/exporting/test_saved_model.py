@@ -139,6 +139,16 @@ def test_the_loaded_export_answers_as_the_run_does(loaded, tiny_run, lines):
     ]
 
 
+def test_the_loaded_export_aligns_as_the_run_does(loaded, tiny_run, lines):
+    live = tiny_run.translator.translate(lines[:9], alignment=True)
+    for one, two in zip(live, loaded.translate(lines[:9], alignment=True), strict=True):
+        assert (one.text, one.token_links.places) == (two.text, two.token_links.places)
+        assert [link[:2] for link in one.alignment] == [link[:2] for link in two.alignment]
+    for options in ({"style": "corpus"}, {"attention": True}):
+        with pytest.raises(InputError, match="alignments of translations in human style alone"):
+            loaded.translate(["a"], alignment=True, **options)
+
+
 @pytest.mark.filterwarnings("ignore:.*translated in pieces")
 def test_of_a_long_text_an_export_gives_what_calling_the_translator_does(loaded, tiny_run, lines):
     long = " ".join(lines[:12])

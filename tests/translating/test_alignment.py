@@ -17,7 +17,6 @@ from keras_transformer.data.corpora.corpus import Corpus, dataset_of
 from keras_transformer.data.text.words import word_spans
 from keras_transformer.data.tokenizers.pair import train_tokenizers
 from keras_transformer.errors import InputError
-from keras_transformer.exporting import export
 from keras_transformer.models.recurrent_seq2seq import RecurrentSeq2Seq
 from keras_transformer.training.run import train
 from keras_transformer.translating.alignment import (
@@ -31,6 +30,8 @@ from keras_transformer.translating.alignment import (
     token_places,
     word_links,
 )
+from keras_transformer.translating.exported import aligned_rows
+from keras_transformer.translating.graph import GraphTranslation
 from keras_transformer.translating.load import run_alignment_head
 from keras_transformer.translating.translator import Translator
 
@@ -299,24 +300,19 @@ def test_links_name_words_of_both_texts(kept):
 
 
 @pytest.mark.filterwarnings("ignore:.*translated in pieces")
-def test_exports_say_the_same(kept, tmp_path):
-    folder = export(kept, tmp_path / "model", compiled=False)
-    exported = Translator.load(folder)
-    for live, other in zip(
-        kept.translate(TEXTS, alignment=True),
-        exported.translate(TEXTS, alignment=True),
-        strict=True,
-    ):
-        assert live.text == other.text
-        assert live.token_links[:2] == other.token_links[:2]
-        assert [link[:2] for link in live.alignment] == [link[:2] for link in other.alignment]
-        np.testing.assert_allclose(
-            [link.weight for link in live.alignment],
-            [link.weight for link in other.alignment],
-            atol=1e-4,
-        )
-    with pytest.raises(InputError, match="human style alone"):
-        exported.translate(["a"], alignment=True, style="corpus")
+def test_graphs_say_the_same(kept):
+    graph = GraphTranslation(kept)
+    signature = [tf.TensorSpec([None], tf.string)]
+    aligning = tf.function(graph.alignment, input_signature=signature, autograph=False)
+    answer = {name: value.numpy() for name, value in aligning(tf.constant(TEXTS)).items()}
+    live = kept.translate(TEXTS, alignment=True)
+    lines = [text.encode() for text in TEXTS]
+    for text, one, other in zip(TEXTS, live, aligned_rows(answer, lines), strict=True):
+        assert one.text == other.text, text
+        assert one.token_links[:2] == other.token_links[:2]
+        assert [link[:2] for link in one.alignment] == [link[:2] for link in other.alignment]
+        weights = [[link.weight for link in each.alignment] for each in (one, other)]
+        np.testing.assert_allclose(*weights, atol=1e-4)
 
 
 def test_recurrent_models_align_by_the_attention_they_have(tiny_corpus):
