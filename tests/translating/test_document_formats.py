@@ -11,13 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keras_transformer.documents.formats import FORMATS, format_of
+from keras_transformer.documents.html import encoding_of
+from keras_transformer.documents.html_tokens import tokens_of
 from keras_transformer.errors import InputError
 from keras_transformer.translating.documents import sentences as dividing
-from keras_transformer.translating.documents.html import encoding_of
-from keras_transformer.translating.documents.html_tokens import tokens_of
 from keras_transformer.translating.documents.translate import (
-    FORMATS,
-    format_of,
     translate_document,
     translate_document_file,
 )
