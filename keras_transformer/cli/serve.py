@@ -20,7 +20,27 @@ def _labels(context, parameter, given: tuple[str, ...]) -> dict[str, int]:
     return labels
 
 
+def _new_api_key(context, parameter, wanted: bool) -> None:
+    """Makes an API key: its hash goes to standard output, the key itself to standard error."""
+    if not wanted or context.resilient_parsing:
+        return
+    from keras_transformer.serving.access import new_key
+
+    key, line = new_key()
+    click.echo(f"The key, which is shown this once: {key}", err=True)
+    click.echo(line)
+    context.exit()
+
+
 @verb()
+@click.option(
+    "--new-api-key",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_new_api_key,
+    help="Show a new API key, write its hash for the file of --api-keys, and exit.",
+)
 @path_option(
     "--saved-model", required=True, help="The folder above the versions, such as saved_models/NAME."
 )
@@ -43,7 +63,7 @@ def _labels(context, parameter, given: tuple[str, ...]) -> dict[str, int]:
 )
 @click.option("--json-logs", is_flag=True, help="One JSON object a line.")
 def serve(saved_model, no_grpc, compiled, labels, json_logs, **options):
-    """Serve an exported model: a page at /, TensorFlow Serving's REST and gRPC interfaces."""
+    """Serve an exported model: a page, TensorFlow Serving's and LibreTranslate's interfaces."""
     from keras_transformer.serving import serve as run
 
     options = {name: value for name, value in options.items() if value is not None}

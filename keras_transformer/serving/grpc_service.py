@@ -18,10 +18,12 @@ from tensorflow_serving.apis import (
 )
 
 from keras_transformer.errors import InputError
+from keras_transformer.serving.access import bearer
 from keras_transformer.serving.calls import Calls, options
 from keras_transformer.serving.failures import REQUEST_ID, Failure, Kind, invalid
 from keras_transformer.serving.health import Health
 from keras_transformer.serving.listening import address
+from keras_transformer.serving.peers import group_of_peer
 from keras_transformer.serving.rest_json import metadata_message, status_message
 from keras_transformer.serving.service import Inputs, Service
 from keras_transformer.serving.signatures import Signature, Tensor
@@ -148,6 +150,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     async def _predict(self, request, context, event: dict) -> predict_pb2.PredictResponse:
         service = self._service
+        service.access.check(_key(context), group_of_peer(context.peer()))
         most = service.settings.max_body_bytes
         if request.ByteSize() > most:
             raise Failure(
@@ -228,6 +231,14 @@ def _request_id(context) -> str:
         if key == "x-request-id" and isinstance(value, str) and REQUEST_ID.fullmatch(value):
             return value
     return uuid.uuid4().hex
+
+
+def _key(context) -> str | None:
+    """The API key in the metadata of a call, where there is one."""
+    for name, value in context.invocation_metadata() or ():
+        if name == "authorization" and isinstance(value, str):
+            return bearer(value)
+    return None
 
 
 def _wanted(spec: model_pb2.ModelSpec, service: Service) -> tuple[str, int | None]:

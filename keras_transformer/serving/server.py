@@ -12,6 +12,7 @@ import time
 import uvicorn
 
 from keras_transformer.errors import InputError
+from keras_transformer.serving.access import Keys
 from keras_transformer.serving.app import make_app
 from keras_transformer.serving.connections import Connection, Connections, HttpServer
 from keras_transformer.serving.descriptors import fit_to_descriptors
@@ -44,7 +45,7 @@ def run(settings: Settings) -> None:
         InputError: when the folder is wrong, a port is in use or no version can be loaded.
     """
     check_folder(settings.saved_model)
-    certificate = Certificate.of(settings)
+    certificate, keys = Certificate.of(settings), Keys.of(settings)
     wanted, settings = settings.max_connections, fit_to_descriptors(settings)
     listeners = listen(settings.host, settings.port)
     metrics = Metrics()
@@ -60,7 +61,7 @@ def run(settings: Settings) -> None:
                 "fewer connections than --max-connections: raise ulimit -n",
                 connections=settings.max_connections,
             )
-        asyncio.run(_Server(settings, listeners, certificate, metrics, log).run())
+        asyncio.run(_Server(settings, listeners, certificate, keys, metrics, log).run())
     if _any_runs(set(threading.enumerate()) - before):
         threading.Timer(_WRITING, os._exit, (0,)).start()  # should nobody read what is flushed
         for stream in (sys.stdout, sys.stderr):
@@ -86,12 +87,14 @@ class _Server:
         settings: Settings,
         listeners: list[socket.socket],
         certificate: Certificate | None,
+        keys: Keys | None,
         metrics: Metrics,
         log,
     ):
         self._settings = settings
         self._listeners = listeners
         self._certificate = certificate
+        self._keys = keys
         self._metrics = metrics
         self._log = log
         self._timers: list[threading.Timer] = []
@@ -105,7 +108,7 @@ class _Server:
             loop.add_signal_handler(number, self._on_signal)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
             loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
-        self._service = Service(self._settings, self._metrics, self._log)
+        self._service = Service(self._settings, self._metrics, self._log, self._keys)
         self._grpc = None
         if self._settings.grpc_port is not None:
             self._grpc = GrpcServer(
@@ -151,6 +154,8 @@ class _Server:
                 watching.append(asyncio.create_task(self._watch()))
                 if self._certificate is not None:
                     watching.append(asyncio.create_task(self._watch_certificate()))
+                if self._keys is not None:
+                    watching.append(asyncio.create_task(self._watch_keys()))
                 await self._stop.wait()
                 await self._drain()
         finally:
@@ -235,6 +240,15 @@ class _Server:
                     self._log.info("new certificate")
             except InputError as error:  # one of the two may be there, and the other on its way
                 self._log.error("the old certificate stays", error=str(error))
+
+    async def _watch_keys(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.poll_seconds)
+            try:
+                if await asyncio.to_thread(self._keys.refresh):
+                    self._log.info("new API keys")
+            except InputError as error:
+                self._log.error("the old API keys stay", error=str(error))
 
     async def _drain(self) -> None:
         """Turns new requests away until those that were accepted are answered."""

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_transformer.serving.access import Access, Keys
 from keras_transformer.serving.batching import Batcher, Work
 from keras_transformer.serving.failures import Failure, Kind, invalid
+from keras_transformer.serving.helper import Helper
 from keras_transformer.serving.loaded_model import LoadedModel
 from keras_transformer.serving.metrics import Metrics
 from keras_transformer.serving.settings import Settings
 from keras_transformer.serving.signatures import Outputs, Signature, row_bytes
+from keras_transformer.serving.translated_files import TranslatedFiles
 from keras_transformer.serving.versions import State, Status, Versions
 
 
@@ -38,13 +41,20 @@ class Service:
         settings: the settings of the server.
         metrics: its metrics.
         log: its log, which reports versions.
+        keys: that clients must have one of, if any.
 
     Attributes:
+        access: who may ask the model.
+        helper: a thread for what else would hold up the event loop.
         writer: a thread that writes large answers.
+        files: that were translated.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, log):
+    def __init__(self, settings: Settings, metrics: Metrics, log, keys: Keys | None = None):
         self.settings = settings
+        self.access = Access(settings, keys)
+        self.helper = Helper()
+        self.files = TranslatedFiles(settings.max_answer_bytes)
         self.metrics = metrics
         self.log = log
         self.draining = False
@@ -89,6 +99,8 @@ class Service:
         """Begins nothing more; threads end with what they are at."""
         self.versions.close()
         self._batcher.close()
+        self.helper.close()
+        self.files.close()
         self.writer.shutdown(wait=False, cancel_futures=True)
 
     def give_up(self) -> None:

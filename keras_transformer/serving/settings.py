@@ -49,6 +49,16 @@ class Settings:
         "", "file in PEM with the certificate for HTTPS and gRPC, and those that it depends on"
     )
     key: str = _setting("", "file in PEM with the key of --certificate")
+    api_keys: str = _setting(
+        "",
+        "file with hashes of API keys, as --new-api-key writes them, one of which each request to "
+        "the model must then have; read again when it changes",
+    )
+    rate_limit: int = _setting(
+        0,
+        "most requests to the model a minute, of an API key or, where none is asked for, of an "
+        "address; any number unless given",
+    )
     port: int = _setting(
         8501, "port of REST and the page, where 0 takes a free one that the log names"
     )
@@ -119,7 +129,7 @@ class Settings:
         object.__setattr__(self, "saved_model", Path(self.saved_model))
         object.__setattr__(self, "name", self.name or self.saved_model.absolute().name)
         object.__setattr__(self, "workers", self.workers or _cores())
-        for field in ("certificate", "key"):
+        for field in ("certificate", "key", "api_keys"):
             object.__setattr__(self, field, os.fspath(getattr(self, field)))
         if bool(self.certificate) != bool(self.key):
             given, missing = ("--key", "--certificate") if self.key else ("--certificate", "--key")
@@ -161,7 +171,7 @@ class Settings:
         ):
             if not 0 < getattr(self, field) < math.inf:
                 raise InputError(f"{_option(field)} {getattr(self, field)}: give seconds above 0.")
-        for field in ("drain_seconds", "batch_timeout_ms"):
+        for field in ("drain_seconds", "batch_timeout_ms", "rate_limit"):
             if not 0 <= getattr(self, field) < math.inf:
                 raise InputError(f"{_option(field)} {getattr(self, field)}: give 0 or more.")
         object.__setattr__(self, "labels", MappingProxyType(dict(self.labels or {})))
