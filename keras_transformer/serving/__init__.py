@@ -62,7 +62,8 @@ def serve(saved_model, **options) -> None:
     """Serves an exported model until the process gets SIGTERM, SIGINT or SIGHUP.
 
     Args:
-        saved_model: a folder of versions, such as ``saved_models/pt_en``.
+        saved_model: a folder of versions, such as ``saved_models/pt_en``. The page shows this one;
+            ``more_models`` are served beside it.
         **options: fields of `Settings`.
 
     Raises:

@@ -146,8 +146,7 @@ class _Models(Interface):
             )
         version = None if match["version"] is None else int(match["version"])
         if match["label"] is not None:
-            self.service.check_name(name)
-            version = self.service.labelled(match["label"])
+            version = self.service.labelled(name, match["label"])
         if rest is None:
             message = rest_json.status_message(self.service.statuses(name, version))
             return Response(rest_json.message_body(message), media_type="application/json")

@@ -159,7 +159,8 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             )
         left = context.time_remaining()
         deadline = service.deadline(None if left is None else max(left, 0.0))
-        with service.accepted(), service.using(*_wanted(request.model_spec, service)) as model:
+        name, version = _wanted(request.model_spec, service)
+        with service.accepted(), service.using(name, version) as model:
             signature = model.signature(request.model_spec.signature_name)
             wanted = set(request.output_filter)
             if unknown := wanted - signature.outputs.keys():
@@ -173,7 +174,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             }
             outputs = await service.predict(model, signature, inputs, deadline)
             response = predict_pb2.PredictResponse()
-            response.model_spec.name = service.settings.name
+            response.model_spec.name = name
             response.model_spec.version.value = model.version
             response.model_spec.signature_name = signature.name
             for name, values in outputs.items():
@@ -185,8 +186,9 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         async with _observed(self._service, "metadata", context):
             if list(request.metadata_field) != ["signature_def"]:
                 raise invalid('metadata_field must be just "signature_def".')
-            with self._service.using(*_wanted(request.model_spec, self._service)) as model:
-                return metadata_message(self._service.settings.name, model)
+            name, version = _wanted(request.model_spec, self._service)
+            with self._service.using(name, version) as model:
+                return metadata_message(name, model)
 
     async def Classify(self, request, context):
         await self._not_offered(context)
@@ -244,8 +246,7 @@ def _key(context) -> str | None:
 def _wanted(spec: model_pb2.ModelSpec, service: Service) -> tuple[str, int | None]:
     """Name and version that a request is for."""
     if spec.HasField("version_label"):
-        service.check_name(spec.name)
-        return spec.name, service.labelled(spec.version_label)
+        return spec.name, service.labelled(spec.name, spec.version_label)
     return spec.name, spec.version.value if spec.HasField("version") else None
 
 

@@ -6,7 +6,7 @@ POST /detect                 the languages that a text may be in
 GET  /languages              what is translated into what
 GET  /frontend/settings      what pages want to know
 
-Fields come as JSON, as a form, or in the query. The pair of languages chooses among the versions
+Fields come as JSON, as a form, or in the query. The pair of languages chooses among the models
 that are served. Fields, statuses and the form of errors are those of LibreTranslate 1.9:
 https://github.com/LibreTranslate/LibreTranslate.
 """
@@ -44,7 +44,6 @@ from keras_transformer.serving.forms import (
     read_multipart,
     read_urlencoded,
 )
-from keras_transformer.serving.loaded_model import LoadedModel
 from keras_transformer.serving.translations import Translations
 
 _DOWNLOAD = "/download_file/"
@@ -81,12 +80,14 @@ class Pair(NamedTuple):
 
     Attributes:
         source, target: codes of the languages, as clients give them: ``pt-BR``.
-        model: the version.
+        name: of the model.
+        version: its number.
     """
 
     source: str
     target: str
-    model: LoadedModel
+    name: str
+    version: int
 
 
 class Libre(Interface):
@@ -175,16 +176,17 @@ class Libre(Interface):
         """The pairs of languages that are served, each once.
 
         Raises:
-            Failure: when no version is loaded yet.
+            Failure: when a model has no version that is loaded yet.
         """
-        with self.service.using(self.service.settings.name, None):
-            pass
         pairs = {}
-        for model in self.service.versions.available:
-            codes = [model.about.get(f"{side}_language") for side in ("source", "target")]
-            if None not in codes and UNKNOWN_LANGUAGE not in codes:
-                source, target = (code.replace("_", "-") for code in codes)
-                pairs.setdefault((source, target), Pair(source, target, model))
+        for name, versions in self.service.models.items():
+            with versions.using(None):
+                pass
+            for model in versions.available:
+                codes = [model.about.get(f"{side}_language") for side in ("source", "target")]
+                if None not in codes and UNKNOWN_LANGUAGE not in codes:
+                    pair = Pair(*(code.replace("_", "-") for code in codes), name, model.version)
+                    pairs.setdefault(pair[:2], pair)
         return list(pairs.values())
 
     def _pair(self, source: str, target: str) -> Pair:
@@ -248,8 +250,8 @@ class Libre(Interface):
             source, detected = await self._source(request, "\n".join(texts)[:_PIECE])
             answer["detectedLanguage"] = [detected] * len(texts) if is_list else detected
         pair, group = self._pair(source, target), group_of_request(request)
-        with self.service.using(self.service.settings.name, pair.model.version) as model:
-            event["version"] = model.version
+        with self.service.using(pair.name, pair.version) as model:
+            event |= {"model": pair.name, "version": model.version}
             others = [[] for _ in texts]
             if format == "html":
                 pages = await self._translations.documents(
@@ -290,8 +292,8 @@ class Libre(Interface):
             sample = file.content[:_PIECE].decode("utf-8", "ignore")
             source, _ = await self._source(request, sample)
         pair, group = self._pair(source, target), group_of_request(request)
-        with self.service.using(self.service.settings.name, pair.model.version) as model:
-            event["version"] = model.version
+        with self.service.using(pair.name, pair.version) as model:
+            event |= {"model": pair.name, "version": model.version}
             [content] = await self._translations.documents(
                 model,
                 [file.content],

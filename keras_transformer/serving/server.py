@@ -23,7 +23,7 @@ from keras_transformer.serving.metrics import Metrics
 from keras_transformer.serving.service import Service
 from keras_transformer.serving.settings import Settings
 from keras_transformer.serving.tls import Certificate
-from keras_transformer.serving.versions import check_folder
+from keras_transformer.serving.versions import Versions, check_folder
 
 _TURNING_AWAY = 0.5
 """Seconds for which a stopping server turns new requests away, even when it has no others."""
@@ -44,7 +44,8 @@ def run(settings: Settings) -> None:
     Raises:
         InputError: when the folder is wrong, a port is in use or no version can be loaded.
     """
-    check_folder(settings.saved_model)
+    for folder in settings.models.values():
+        check_folder(folder)
     certificate, keys = Certificate.of(settings), Keys.of(settings)
     wanted, settings = settings.max_connections, fit_to_descriptors(settings)
     listeners = listen(settings.host, settings.port)
@@ -151,7 +152,8 @@ class _Server:
                 **({"grpc": self._grpc.port} if self._grpc is not None else {}),
             )
             if await self._load():
-                watching.append(asyncio.create_task(self._watch()))
+                for versions in self._service.models.values():
+                    watching.append(asyncio.create_task(self._watch(versions)))
                 if self._certificate is not None:
                     watching.append(asyncio.create_task(self._watch_certificate()))
                 if self._keys is not None:
@@ -206,8 +208,8 @@ class _Server:
             ending.result()
 
     async def _load(self) -> bool:
-        """Loads the first version; returns False where a signal came before it was loaded."""
-        loading = asyncio.create_task(self._service.versions.update())
+        """Loads a version of each model; returns False where a signal came before that."""
+        loading = asyncio.create_task(self._load_models())
         stopped = asyncio.create_task(self._stop.wait())
         await asyncio.wait({loading, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
@@ -217,7 +219,7 @@ class _Server:
         loading.result()
         if self._grpc is not None:
             await self._grpc.set_serving(True)
-        self._log.info("ready", model=self._settings.name)
+        self._log.info("ready", model=", ".join(self._service.models))
         for label, version in self._settings.labels.items():
             if version not in self._service.versions.statuses:
                 self._log.warning(
@@ -225,10 +227,14 @@ class _Server:
                 )
         return True
 
-    async def _watch(self) -> None:
+    async def _load_models(self) -> None:
+        for versions in self._service.models.values():
+            await versions.update()
+
+    async def _watch(self, versions: Versions) -> None:
         while True:
             try:
-                await self._service.versions.watch(self._settings.poll_seconds)
+                await versions.watch(self._settings.poll_seconds)
             except Exception as error:  # a server goes on with the version it has
                 self._log.error("looking for versions failed", exc_info=error)
 
