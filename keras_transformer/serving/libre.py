@@ -11,10 +11,12 @@ that are served. Fields, statuses and the form of errors are those of LibreTrans
 https://github.com/LibreTranslate/LibreTranslate.
 """
 
+import asyncio
 import functools
 import importlib.util
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Awaitable, Iterator
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -124,7 +126,8 @@ class Libre(Interface):
                 "/translate_file": functools.partial(self._translate_file, file),
                 "/detect": self._detect,
             }[route]
-            content = await unless_gone(request, answering(request, fields, deadline, event))
+            answer = _in_time(answering(request, fields, deadline, event), deadline)
+            content = await unless_gone(request, answer)
         return await self._json(content, deadline)
 
     # What requests hold.
@@ -418,6 +421,15 @@ def _parsed(body: bytes) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise invalid("the body must be a JSON object.")
     return content
+
+
+async def _in_time(answer: Awaitable, deadline: float):
+    """Waits for an answer until the deadline, whatever it waits for."""
+    try:
+        async with asyncio.timeout(deadline - time.monotonic()):
+            return await answer
+    except TimeoutError:
+        raise Failure(Kind.DEADLINE, "the deadline passed before the answer.") from None
 
 
 def _check_size(size: int, most: int, what: str) -> None:

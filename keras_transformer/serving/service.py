@@ -48,7 +48,8 @@ class Service:
         models: the versions of each model, by name.
         versions: those of the first model, which the page shows.
         access: who may ask the model.
-        helper: a thread for what else would hold up the event loop.
+        helper: a thread for what else would hold up the event loop, for some milliseconds.
+        large_helper: another for what may take seconds.
         writer: a thread that writes large answers.
         files: that were translated.
     """
@@ -56,7 +57,7 @@ class Service:
     def __init__(self, settings: Settings, metrics: Metrics, log, keys: Keys | None = None):
         self.settings = settings
         self.access = Access(settings, keys)
-        self.helper = Helper()
+        self.helper, self.large_helper = Helper(), Helper()
         self.files = TranslatedFiles(settings.max_answer_bytes)
         self.metrics = metrics
         self.log = log
@@ -109,6 +110,7 @@ class Service:
             versions.close()
         self._batcher.close()
         self.helper.close()
+        self.large_helper.close()
         self.files.close()
         self.writer.shutdown(wait=False, cancel_futures=True)
 

@@ -26,6 +26,7 @@ _TRANSLATION, _BEAM, _SENTENCES = "translation", "translate_beam", "sentences"
 _OF_SENTENCES = {"gaps", "source_sentences", "target_sentences", "tail"}
 _IN_MEMORY = 4  # documents of the largest allowed size, of all requests together
 _IN_MEMORY_EACH = 2  # of one address
+_SMALL = 2**14  # bytes of documents that do not wait for larger ones
 _LONGEST_PAUSE = 1.0  # seconds
 
 
@@ -123,7 +124,9 @@ class Translations:
     async def _translated(
         self, model, contents, format, name, languages, group, deadline
     ) -> list[bytes]:
-        helper, settings = self._service.helper, self._service.settings
+        settings = self._service.settings
+        is_small = sum(map(len, contents)) <= _SMALL
+        helper = self._service.helper if is_small else self._service.large_helper
         opened = [
             await helper.run(group, _opened, content, format, name, languages)
             for content in contents

@@ -152,7 +152,7 @@ class FakeService:
 
     def __init__(self, answers=None, **options):
         self.settings = Settings("none", **options)
-        self.helper = Helper()
+        self.helper = self.large_helper = Helper()
         self.answers = answers or {}
         self.may = asyncio.Event()
         self.may.set()
