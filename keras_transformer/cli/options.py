@@ -34,7 +34,7 @@ SEARCH = tuple(
 SERVING = tuple(
     field.name
     for field in dataclasses.fields(Settings)
-    if field.name not in ("saved_model", "compile", "labels", "json_logs")
+    if field.name not in ("saved_model", "more_models", "compile", "labels", "json_logs")
 )
 """Fields of `Settings` that are options of ``serve``, besides those with flags of their own."""
 

@@ -109,10 +109,8 @@ def _check_alone(options, where):
 
 
 def _translate_document(model_path, search, jit_compile, document, output, format, everything):
-    from keras_transformer.translating.documents.translate import (
-        format_of,
-        translate_document_file,
-    )
+    from keras_transformer.documents.formats import format_of
+    from keras_transformer.translating.documents.translate import translate_document_file
     from keras_transformer.translating.translator import Translator
 
     is_stream = document == "-"

@@ -1,4 +1,5 @@
-"""A server for exported models: TensorFlow Serving's REST and gRPC interfaces, in one process.
+"""A server for exported models, in one process, with the interfaces of TensorFlow Serving (REST and
+gRPC) and of LibreTranslate.
 
 It serves a folder of versions (``saved_models/NAME/1``, ``2``, ...) and knows nothing of the
 models' classes: what answers is what was exported.
@@ -14,7 +15,14 @@ models' classes: what answers is what was exported.
     service.py        a request from its inputs to its outputs, for both interfaces
     rest_json.py      TensorFlow Serving's JSON
     answers.py        large answers, in pieces
+    libre.py          LibreTranslate's interface
+    translations.py   texts and documents, translated by what is served
+    forms.py          fields of HTML forms
+    detecting.py      the language of a text
+    translated_files.py  translated files, kept for their clients for a while
+    access.py         API keys, and requests a minute
     app.py            the HTTP interface, health, metrics and the page in static/
+    exchange.py       bodies, answers and failures of requests to models over HTTP
     edge.py           what is asked of every HTTP request before anything else looks at it
     connections.py    HTTP connections: how many, whose, and how long each may take
     bodies.py         reading bodies in bounded memory and time
@@ -26,6 +34,7 @@ models' classes: what answers is what was exported.
     listening.py      sockets on every address of a name
     descriptors.py    no more connections than descriptors
     tls.py            the certificate of both interfaces
+    helper.py         a thread for what would hold up the event loop
     plain.py          texts of clients made harmless
     metrics.py        metrics for Prometheus
     logs.py           one line for each event, written by a thread of its own
@@ -53,7 +62,8 @@ def serve(saved_model, **options) -> None:
     """Serves an exported model until the process gets SIGTERM, SIGINT or SIGHUP.
 
     Args:
-        saved_model: a folder of versions, such as ``saved_models/pt_en``.
+        saved_model: a folder of versions, such as ``saved_models/pt_en``. The page shows this one;
+            ``more_models`` are served beside it.
         **options: fields of `Settings`.
 
     Raises:

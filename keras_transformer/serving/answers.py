@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 
 from starlette.responses import Response
@@ -12,7 +12,7 @@ from keras_transformer.serving.limits import Room
 
 
 class PiecedAnswer(Response):
-    """A JSON answer, each piece of which is made when the client has taken the one before.
+    """An answer, each piece of which is made when the client has taken the one before.
 
     A client that has not taken all of it at the deadline is cut off. So is the one that is at it
     for longest where answers would take too much memory, of the address that has most.
@@ -23,6 +23,8 @@ class PiecedAnswer(Response):
         room: for the answers of all clients.
         executor: makes the pieces, so that the event loop need not.
         deadline: on the clock of `time.monotonic`.
+        headers: of the answer.
+        media_type: of the answer, JSON unless given.
 
     Attributes:
         error: what went wrong while it was sent; empty while nothing has.
@@ -37,8 +39,10 @@ class PiecedAnswer(Response):
         room: Room,
         executor: Executor,
         deadline: float,
+        headers: Mapping[str, str] | None = None,
+        media_type: str | None = None,
     ):
-        super().__init__()
+        super().__init__(headers=headers, media_type=media_type)
         del self.headers["content-length"]
         self.error = ""
         self._pieces = pieces

@@ -3,31 +3,36 @@
 GET  /v1/models/NAME[/versions/N]            state of the versions
 GET  /v1/models/NAME[/versions/N]/metadata   signatures
 POST /v1/models/NAME[/versions/N]:predict    answers; /labels/LABEL may stand for /versions/N
+POST /translate and others                   LibreTranslate's interface; see `libre`
 GET  /healthz /readyz /metrics               for those who operate the server
 GET  /                                       translate in the browser
 """
 
-import asyncio
 import re
 import time
 import uuid
-from contextlib import suppress
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from keras_transformer.exporting.format import UNKNOWN_LANGUAGE
 from keras_transformer.serving import rest_json
-from keras_transformer.serving.answers import PiecedAnswer
-from keras_transformer.serving.bodies import Bodies
 from keras_transformer.serving.edge import Edge
+from keras_transformer.serving.exchange import (
+    CLIENT_GONE,
+    LARGE,
+    Interface,
+    Shared,
+    failed,
+    unless_gone,
+)
 from keras_transformer.serving.failures import REQUEST_ID, Failure, Kind
-from keras_transformer.serving.limits import Room
+from keras_transformer.serving.libre import Libre, is_of_libre
 from keras_transformer.serving.loaded_model import LoadedModel
 from keras_transformer.serving.metrics import CONTENT_TYPE
 from keras_transformer.serving.service import Service
@@ -46,9 +51,6 @@ _PAGE = {
     "X-Content-Type-Options": "nosniff",
 }
 _CLOSE = (b"connection", b"close")
-_CLIENT_GONE = 499  # as other servers count it
-_LARGE = 2**14  # bytes of outputs; writing so many as JSON would hold up the other requests
-_ANSWERS_IN_MEMORY = 16  # of the largest allowed size, of those that are being sent
 
 
 def make_app(service: Service):
@@ -57,6 +59,7 @@ def make_app(service: Service):
         routes=[
             Route("/healthz", _always(lambda: JSONResponse({"status": "live"}))),
             Route("/readyz", _always(lambda: _readiness(service))),
+            Route("/health", _always(lambda: _health(service))),
             Route("/metrics", _always(lambda: _metrics(service))),
             Route("/page/config.json", _always(lambda: _page_config(service))),
             Route("/", _always(lambda: FileResponse(STATIC / "index.html", headers=_PAGE))),
@@ -66,7 +69,8 @@ def make_app(service: Service):
     )
     others.router.redirect_slashes = False  # it would lead to whatever Host a request gives
     # Models without Starlette's layers, which take as long as all the rest here.
-    return _Observed(_Models(service), others, service)
+    shared = Shared(service)
+    return _Observed(_Models(shared), Libre(shared), others, service)
 
 
 def _always(answer):
@@ -89,6 +93,12 @@ def _readiness(service: Service) -> Response:
     return JSONResponse({"status": status}, 503)
 
 
+def _health(service: Service) -> Response:
+    """The same in LibreTranslate's words."""
+    answer = _readiness(service)
+    return JSONResponse({"status": "ok"}) if answer.status_code == 200 else answer
+
+
 def _metrics(service: Service) -> Response:
     return Response(service.metrics.page(), headers={"Content-Type": CONTENT_TYPE})
 
@@ -97,7 +107,7 @@ def _page_config(service: Service) -> Response:
     model = service.versions.current
     if model is None:
         failure = Failure(Kind.UNAVAILABLE, "no version is loaded yet.", retry_after=2)
-        return _failed(failure)
+        return failed(failure)
     about = {key: model.about.get(key) for key in ("source_language", "target_language")}
     about = {key: None if code == UNKNOWN_LANGUAGE else code for key, code in about.items()}
     limit = service.settings.max_characters
@@ -113,47 +123,14 @@ def _page_config(service: Service) -> Response:
     )
 
 
-def _failed(failure: Failure, headers=None) -> Response:
-    headers = dict(headers or {})
-    if failure.retry_after is not None:
-        headers["Retry-After"] = str(failure.retry_after)
-    if failure.allow is not None:
-        headers["Allow"] = failure.allow
-    return Response(
-        rest_json.error_body(failure), failure.kind.http_status, headers, "application/json"
-    )
-
-
-class _Models:
+class _Models(Interface):
     """Answers requests for paths under /v1/models."""
 
-    def __init__(self, service: Service):
-        self._service = service
-        self._bodies = Bodies(service.settings)
-        most = service.settings.max_answer_bytes * _ANSWERS_IN_MEMORY
-        self._answers = Room(most, most // 2)
+    def __init__(self, shared: Shared):
+        super().__init__(shared)
         self._metadata: WeakKeyDictionary[LoadedModel, bytes] = WeakKeyDictionary()
 
-    async def __call__(self, scope, receive, send):
-        request = Request(scope, receive)
-        event = scope["kt.event"]
-        try:
-            response = await self._answer(request, event)
-        except Failure as failure:
-            event["error"] = failure.message
-            if failure.kind.http_status != 404:
-                self._service.metrics.rejected.labels(failure.kind.name.lower()).inc()
-            response = _failed(failure)
-        except ClientDisconnect:
-            event["error"] = "the client has gone"
-            response = Response(status_code=_CLIENT_GONE)  # not read by anyone, but counted
-        if self._service.draining:
-            response.headers["Connection"] = "close"
-        await response(scope, receive, send)
-        if isinstance(response, PiecedAnswer) and response.error:
-            event["error"] = response.error
-
-    async def _answer(self, request: Request, event: dict) -> Response:
+    async def answer(self, request: Request, event: dict) -> Response:
         path = request.scope["path"]
         match = _MODEL_PATH.fullmatch(path)
         if match is None:
@@ -169,13 +146,12 @@ class _Models:
             )
         version = None if match["version"] is None else int(match["version"])
         if match["label"] is not None:
-            self._service.check_name(name)
-            version = self._service.labelled(match["label"])
+            version = self.service.labelled(name, match["label"])
         if rest is None:
-            message = rest_json.status_message(self._service.statuses(name, version))
+            message = rest_json.status_message(self.service.statuses(name, version))
             return Response(rest_json.message_body(message), media_type="application/json")
         if rest == "/metadata":
-            with self._service.using(name, version) as model:
+            with self.service.using(name, version) as model:
                 body = self._metadata.get(model)
                 if body is None:  # large, and always the same
                     message = rest_json.metadata_message(name, model)
@@ -183,17 +159,18 @@ class _Models:
             return Response(body, media_type="application/json")
         if rest != ":predict":
             raise Failure(Kind.NOT_OFFERED, f"{rest[1:]} is not offered: use predict.")
-        self._service.check_name(name)  # and version, before the body
-        with self._service.using(name, version):
+        self.service.check_name(name)  # and version, before the body
+        with self.service.using(name, version):
             pass
-        self._service.check_room()  # before any work on a request that will not be answered
-        with self._service.accepted():
+        self.check_access(request)
+        self.service.check_room()  # before any work on a request that will not be answered
+        with self.service.accepted():
             return await self._predict(request, name, version, event)
 
     async def _predict(self, request: Request, name: str, version: int | None, event: dict):
-        service = self._service
+        service = self.service
         deadline = service.deadline()
-        body = await self._body(request, deadline)
+        body = await self.body(request, deadline)
         with service.using(name, version) as model:
             content = rest_json.parse_body(body)
             signature = model.signature(rest_json.signature_name(content))
@@ -203,52 +180,21 @@ class _Models:
                 "signature": signature.name,
                 "texts": len(inputs.texts),
             }
-            outputs = await _unless_gone(
+            outputs = await unless_gone(
                 request, service.predict(model, signature, inputs, deadline)
             )
         pieces = rest_json.write_outputs(outputs, row_format=row_format)
-        if (size := bytes_in_memory(outputs)) > _LARGE:
-            return PiecedAnswer(pieces, size, self._answers, service.writer, deadline)
+        if (size := bytes_in_memory(outputs)) > LARGE:
+            return self.in_pieces(pieces, size, deadline)
         return Response(b"".join(pieces), media_type="application/json")
-
-    async def _body(self, request: Request, deadline: float) -> bytes:
-        """Reads the whole body, unless it is larger than allowed, whatever its Content-Length."""
-        most = self._service.settings.max_body_bytes
-        if request.headers.get("content-encoding", "identity") != "identity":
-            raise Failure(Kind.WRONG_ENCODING, "send the body without a Content-Encoding.")
-        announced = request.headers.get("content-length", "0")
-        too_large = Failure(
-            Kind.TOO_LARGE, f"the body has more than {most} bytes (--max-body-bytes): send less."
-        )
-        if announced.isdecimal() and int(announced) > most:
-            raise too_large
-        return await self._bodies.read(
-            request.stream(), request.scope["state"]["connection"].group, deadline, too_large
-        )
-
-
-async def _unless_gone(request: Request, prediction):
-    """Waits for a prediction, or gives it up when the client closes the connection."""
-    prediction = asyncio.ensure_future(prediction)
-    gone = asyncio.ensure_future(request.receive())  # after the body only the end can come
-    try:
-        await asyncio.wait({prediction, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not prediction.done():
-            raise ClientDisconnect
-        return prediction.result()
-    finally:
-        for task in (prediction, gone):
-            if not task.done():
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
 
 
 class _Observed:
     """Gives requests an id, times, counts and logs them; answers after unexpected errors."""
 
-    def __init__(self, models: "_Models", others, service: Service):
+    def __init__(self, models: "_Models", libre: Libre, others, service: Service):
         self._models = models
+        self._libre = libre
         self._others = others
         self._service = service
         self._edge = Edge(service.settings)
@@ -293,35 +239,39 @@ class _Observed:
                 event["error"] = failure.message
                 self._service.metrics.rejected.labels(failure.kind.name.lower()).inc()
                 closing = {"Connection": "close"}  # what follows may be part of what was refused
-                await _failed(failure, closing)(scope, observed_receive, observed_send)
+                await failed(failure, closing)(scope, observed_receive, observed_send)
             else:
-                app = self._models if path.startswith("/v1/") else self._others
-                await app(scope, observed_receive, observed_send)
+                await self._app(path)(scope, observed_receive, observed_send)
         except Exception as error:
             self._service.log.error("request failed", id=identity, exc_info=error)
             event["error"] = f"{type(error).__name__}: {error}"
             if status is None:
                 failure = Failure(Kind.INTERNAL, "the server failed; its log says why.")
-                await _failed(failure)(scope, receive, observed_send)
+                await failed(failure)(scope, receive, observed_send)
         finally:
             seconds = time.perf_counter() - started
             label = event.pop("path")
-            status = status or _CLIENT_GONE
+            status = status or CLIENT_GONE
             self._service.metrics.observe_request("rest", label, str(status), seconds)
             if label != "probe":
                 self._service.log.info(
                     "request",
                     id=identity,
                     method=scope["method"],
-                    url=path,
+                    url=event.pop("url", path),
                     status=status,
                     milliseconds=round(seconds * 1000, 1),
                     **event,
                 )
 
+    def _app(self, path: str):
+        if path.startswith("/v1/"):
+            return self._models
+        return self._libre if is_of_libre(path) else self._others
+
 
 def _label(path: str) -> str:
     """The label that a path is counted under, until more is known of it."""
-    if path in ("/healthz", "/readyz", "/metrics"):
+    if path in ("/health", "/healthz", "/readyz", "/metrics"):
         return "probe"
     return "page" if path == "/" or path.startswith(("/static/", "/page/")) else "other"

@@ -11,13 +11,16 @@ import re
 import socket
 
 from keras_transformer.serving.failures import Failure, Kind, invalid
+from keras_transformer.serving.forms import MULTIPART, media_type
 from keras_transformer.serving.settings import Settings
 
 _MOST_OF_A_HEAD = 2**15  # bytes
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\[\]:/?#@\s]+)(?::\d{0,5})?", re.ASCII)
 _NOT_PUBLIC = (".localhost", ".local", ".internal")
-_OPEN_TO_ANY_HOST = ("/healthz", "/readyz")  # asked by load balancers, and saying next to nothing
-_SENT_BY_FORMS = ("text/plain", "multipart/form-data")
+# Asked by load balancers, and saying next to nothing.
+_OPEN_TO_ANY_HOST = ("/health", "/healthz", "/readyz")
+_SENT_BY_FORMS = ("text/plain", MULTIPART)
+_TAKE_FORMS = ("/translate", "/translate_file", "/detect", "/languages")  # LibreTranslate's
 
 
 class Edge:
@@ -46,7 +49,7 @@ class Edge:
         if scope["method"] == "POST":
             for name, value in pairs:
                 if name == b"content-type":
-                    _check_type(value.decode("latin-1"))
+                    _check_type(value.decode("latin-1"), scope["path"])
 
     def _check_host(self, host: str) -> None:
         match = _HOST.fullmatch(host)
@@ -102,8 +105,10 @@ def _check_framing(scope, names: set[bytes]) -> None:
         )
 
 
-def _check_type(content_type: str) -> None:
-    kind = content_type.partition(";")[0].strip().lower()
+def _check_type(content_type: str, path: str) -> None:
+    kind = media_type(content_type)
+    if kind == MULTIPART and path in _TAKE_FORMS:
+        return
     if kind in _SENT_BY_FORMS:
         raise Failure(
             Kind.WRONG_ENCODING, f"Content-Type {kind!r}: the body is JSON, application/json."

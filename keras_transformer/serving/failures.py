@@ -16,6 +16,7 @@ class Kind(Enum):
     """Kinds of failures: the status in HTTP and the name of the code in gRPC."""
 
     INVALID = (400, "INVALID_ARGUMENT")
+    UNAUTHENTICATED = (401, "UNAUTHENTICATED")
     FORBIDDEN = (403, "PERMISSION_DENIED")
     NOT_FOUND = (404, "NOT_FOUND")
     WRONG_METHOD = (405, "UNIMPLEMENTED")
@@ -24,6 +25,7 @@ class Kind(Enum):
     TOO_MANY_BYTES = (413, "RESOURCE_EXHAUSTED")  # which is what gRPC itself says
     WRONG_ENCODING = (415, "INVALID_ARGUMENT")
     MISDIRECTED = (421, "INVALID_ARGUMENT")
+    TOO_MANY_REQUESTS = (429, "RESOURCE_EXHAUSTED")
     LARGE_HEAD = (431, "INVALID_ARGUMENT")
     INTERNAL = (500, "INTERNAL")
     NOT_OFFERED = (501, "UNIMPLEMENTED")

@@ -18,10 +18,12 @@ from tensorflow_serving.apis import (
 )
 
 from keras_transformer.errors import InputError
+from keras_transformer.serving.access import bearer
 from keras_transformer.serving.calls import Calls, options
 from keras_transformer.serving.failures import REQUEST_ID, Failure, Kind, invalid
 from keras_transformer.serving.health import Health
 from keras_transformer.serving.listening import address
+from keras_transformer.serving.peers import group_of_peer
 from keras_transformer.serving.rest_json import metadata_message, status_message
 from keras_transformer.serving.service import Inputs, Service
 from keras_transformer.serving.signatures import Signature, Tensor
@@ -148,6 +150,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     async def _predict(self, request, context, event: dict) -> predict_pb2.PredictResponse:
         service = self._service
+        service.access.check(_key(context), group_of_peer(context.peer()))
         most = service.settings.max_body_bytes
         if request.ByteSize() > most:
             raise Failure(
@@ -156,7 +159,8 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             )
         left = context.time_remaining()
         deadline = service.deadline(None if left is None else max(left, 0.0))
-        with service.accepted(), service.using(*_wanted(request.model_spec, service)) as model:
+        name, version = _wanted(request.model_spec, service)
+        with service.accepted(), service.using(name, version) as model:
             signature = model.signature(request.model_spec.signature_name)
             wanted = set(request.output_filter)
             if unknown := wanted - signature.outputs.keys():
@@ -170,7 +174,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             }
             outputs = await service.predict(model, signature, inputs, deadline)
             response = predict_pb2.PredictResponse()
-            response.model_spec.name = service.settings.name
+            response.model_spec.name = name
             response.model_spec.version.value = model.version
             response.model_spec.signature_name = signature.name
             for name, values in outputs.items():
@@ -182,8 +186,9 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         async with _observed(self._service, "metadata", context):
             if list(request.metadata_field) != ["signature_def"]:
                 raise invalid('metadata_field must be just "signature_def".')
-            with self._service.using(*_wanted(request.model_spec, self._service)) as model:
-                return metadata_message(self._service.settings.name, model)
+            name, version = _wanted(request.model_spec, self._service)
+            with self._service.using(name, version) as model:
+                return metadata_message(name, model)
 
     async def Classify(self, request, context):
         await self._not_offered(context)
@@ -230,11 +235,18 @@ def _request_id(context) -> str:
     return uuid.uuid4().hex
 
 
+def _key(context) -> str | None:
+    """The API key in the metadata of a call, where there is one."""
+    for name, value in context.invocation_metadata() or ():
+        if name == "authorization" and isinstance(value, str):
+            return bearer(value)
+    return None
+
+
 def _wanted(spec: model_pb2.ModelSpec, service: Service) -> tuple[str, int | None]:
     """Name and version that a request is for."""
     if spec.HasField("version_label"):
-        service.check_name(spec.name)
-        return spec.name, service.labelled(spec.version_label)
+        return spec.name, service.labelled(spec.name, spec.version_label)
     return spec.name, spec.version.value if spec.HasField("version") else None
 
 

@@ -101,6 +101,10 @@ class Room:
     def __len__(self) -> int:
         return len(self._holders)
 
+    def of(self, group: str) -> int:
+        """What those of one group hold."""
+        return self._of_groups[group]
+
     def enter(self, holder: Hashable, group: str, evict: Callable[[], object]) -> None:
         """Adds a holder that has nothing yet.
 

@@ -12,6 +12,7 @@ import time
 import uvicorn
 
 from keras_transformer.errors import InputError
+from keras_transformer.serving.access import Keys
 from keras_transformer.serving.app import make_app
 from keras_transformer.serving.connections import Connection, Connections, HttpServer
 from keras_transformer.serving.descriptors import fit_to_descriptors
@@ -22,7 +23,7 @@ from keras_transformer.serving.metrics import Metrics
 from keras_transformer.serving.service import Service
 from keras_transformer.serving.settings import Settings
 from keras_transformer.serving.tls import Certificate
-from keras_transformer.serving.versions import check_folder
+from keras_transformer.serving.versions import Versions, check_folder
 
 _TURNING_AWAY = 0.5
 """Seconds for which a stopping server turns new requests away, even when it has no others."""
@@ -43,8 +44,9 @@ def run(settings: Settings) -> None:
     Raises:
         InputError: when the folder is wrong, a port is in use or no version can be loaded.
     """
-    check_folder(settings.saved_model)
-    certificate = Certificate.of(settings)
+    for folder in settings.models.values():
+        check_folder(folder)
+    certificate, keys = Certificate.of(settings), Keys.of(settings)
     wanted, settings = settings.max_connections, fit_to_descriptors(settings)
     listeners = listen(settings.host, settings.port)
     metrics = Metrics()
@@ -60,7 +62,7 @@ def run(settings: Settings) -> None:
                 "fewer connections than --max-connections: raise ulimit -n",
                 connections=settings.max_connections,
             )
-        asyncio.run(_Server(settings, listeners, certificate, metrics, log).run())
+        asyncio.run(_Server(settings, listeners, certificate, keys, metrics, log).run())
     if _any_runs(set(threading.enumerate()) - before):
         threading.Timer(_WRITING, os._exit, (0,)).start()  # should nobody read what is flushed
         for stream in (sys.stdout, sys.stderr):
@@ -86,12 +88,14 @@ class _Server:
         settings: Settings,
         listeners: list[socket.socket],
         certificate: Certificate | None,
+        keys: Keys | None,
         metrics: Metrics,
         log,
     ):
         self._settings = settings
         self._listeners = listeners
         self._certificate = certificate
+        self._keys = keys
         self._metrics = metrics
         self._log = log
         self._timers: list[threading.Timer] = []
@@ -105,7 +109,7 @@ class _Server:
             loop.add_signal_handler(number, self._on_signal)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
             loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
-        self._service = Service(self._settings, self._metrics, self._log)
+        self._service = Service(self._settings, self._metrics, self._log, self._keys)
         self._grpc = None
         if self._settings.grpc_port is not None:
             self._grpc = GrpcServer(
@@ -148,9 +152,12 @@ class _Server:
                 **({"grpc": self._grpc.port} if self._grpc is not None else {}),
             )
             if await self._load():
-                watching.append(asyncio.create_task(self._watch()))
+                for versions in self._service.models.values():
+                    watching.append(asyncio.create_task(self._watch(versions)))
                 if self._certificate is not None:
                     watching.append(asyncio.create_task(self._watch_certificate()))
+                if self._keys is not None:
+                    watching.append(asyncio.create_task(self._watch_keys()))
                 await self._stop.wait()
                 await self._drain()
         finally:
@@ -201,8 +208,8 @@ class _Server:
             ending.result()
 
     async def _load(self) -> bool:
-        """Loads the first version; returns False where a signal came before it was loaded."""
-        loading = asyncio.create_task(self._service.versions.update())
+        """Loads a version of each model; returns False where a signal came before that."""
+        loading = asyncio.create_task(self._load_models())
         stopped = asyncio.create_task(self._stop.wait())
         await asyncio.wait({loading, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
@@ -212,7 +219,7 @@ class _Server:
         loading.result()
         if self._grpc is not None:
             await self._grpc.set_serving(True)
-        self._log.info("ready", model=self._settings.name)
+        self._log.info("ready", model=", ".join(self._service.models))
         for label, version in self._settings.labels.items():
             if version not in self._service.versions.statuses:
                 self._log.warning(
@@ -220,10 +227,14 @@ class _Server:
                 )
         return True
 
-    async def _watch(self) -> None:
+    async def _load_models(self) -> None:
+        for versions in self._service.models.values():
+            await versions.update()
+
+    async def _watch(self, versions: Versions) -> None:
         while True:
             try:
-                await self._service.versions.watch(self._settings.poll_seconds)
+                await versions.watch(self._settings.poll_seconds)
             except Exception as error:  # a server goes on with the version it has
                 self._log.error("looking for versions failed", exc_info=error)
 
@@ -235,6 +246,15 @@ class _Server:
                     self._log.info("new certificate")
             except InputError as error:  # one of the two may be there, and the other on its way
                 self._log.error("the old certificate stays", error=str(error))
+
+    async def _watch_keys(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.poll_seconds)
+            try:
+                if await asyncio.to_thread(self._keys.refresh):
+                    self._log.info("new API keys")
+            except InputError as error:
+                self._log.error("the old API keys stay", error=str(error))
 
     async def _drain(self) -> None:
         """Turns new requests away until those that were accepted are answered."""

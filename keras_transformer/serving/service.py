@@ -1,6 +1,7 @@
 """Requests from their inputs to their outputs, for both interfaces."""
 
 import asyncio
+import functools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,12 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_transformer.serving.access import Access, Keys
 from keras_transformer.serving.batching import Batcher, Work
 from keras_transformer.serving.failures import Failure, Kind, invalid
+from keras_transformer.serving.helper import Helper
 from keras_transformer.serving.loaded_model import LoadedModel
 from keras_transformer.serving.metrics import Metrics
 from keras_transformer.serving.settings import Settings
 from keras_transformer.serving.signatures import Outputs, Signature, row_bytes
+from keras_transformer.serving.translated_files import TranslatedFiles
 from keras_transformer.serving.versions import State, Status, Versions
 
 
@@ -38,29 +42,43 @@ class Service:
         settings: the settings of the server.
         metrics: its metrics.
         log: its log, which reports versions.
+        keys: that clients must have one of, if any.
 
     Attributes:
+        models: the versions of each model, by name.
+        versions: those of the first model, which the page shows.
+        access: who may ask the model.
+        helper: a thread for what else would hold up the event loop, for some milliseconds.
+        large_helper: another for what may take seconds.
         writer: a thread that writes large answers.
+        files: that were translated.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, log):
+    def __init__(self, settings: Settings, metrics: Metrics, log, keys: Keys | None = None):
         self.settings = settings
+        self.access = Access(settings, keys)
+        self.helper, self.large_helper = Helper(), Helper()
+        self.files = TranslatedFiles(settings.max_answer_bytes)
         self.metrics = metrics
         self.log = log
         self.draining = False
         self._accepted: set[asyncio.Task] = set()
         self._given_up = False
-        self.versions = Versions(
-            settings.saved_model,
-            name=settings.name,
-            compile=settings.compile,
-            workers=settings.workers,
-            max_batch_size=settings.max_batch_size,
-            kept=settings.labels.values(),
-            retry_seconds=settings.retry_seconds,
-            changed=self._version_changed,
-            warn=lambda message: self.log.warning("compiling", problem=message),
-        )
+        self.models = {
+            name: Versions(
+                folder,
+                name=name,
+                compile=settings.compile,
+                workers=settings.workers,
+                max_batch_size=settings.max_batch_size,
+                kept=settings.labels.values() if name == settings.name else (),
+                retry_seconds=settings.retry_seconds,
+                changed=functools.partial(self._version_changed, name),
+                warn=lambda message: self.log.warning("compiling", problem=message),
+            )
+            for name, folder in settings.models.items()
+        }
+        self.versions = self.models[settings.name]
         self._batcher = Batcher(
             workers=settings.workers,
             max_batch_size=settings.max_batch_size,
@@ -82,13 +100,18 @@ class Service:
 
     @property
     def ready(self) -> bool:
-        """Whether a version is loaded and new requests are taken."""
-        return self.versions.current is not None and not self.draining
+        """Whether a version of each model is loaded and new requests are taken."""
+        loaded = all(versions.current is not None for versions in self.models.values())
+        return loaded and not self.draining
 
     def close(self) -> None:
         """Begins nothing more; threads end with what they are at."""
-        self.versions.close()
+        for versions in self.models.values():
+            versions.close()
         self._batcher.close()
+        self.helper.close()
+        self.large_helper.close()
+        self.files.close()
         self.writer.shutdown(wait=False, cancel_futures=True)
 
     def give_up(self) -> None:
@@ -121,19 +144,21 @@ class Service:
             self._accepted.discard(task)
 
     def check_name(self, name: str) -> None:
-        """Raises `Failure` unless `name` is the served model's."""
-        if name != self.settings.name:
+        """Raises `Failure` unless `name` is a served model's."""
+        if name not in self.models:
             raise Failure(Kind.NOT_FOUND, f"Servable not found for request: Latest({name})")
 
-    def labelled(self, label: str) -> int:
-        """The version that a label is for.
+    def labelled(self, name: str, label: str) -> int:
+        """The version that a label is for, which only the first model has.
 
         Raises:
-            Failure: when there is no such label.
+            Failure: when there is no such model or label.
         """
-        version = self.settings.labels.get(label)
+        self.check_name(name)
+        labels = self.settings.labels if name == self.settings.name else {}
+        version = labels.get(label)
         if version is None:
-            known = ", ".join(self.settings.labels) or "there are none"
+            known = ", ".join(labels) or "there are none"
             raise Failure(Kind.NOT_FOUND, f"version label {label!r} is not one of: {known}.")
         return version
 
@@ -144,7 +169,7 @@ class Service:
             Failure: when there is no such model, or it is not available.
         """
         self.check_name(name)
-        return self.versions.using(version)
+        return self.models[name].using(version)
 
     def statuses(self, name: str, version: int | None) -> dict[int, Status]:
         """The statuses of all known versions or of one, highest first.
@@ -153,11 +178,12 @@ class Service:
             Failure: when there is no such model or version.
         """
         self.check_name(name)
-        known = dict(sorted(self.versions.statuses.items(), reverse=True))
+        versions = self.models[name]
+        known = dict(sorted(versions.statuses.items(), reverse=True))
         if version is None:
             return known
         if version not in known:
-            raise self.versions.not_found(version)
+            raise versions.not_found(version)
         return {version: known[version]}
 
     async def predict(
@@ -225,15 +251,16 @@ class Service:
         if beam_size is not None and not 1 <= beam_size <= self.settings.max_beam_size:
             raise invalid(f'"beam_size" is {beam_size}: give 1 to {self.settings.max_beam_size}.')
 
-    def _version_changed(self, version: int, status: Status) -> None:
+    def _version_changed(self, name: str, version: int, status: Status) -> None:
         loaded = status.state in (State.AVAILABLE, State.UNLOADING)
         if loaded:
-            self.metrics.version.labels(self.settings.name, version).set(1)
+            self.metrics.version.labels(name, version).set(1)
         elif status.state is State.END:
             if status.reason:
                 self.metrics.failed_loads.inc()
             else:
-                self.metrics.version.remove(self.settings.name, str(version))
+                self.metrics.version.remove(name, str(version))
         log = self.log.error if status.reason else self.log.info
         error = {"error": status.reason} if status.reason else {}
-        log("version", version=version, state=status.state.name, **error)
+        model = {"model": name} if len(self.models) > 1 else {}
+        log("version", **model, version=version, state=status.state.name, **error)

@@ -30,11 +30,15 @@ class Settings:
 
     Args:
         saved_model: the folder of the versions, such as ``saved_models/pt_en``.
+        more_models: such folders of other models, which are served by their folders' names.
         grpc_port: ``None`` serves no gRPC.
     """
 
     saved_model: Path
-    name: str = _setting("", "name of the model in paths and requests; the folder's unless given")
+    more_models: tuple[Path, ...] = ()
+    name: str = _setting(
+        "", "name of the (first) model in paths and requests; the folder's unless given"
+    )
     host: str = _setting(
         "127.0.0.1",
         "address to listen on, or a name whose addresses are all taken; only this machine can "
@@ -49,6 +53,16 @@ class Settings:
         "", "file in PEM with the certificate for HTTPS and gRPC, and those that it depends on"
     )
     key: str = _setting("", "file in PEM with the key of --certificate")
+    api_keys: str = _setting(
+        "",
+        "file with hashes of API keys, as --new-api-key writes them, one of which each request to "
+        "the model must then have; read again when it changes",
+    )
+    rate_limit: int = _setting(
+        0,
+        "most requests to the model a minute, of an API key or, where none is asked for, of an "
+        "address; any number unless given",
+    )
     port: int = _setting(
         8501, "port of REST and the page, where 0 takes a free one that the log names"
     )
@@ -118,8 +132,9 @@ class Settings:
     def __post_init__(self):
         object.__setattr__(self, "saved_model", Path(self.saved_model))
         object.__setattr__(self, "name", self.name or self.saved_model.absolute().name)
+        object.__setattr__(self, "more_models", tuple(map(Path, self.more_models)))
         object.__setattr__(self, "workers", self.workers or _cores())
-        for field in ("certificate", "key"):
+        for field in ("certificate", "key", "api_keys"):
             object.__setattr__(self, field, os.fspath(getattr(self, field)))
         if bool(self.certificate) != bool(self.key):
             given, missing = ("--key", "--certificate") if self.key else ("--certificate", "--key")
@@ -127,8 +142,15 @@ class Settings:
         for name in self.allowed_host_names:
             if not re.fullmatch(r"\*|[^\s/:@?#*]+", name):
                 raise InputError(f"--allowed-hosts {name!r}: give names without ports, or *.")
-        if not re.fullmatch(r"[^/:?#\s]+", self.name):
+        if not _is_name(self.name):
             raise InputError(f"--name {self.name!r}: give a name without spaces or any of / : ? #.")
+        taken = {self.name}
+        for folder in self.more_models:
+            name = folder.absolute().name
+            if not _is_name(name) or name in taken:
+                why = "is the name of another model" if name in taken else "is no name of a model"
+                raise InputError(f"--saved-model {folder}: {name!r} {why}: rename the folder.")
+            taken.add(name)
         for field in ("port", "grpc_port"):
             port = getattr(self, field)
             if port is not None and not 0 <= port < 2**16:
@@ -161,7 +183,7 @@ class Settings:
         ):
             if not 0 < getattr(self, field) < math.inf:
                 raise InputError(f"{_option(field)} {getattr(self, field)}: give seconds above 0.")
-        for field in ("drain_seconds", "batch_timeout_ms"):
+        for field in ("drain_seconds", "batch_timeout_ms", "rate_limit"):
             if not 0 <= getattr(self, field) < math.inf:
                 raise InputError(f"{_option(field)} {getattr(self, field)}: give 0 or more.")
         object.__setattr__(self, "labels", MappingProxyType(dict(self.labels or {})))
@@ -179,10 +201,20 @@ class Settings:
             )
 
     @property
+    def models(self) -> dict[str, Path]:
+        """The folders of all models by name, `saved_model` first."""
+        others = {folder.absolute().name: folder for folder in self.more_models}
+        return {self.name: self.saved_model} | others
+
+    @property
     def allowed_host_names(self) -> frozenset[str]:
         """The names of `allowed_hosts`."""
         names = (name.strip().lower().rstrip(".") for name in self.allowed_hosts.split(","))
         return frozenset(names) - {""}
+
+
+def _is_name(name: str) -> bool:
+    return re.fullmatch(r"[^/:?#\s]+", name) is not None
 
 
 def _option(field: str) -> str:

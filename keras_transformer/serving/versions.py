@@ -183,6 +183,12 @@ class Versions:
             with contextlib.suppress(InputError, OSError):  # reported in the status already
                 await self.update()
 
+    @property
+    def available(self) -> list[LoadedModel]:
+        """The versions that answer: the one that does by default first, then those kept beside."""
+        beside = sorted(self._beside.values(), key=lambda model: -model.version)
+        return beside if self.current is None else [self.current, *beside]
+
     @contextlib.contextmanager
     def using(self, version: int | None) -> Iterator[LoadedModel]:
         """Keeps a version in memory for as long as a request needs it.

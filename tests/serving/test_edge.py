@@ -114,6 +114,17 @@ def test_one_framing_one_type_and_a_bounded_head(edge):
         assert refusal(edge, ("content-type", content_type)) is None
 
 
+def test_forms_are_for_the_routes_of_clients_that_send_them(edge):
+    form = ("content-type", "multipart/form-data; boundary=a")
+    for path in ("/translate", "/translate_file", "/detect", "/languages"):
+        assert refusal(edge, form, path=path) is None
+        assert refusal(edge, form, ("origin", "http://a.b"), path=path) is Kind.FORBIDDEN
+        text = ("content-type", "text/plain")
+        assert refusal(edge, text, path=path) is Kind.WRONG_ENCODING
+    for path in ("/translate/", "/translate_file/a", "/v1/translate", "/"):
+        assert refusal(edge, form, path=path) is Kind.WRONG_ENCODING
+
+
 @pytest.mark.parametrize("names", ["http://a.b", "a.b:80", "a b", "a.b/c", "**"])
 def test_allowed_hosts_are_names(names):
     with pytest.raises(InputError, match="--allowed-hosts"):

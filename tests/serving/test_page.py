@@ -29,6 +29,7 @@ from selenium.webdriver import ActionChains
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 STATIC = Path(keras_transformer.__file__).parent / "serving" / "static"
@@ -123,6 +124,7 @@ class ToyServer(ThreadingHTTPServer):
         requests: (signature, text) in order of arrival.
         answered: texts in order of their answers.
         kind: how the tokens mark words, "wordpiece" or "sentencepiece".
+        key: that requests must have, if any.
         config: what the page is told.
     """
 
@@ -137,6 +139,7 @@ class ToyServer(ThreadingHTTPServer):
         self.delays, self.failures = {}, defaultdict(list)
         self.requests, self.answered = [], []
         self.kind = "wordpiece"
+        self.key = None
         self.config = dict(CONFIG)
 
     def handle_error(self, request, client_address):
@@ -158,6 +161,9 @@ class Handler(BaseHTTPRequestHandler):
         assert self.path == "/v1/models/toy:predict"
         signature, inputs = body["signature_name"], body["inputs"]
         (text,) = inputs["text"]
+        if self.server.key and self.headers["Authorization"] != f"Bearer {self.server.key}":
+            self.send(401, b'{"error": "a key is needed"}')
+            return
         self.server.requests.append((signature, text))
         time.sleep(self.server.delays.get(text, 0))
         if self.server.failures[text]:
@@ -741,6 +747,39 @@ def test_markup_in_sentences_and_examples_is_shown_as_text(page, toy):
     assert page.texts("#source-sentences") == [text]
     assert "owned" not in page.browser.title
     assert not page.all("main hr, main script, main img, main a, main i, main b")
+
+
+def prompt(page):
+    return WebDriverWait(page.browser, 10, poll_frequency=0.02).until(
+        expected_conditions.alert_is_present()
+    )
+
+
+def test_a_key_is_asked_for_once_and_used_from_then_on(page, toy):
+    page.failing = ("401",)
+    toy.key = "a-key"
+    page["text"].send_keys("um gato")
+    for given in ("wrong", " a-key "):
+        asked = prompt(page)
+        asked.send_keys(given)
+        asked.accept()
+    page.until(lambda: page.state() == "ready")
+    assert page["translation"].text == "gato um"
+    page["text"].send_keys(" preto")
+    page.until(lambda: page["translation"].text == "preto gato um")
+    page.run("sessionStorage.clear()")
+
+
+def test_who_has_no_key_is_told_and_not_asked_again(page, toy):
+    page.failing = ("401",)
+    toy.key = "a-key"
+    page["text"].send_keys("um gato")
+    prompt(page).dismiss()
+    page.until(lambda: "a key is needed" in page["state"].text)
+    page["text"].send_keys(" preto")
+    time.sleep(1)
+    assert expected_conditions.alert_is_present()(page.browser) is False
+    assert "a key is needed" in page["state"].text
 
 
 def test_a_busy_server_is_asked_again_after_the_time_it_names(page, toy):

@@ -11,13 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keras_transformer.documents.formats import FORMATS, format_of
+from keras_transformer.documents.html import encoding_of
+from keras_transformer.documents.html_tokens import tokens_of
 from keras_transformer.errors import InputError
 from keras_transformer.translating.documents import sentences as dividing
-from keras_transformer.translating.documents.html import encoding_of
-from keras_transformer.translating.documents.html_tokens import tokens_of
 from keras_transformer.translating.documents.translate import (
-    FORMATS,
-    format_of,
     translate_document,
     translate_document_file,
 )
@@ -619,3 +618,22 @@ def test_formats_are_told_by_names():
         translate_document(SAME, "", "pdf")
     with pytest.raises(InputError, match=r"nowhere\.txt: no such file"):
         translate_document_file(SAME, "nowhere.txt", "x")
+
+
+@pytest.mark.parametrize(
+    "part", ["9" * 90 + "\n", "1\n", " " * 900 + "a", "12 " * 200 + "a", "1" + " " * 300 + "\n"]
+)
+def test_runs_that_subtitles_do_not_have_are_refused_before_they_are_searched(part):
+    begin = "1\n00:00:01,000 --> 00:00:02,000\na\n"
+    for document in (begin + part * (2**19 // len(part)), part * (2**19 // len(part))):
+        with pytest.raises(InputError, match="no subtitles"):
+            translate_document(SAME, document, "srt")
+
+
+def test_many_subtitles_with_numbers_are_read():
+    document = "".join(
+        f"{number}\n00:{number // 60 % 60:02}:{number % 60:02},000 --> 01:00:00,000\n"
+        f"Ligue para 5511999990000 ou 0800 {number:04}, em 1 2 3.\n\n"
+        for number in range(1, 1500)
+    )
+    assert translate_document(SAME, document, "srt") == document

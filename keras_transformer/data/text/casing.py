@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from keras_transformer.data.text.languages import primary_language
 from keras_transformer.data.text.sentences import split_sentences
 from keras_transformer.data.text.strings import begins_run
 from keras_transformer.errors import InputError
+from keras_transformer.languages import primary_language
 
 CASES = ("keep", "lower", "factored")
 """What tokenizers do with capitals: keep them in pieces, drop them, or write them as marks."""

@@ -14,9 +14,9 @@ from collections.abc import Iterable
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from keras_transformer.data.text.languages import primary_language
 from keras_transformer.data.text.strings import string_tensor, valid_utf8
 from keras_transformer.errors import InputError
+from keras_transformer.languages import primary_language
 
 STYLES = ("ptb-lower", "none")
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from keras_transformer.data.text.languages import primary_language
 from keras_transformer.data.text.strings import begins_run, string_tensor, valid_utf8
+from keras_transformer.languages import primary_language
 
 _LINE_END = r"(?:\r\n|[\n\r\x{0B}\x{0C}\x{85}\x{2028}\x{2029}])"
 _SPACE = r"[\t \x{1C}-\x{1F}\x{A0}\p{Zs}]"

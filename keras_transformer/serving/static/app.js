@@ -21,10 +21,17 @@ let chosenHead = 0; // index into view.maps; 0 is the average
 
 // ---------------------------------------------------------------------------------------- server
 
-/** What the server said instead of an answer; `retryAfter` (seconds) where it was only busy. */
+const API_KEY = "api-key"; // of the tab's storage, which ends with the tab
+const BUSY = [429, 503]; // statuses that tell when to ask again
+
+/**
+ * What the server said instead of an answer: its `status`, if it said one, and `retryAfter`
+ * (seconds) where it was only busy.
+ */
 class AnswerError extends Error {
-  constructor(message, retryAfter = null) {
+  constructor(message, status = 0, retryAfter = null) {
     super(message);
+    this.status = status;
     this.retryAfter = retryAfter;
   }
 }
@@ -83,7 +90,8 @@ async function fetchJson(url, options) {
   if (response.ok) return value;
   const reason = `The server answered ${response.status} ${response.statusText}`.trim();
   const message = typeof value?.error === "string" ? value.error : `${reason}.`;
-  throw new AnswerError(message, response.status === 503 ? waitingTime(response) : null);
+  const wait = BUSY.includes(response.status) ? waitingTime(response) : null;
+  throw new AnswerError(message, response.status, wait);
 }
 
 /** Seconds that Retry-After asks for, as a number or a date; one where it says nothing. */
@@ -106,15 +114,37 @@ async function untilFree(request, signal, onBusy) {
   }
 }
 
+let refusedToGiveKey = false;
+
+/** Sends `request(headers)` with the user's API key, and asks for it where the server wants one. */
+async function withKey(request) {
+  for (;;) {
+    const key = sessionStorage.getItem(API_KEY);
+    try {
+      return await request(key === null ? {} : { Authorization: `Bearer ${key}` });
+    } catch (error) {
+      if (error.status !== 401 || refusedToGiveKey) throw error;
+      if (sessionStorage.getItem(API_KEY) !== key) continue; // given meanwhile
+      const given = window.prompt("This server asks for an API key:")?.trim();
+      // A header holds no other characters.
+      if (!given || !/^[\x21-\x7e]+$/.test(given)) {
+        refusedToGiveKey = true;
+        throw error;
+      }
+      sessionStorage.setItem(API_KEY, given);
+    }
+  }
+}
+
 /** The first (and only) row of each named output of a signature. */
 async function predict(signature, inputs, names, signal, onBusy) {
-  const request = () => fetchJson(`v1/models/${encodeURIComponent(config.model)}:predict`, {
+  const request = (headers) => fetchJson(`v1/models/${encodeURIComponent(config.model)}:predict`, {
     method: "POST",
-    headers: { "Content-Type": "application/json" },
+    headers: { "Content-Type": "application/json", ...headers },
     body: JSON.stringify({ signature_name: signature, inputs }),
     signal,
   });
-  const outputs = (await untilFree(request, signal, onBusy))?.outputs;
+  const outputs = (await untilFree(() => withKey(request), signal, onBusy))?.outputs;
   signal.throwIfAborted();
   for (const name of names) {
     if (!Array.isArray(outputs?.[name])) {

@@ -1,1 +1,1 @@
-"""Documents: a module for each format, which knows no models, and what translates them."""
+"""Documents, translated by a translator; `keras_transformer.documents` has their formats."""

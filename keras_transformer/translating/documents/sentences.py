@@ -2,45 +2,14 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_transformer.documents.base import Sentence, TranslatedText, whole_text
 from keras_transformer.translating.segmentation import sentences_of
 
 _CHUNK_TEXTS = 2048
 _CHUNK_CHARACTERS = 2**20
-
-
-class Sentence(NamedTuple):
-    """A sentence of a text, and its translation.
-
-    Attributes:
-        gap: what stands before it, back to the one before or the beginning of the text.
-        source: the sentence.
-        text: its translation.
-    """
-
-    gap: str
-    source: str
-    text: str
-
-
-class TranslatedText(NamedTuple):
-    """A text, its sentences and their translations.
-
-    Attributes:
-        sentences: of the text, in order; of a text without letters one that is empty.
-        tail: what stands after the last sentence.
-    """
-
-    sentences: list[Sentence]
-    tail: str
-
-    @property
-    def text(self) -> str:
-        """The translation of the text, in its shape."""
-        return "".join(part.gap + part.text for part in self.sentences) + self.tail
 
 
 def translated_texts(
@@ -65,7 +34,7 @@ def translated_texts(
 
     def sources():
         for chunk in _chunks(texts):
-            for text in _divided(chunk, language) if divide else map(_whole, chunk):
+            for text in _divided(chunk, language) if divide else map(_undivided, chunk):
                 waiting.append(text)
                 yield from text[1]
 
@@ -111,8 +80,7 @@ def _divided(texts: list[str], language: str | None) -> Iterator[tuple[list[str]
         begin = end
 
 
-def _whole(text: str) -> tuple[list[str], list[str], str]:
-    """A text as one sentence, with the white space around it as gap and tail."""
-    body = text.lstrip()
-    gap, sentence = text[: len(text) - len(body)], body.rstrip()
-    return [gap], [sentence], body[len(sentence) :]
+def _undivided(text: str) -> tuple[list[str], list[str], str]:
+    """A text as one sentence; see `whole_text`."""
+    gap, sentence, tail = whole_text(text)
+    return [gap], [sentence], tail

@@ -5,55 +5,16 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
+from keras_transformer.documents.base import Languages
+from keras_transformer.documents.formats import check_format, format_of, lines_of, open_document
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import UNKNOWN_LANGUAGE, read_about
 from keras_transformer.files import file_error, write_atomically
-from keras_transformer.translating.documents.base import Languages
-from keras_transformer.translating.documents.html import HtmlDocument, encoding_of
-from keras_transformer.translating.documents.po import CatalogueDocument
 from keras_transformer.translating.documents.sentences import translated_texts
-from keras_transformer.translating.documents.srt import SubtitleDocument
-from keras_transformer.translating.documents.text import TextDocument
 from keras_transformer.unicode import utf8
-
-_DOCUMENTS = {
-    "text": TextDocument,
-    "html": HtmlDocument,
-    "srt": SubtitleDocument,
-    "po": CatalogueDocument,
-}
-FORMATS = tuple(_DOCUMENTS)
-"""The formats of documents."""
-
-_SUFFIXES = {
-    ".txt": "text",
-    ".html": "html",
-    ".htm": "html",
-    ".xhtml": "html",
-    ".srt": "srt",
-    ".po": "po",
-    ".pot": "po",
-}
-_MARK = "\ufeff"
-
-
-def format_of(path) -> str:
-    """The format of a document by its name.
-
-    Raises:
-        InputError: for a name that tells none.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise InputError(
-            f"{path}: its name tells no format (known are {', '.join(_SUFFIXES)}): give the "
-            f"format, {', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
-        )
-    return _SUFFIXES[suffix]
 
 
 def translate_document(
@@ -111,13 +72,10 @@ def translate_document_file(
     """
     name = name or _name_of(source)
     format = format_of(name) if format is None else format
-    _check_format(format)
+    check_format(format)
     with _opened(source) as file:
-        encoding = "utf-8"
-        if format == "html":
-            file = io.BytesIO(_read(file, name))
-            encoding = encoding_of(file.getvalue()[:1024])
-        with closing(_lines(file, name, encoding, _DOCUMENTS[format].longest_line)) as lines:
+        encoding, lines = lines_of(file, name, format)
+        with closing(lines):
             parts = _parts(translator, lines, format, name, everything, options)
             encoded = (part.encode(encoding, "xmlcharrefreplace") for part in parts)
             if isinstance(target, str | Path):
@@ -144,26 +102,11 @@ def _parts(translator, lines, format, name, everything, options) -> Iterator[str
         everything: see `translate_document`.
         options: of `translate_stream`.
     """
-    _check_format(format)
-    lines = iter(lines)
-    first = next(lines, "")
-    marked = first.startswith(_MARK)
-    lines = chain([first.removeprefix(_MARK)] if first.removeprefix(_MARK) else [], lines)
     languages = _languages(translator)
-    more = {"everything": True} if everything and format == "po" else {}
-    document = _DOCUMENTS[format](lines, name, languages, **more)
-    if marked:
-        yield _MARK
+    mark, document = open_document(lines, format, name, languages, everything=everything)
+    yield mark
     found = translated_texts(translator, document.texts(), languages.source, **options)
     yield from document.written(found)
-
-
-def _check_format(format: str) -> None:
-    if format not in _DOCUMENTS:
-        raise InputError(
-            f"A document's format is {', '.join(FORMATS[:-1])} or {FORMATS[-1]}; "
-            f"got {format!r:.60}."
-        )
 
 
 def _languages(translator) -> Languages:
@@ -198,53 +141,3 @@ def _opened(source) -> Iterator[BinaryIO]:
         raise file_error(source, "read", error) from error
     with file:
         yield file
-
-
-def _read(file: BinaryIO, name: str) -> bytes:
-    try:
-        return file.read()
-    except OSError as error:
-        raise file_error(name, "read", error) from error
-
-
-def _lines(file: BinaryIO, name: str, encoding: str, longest: int) -> Iterator[str]:
-    """The lines of a file with their ends.
-
-    Args:
-        file: open for reading bytes; it stays open.
-        name: of the file, for errors.
-        encoding: what it is in.
-        longest: most characters of a line; longer ones come in pieces. -1 for any length.
-
-    Raises:
-        InputError: for what is in another encoding.
-    """
-    # Bytes that are none of the encoding are found in their line, not when they are read ahead.
-    text = io.TextIOWrapper(file, encoding=encoding, errors="surrogateescape", newline="")
-    number = 0
-    try:
-        while line := text.readline(longest):
-            number += 1
-            _check_line(line, f"{name}, line {number}", encoding)
-            yield line
-    except OSError as error:
-        raise file_error(name, "read", error) from error
-    finally:
-        text.detach()
-
-
-def _check_line(line: str, place: str, encoding: str) -> None:
-    try:
-        line.encode("utf-8")
-    except UnicodeEncodeError as error:
-        byte = ord(line[error.start]) & 0xFF
-        other = "utf-16" if byte in (0xFE, 0xFF) else "latin1"
-        raise InputError(
-            f"{place}: byte 0x{byte:02x} is not {encoding.upper()}: convert the file, for example "
-            f"with iconv -f {other} -t {encoding}."
-        ) from None
-    if "\0" in line:
-        raise InputError(
-            f"{place}: has a zero byte, which no text has: if the file is UTF-16, convert it with "
-            "iconv -f utf-16 -t utf-8."
-        )

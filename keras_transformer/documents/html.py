@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from html import escape, unescape
 
-from keras_transformer.data.text.languages import primary_language
-from keras_transformer.translating.documents.base import Document, Languages
-from keras_transformer.translating.documents.html_tokens import Attribute, Token, tokens_of
-from keras_transformer.translating.documents.sentences import TranslatedText
+from keras_transformer.documents.base import Document, Languages, TranslatedText
+from keras_transformer.documents.html_tokens import Attribute, Token, tokens_of
+from keras_transformer.languages import primary_language
 
 
 def _names(text: str) -> frozenset[str]:

@@ -4,10 +4,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from keras_transformer.documents.base import Document, Languages, TranslatedText, import_extra
 from keras_transformer.errors import InputError
 from keras_transformer.files import reason_of
-from keras_transformer.translating.documents.base import Document, Languages, import_extra
-from keras_transformer.translating.documents.sentences import TranslatedText
 
 _TAG = re.compile(r"(\{\\[^{}]*\}|</?[A-Za-z][^<>]*>)")
 _NAME = re.compile(r"</?([A-Za-z][^\s<>/]*)")
@@ -17,7 +16,10 @@ _STOP = re.compile(r"[.!?…。！？؟۔।♪♫]['\"’”»›)\]]*$")
 _REMARK = re.compile(r"[(\[].*[)\]]$|[^\W\d_][^.!?]*:$")
 _BEGINS_LOWER = re.compile(r"['\"‘“„«‹(\[]*[^\W\d_]")
 # On such runs searches of the package srt take time that grows with their square.
-_RUN = re.compile(r"\s{1000}|\d{100}")
+_RUN = re.compile(r"(?<!\s)\s{1000}|(?<!\d)\d{100}")
+_BLANKS_AND_DIGITS = re.compile(r"[\s\d]{4,}")
+# Steps of its searches that runs may take together, and more for each character of the document.
+_MOST_STEPS, _MOST_STEPS_EACH = 2**20, 64
 _WITHOUT_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 
 
@@ -83,6 +85,10 @@ class SubtitleDocument(Document):
                 f"{name}, line {_line_number(text, run.start())}: has a thousand blanks or a "
                 "hundred digits on end: these are no subtitles; delete them."
             )
+        if _steps(text) > _MOST_STEPS + _MOST_STEPS_EACH * len(text):
+            raise InputError(
+                f"{name}: has too many long numbers and runs of blanks: these are no subtitles."
+            )
         count = 0
         try:
             for subtitle in self._srt.parse(text):
@@ -145,6 +151,16 @@ class SubtitleDocument(Document):
                 subtitle.proprietary,
             )
             yield self._srt.compose([changed], reindex=False, eol=self._line_end)
+
+
+def _steps(text: str) -> int:
+    """At most how many steps searches of the package srt take in runs of blanks and digits."""
+    steps = 0
+    for run in _BLANKS_AND_DIGITS.findall(text):
+        digits = sum(map(str.isdigit, run))
+        blanks = len(run) - digits
+        steps += len(run) * (2 * blanks + digits**2) + digits * blanks**2
+    return steps
 
 
 def _line(subtitle: int, original: str) -> _Line:

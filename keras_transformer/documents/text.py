@@ -3,9 +3,8 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 
+from keras_transformer.documents.base import Document, Languages, TranslatedText
 from keras_transformer.errors import InputError
-from keras_transformer.translating.documents.base import Document, Languages
-from keras_transformer.translating.documents.sentences import TranslatedText
 
 
 class TextDocument(Document):

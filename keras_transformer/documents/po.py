@@ -4,10 +4,9 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
+from keras_transformer.documents.base import Document, Languages, TranslatedText, import_extra
 from keras_transformer.errors import InputError
 from keras_transformer.files import reason_of
-from keras_transformer.translating.documents.base import Document, Languages, import_extra
-from keras_transformer.translating.documents.sentences import TranslatedText
 
 _MSGSTR = re.compile(r"\s*(msgstr(?:\[(\d)[^\]]*\])?)\s*\"")
 _GOES_ON = re.compile(r"\s*\"")

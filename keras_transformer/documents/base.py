@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from keras_transformer.errors import InputError
-from keras_transformer.translating.documents.sentences import TranslatedText
 
 
 class Languages(NamedTuple):
@@ -14,6 +13,37 @@ class Languages(NamedTuple):
 
     source: str | None = None
     target: str | None = None
+
+
+class Sentence(NamedTuple):
+    """A sentence of a text, and its translation.
+
+    Attributes:
+        gap: what stands before it, back to the one before or the beginning of the text.
+        source: the sentence.
+        text: its translation.
+    """
+
+    gap: str
+    source: str
+    text: str
+
+
+class TranslatedText(NamedTuple):
+    """A text, its sentences and their translations.
+
+    Attributes:
+        sentences: of the text, in order; of a text without letters one that is empty.
+        tail: what stands after the last sentence.
+    """
+
+    sentences: list[Sentence]
+    tail: str
+
+    @property
+    def text(self) -> str:
+        """The translation of the text, in its shape."""
+        return "".join(part.gap + part.text for part in self.sentences) + self.tail
 
 
 class Document(ABC):
@@ -54,3 +84,10 @@ def import_extra(name: str):
         raise InputError(
             f'{name} cannot be imported ({error}): pip install "keras_transformer[documents]"'
         ) from error
+
+
+def whole_text(text: str) -> tuple[str, str, str]:
+    """A text as one sentence: the white space before it, the sentence, the white space after it."""
+    body = text.lstrip()
+    gap, sentence = text[: len(text) - len(body)], body.rstrip()
+    return gap, sentence, body[len(sentence) :]

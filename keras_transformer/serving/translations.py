@@ -1,0 +1,308 @@
+"""Texts and documents, translated by a served version: what signatures give, as Python has it."""
+
+import asyncio
+import io
+import time
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from keras_transformer.documents.base import (
+    Document,
+    Languages,
+    Sentence,
+    TranslatedText,
+    whole_text,
+)
+from keras_transformer.documents.formats import lines_of, open_document
+from keras_transformer.errors import InputError
+from keras_transformer.exporting.format import NOT_FOUND, WARM_UP_SCALARS
+from keras_transformer.serving.failures import Failure, Kind, invalid
+from keras_transformer.serving.limits import Room
+from keras_transformer.serving.loaded_model import LoadedModel
+from keras_transformer.serving.service import Inputs, Service
+from keras_transformer.serving.signatures import Outputs, Signature
+
+_TRANSLATION, _BEAM, _SENTENCES = "translation", "translate_beam", "sentences"
+_OF_SENTENCES = {"gaps", "source_sentences", "target_sentences", "tail"}
+_IN_MEMORY = 4  # documents of the largest allowed size, of all requests together
+_IN_MEMORY_EACH = 2  # of one address
+_SMALL = 2**14  # bytes of documents that do not wait for larger ones
+_LONGEST_PAUSE = 1.0  # seconds
+
+
+class Translations:
+    """Translates texts and documents by served versions.
+
+    Args:
+        service: that runs their signatures.
+    """
+
+    def __init__(self, service: Service):
+        self._service = service
+        most = service.settings.max_body_bytes
+        self._documents = Room(most * _IN_MEMORY, most * _IN_MEMORY_EACH)
+
+    async def texts(self, model: LoadedModel, texts: Sequence[str], deadline: float) -> list[str]:
+        """The translations of texts, as the signature that answers by default gives them.
+
+        Args:
+            model: from `Service.using`, whose context must stay open meanwhile.
+            texts: that UTF-8 can say.
+            deadline: on the clock of `time.monotonic`.
+
+        Raises:
+            Failure: see `Service.predict`; or when the model has no such signature.
+        """
+        signature, output = _default(model)
+        return _decoded((await self._predict(model, signature, texts, deadline))[output])
+
+    async def alternatives(
+        self, model: LoadedModel, texts: Sequence[str], count: int, deadline: float
+    ) -> list[list[str]]:
+        """Other translations of each text, the best first: those of a beam.
+
+        Args:
+            model, texts, deadline: see `texts`.
+            count: how many at most.
+
+        Returns:
+            one list for each text, empty where the model has no beam.
+        """
+        signature = model.signatures.get(_BEAM)
+        usable = signature in model.default_signatures and "translations" in signature.outputs
+        if not usable or not signature.scalars.keys() <= WARM_UP_SCALARS.keys():
+            return [[] for _ in texts]
+        values = WARM_UP_SCALARS | {"beam_size": count}
+        scalars = {name: tensor.scalar(values[name]) for name, tensor in signature.scalars.items()}
+        outputs = await self._predict(model, signature, texts, deadline, scalars)
+        found = map(_decoded, outputs["translations"])
+        if (scores := outputs.get("scores")) is None:
+            return list(found)
+        return [
+            [text for text, score in zip(beam, row, strict=True) if score > NOT_FOUND]
+            for beam, row in zip(found, scores, strict=True)
+        ]
+
+    async def documents(
+        self,
+        model: LoadedModel,
+        contents: Sequence[str | bytes],
+        format: str,
+        name: str,
+        languages: Languages,
+        group: str,
+        deadline: float,
+    ) -> list[bytes]:
+        """Translated documents, in the encodings that they came in.
+
+        Args:
+            model, deadline: see `texts`.
+            contents: of the documents; a text is taken for UTF-8.
+            format: of `documents.formats.FORMATS`.
+            name: of the documents, for errors.
+            languages: of the model.
+            group: whose they are; see `limits.group_of`.
+
+        Raises:
+            Failure: when one is no document of that format, the answer would be too large,
+                documents of this address take too much memory, or they have to make room for
+                others.
+        """
+        with _Place(self._documents, group, sum(map(len, contents))) as place:
+            try:
+                return await self._translated(
+                    model, contents, format, name, languages, group, deadline
+                )
+            except InputError as error:
+                raise invalid(str(error)) from error
+            except asyncio.CancelledError:
+                if not place.pushed_out:
+                    raise
+                asyncio.current_task().uncancel()
+        raise _full()
+
+    async def _translated(
+        self, model, contents, format, name, languages, group, deadline
+    ) -> list[bytes]:
+        settings = self._service.settings
+        is_small = sum(map(len, contents)) <= _SMALL
+        helper = self._service.helper if is_small else self._service.large_helper
+        opened = [
+            await helper.run(group, _opened, content, format, name, languages)
+            for content in contents
+        ]
+        texts = [text for one in opened for text in one.texts]
+        blank = {text: TranslatedText([], text) for text in texts if not text.strip()}
+        translated = [blank.get(text) for text in texts]
+        waiting = [place for place, text in enumerate(translated) if text is None]
+        size = 0
+        for begin in range(0, len(waiting), settings.max_texts):
+            places = waiting[begin : begin + settings.max_texts]
+            found = await self._divided(
+                model, [texts[place] for place in places], deadline, is_first=begin == 0
+            )
+            for place, text in zip(places, found, strict=True):
+                translated[place] = text
+                size += sum(len(part.text) for part in text.sentences)
+            if size > settings.max_answer_bytes:
+                raise Failure(
+                    Kind.TOO_LARGE,
+                    f"the translation has more than {settings.max_answer_bytes} bytes "
+                    "(--max-answer-bytes): send less.",
+                )
+        place, written = 0, []
+        for one in opened:
+            own = translated[place : place + len(one.texts)]
+            place += len(own)
+            written.append(await helper.run(group, _written, one, own))
+        return written
+
+    async def _divided(
+        self, model: LoadedModel, texts: list[str], deadline: float, *, is_first: bool
+    ) -> list[TranslatedText]:
+        """The translations of texts, sentence by sentence where the model says how.
+
+        Where the queue is full after a part of the document is done, the rest waits.
+        """
+        signature = model.signatures.get(_SENTENCES)
+        divides = signature in model.default_signatures and not signature.scalars
+        if not divides or not signature.outputs.keys() >= _OF_SENTENCES:
+            signature = _default(model)[0]
+            divides = False
+        while True:
+            try:
+                outputs = await self._predict(model, signature, texts, deadline)
+            except Failure as failure:
+                pause = min(failure.retry_after or 0.0, _LONGEST_PAUSE)
+                is_late = time.monotonic() + pause >= deadline
+                if is_first or failure.kind is not Kind.OVERLOADED or not pause or is_late:
+                    raise
+                await asyncio.sleep(pause)
+            else:
+                break
+        if divides:
+            return list(map(_of_sentences, texts, _sentences_of(outputs)))
+        return list(map(_of_one, texts, _decoded(outputs[_default(model)[1]])))
+
+    async def _predict(
+        self, model: LoadedModel, signature: Signature, texts, deadline, scalars=None
+    ) -> Outputs:
+        inputs = Inputs([text.encode("utf-8") for text in texts], scalars or {})
+        return await self._service.predict(model, signature, inputs, deadline)
+
+
+class _Place:
+    """A place of a document in the memory for documents, for as long as the context is open.
+
+    Args:
+        room: of all.
+        group: whose it is.
+        size: of the document.
+
+    Attributes:
+        pushed_out: whether it had to make room; its task is cancelled then.
+
+    Raises:
+        Failure: when those of the group leave no room for it.
+    """
+
+    def __init__(self, room: Room, group: str, size: int):
+        self.pushed_out = False
+        self._room, self._group, self._size = room, group, size
+
+    def __enter__(self) -> "_Place":
+        if self._room.of(self._group) + self._size > self._room.most_each:
+            raise _full()
+        self._task = asyncio.current_task()
+        self._room.enter(self, self._group, self._make_room)
+        self._room.take(self, self._size)
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._room.leave(self)
+
+    def _make_room(self) -> None:
+        self.pushed_out = True
+        self._task.cancel()
+
+
+def _full() -> Failure:
+    return Failure(
+        Kind.OVERLOADED, "too many documents are being translated: try again later.", retry_after=2
+    )
+
+
+class _Opened(NamedTuple):
+    """A document that a client sent.
+
+    Attributes:
+        document: the document.
+        texts: that it has.
+        encoding: that it came in.
+        mark: the byte order mark that it begins with, if any.
+    """
+
+    document: Document
+    texts: list[str]
+    encoding: str
+    mark: str
+
+
+def _opened(content: str | bytes, format: str, name: str, languages: Languages) -> _Opened:
+    """Reads a document; called in a thread."""
+    if isinstance(content, str):
+        encoding, lines = "utf-8", io.StringIO(content, newline="")
+    else:
+        encoding, lines = lines_of(io.BytesIO(content), name, format)
+    mark, document = open_document(lines, format, name, languages)
+    return _Opened(document, list(document.texts()), encoding, mark)
+
+
+def _written(opened: _Opened, translated: list[TranslatedText]) -> bytes:
+    """The bytes of a translated document; called in a thread."""
+    parts = [opened.mark, *opened.document.written(translated)]
+    return "".join(parts).encode(opened.encoding, "xmlcharrefreplace")
+
+
+def _default(model: LoadedModel) -> tuple[Signature, str]:
+    """The signature that answers by default, and its output that is the translation."""
+    signature = model.signature("")
+    vectors = [
+        name
+        for name, tensor in signature.outputs.items()
+        if tensor.dtype == "DT_STRING" and (tensor.shape is None or len(tensor.shape) == 1)
+    ]
+    output = _TRANSLATION if _TRANSLATION in vectors else (vectors or [None])[0]
+    if output is None or signature.scalars:
+        raise Failure(Kind.NOT_OFFERED, "this model gives no text for a text: use its signatures.")
+    return signature, output
+
+
+def _decoded(values) -> list[str]:
+    return [value.decode("utf-8", "replace") for value in values]
+
+
+def _sentences_of(outputs: Outputs) -> Iterator[TranslatedText]:
+    rows = zip(
+        outputs["gaps"],
+        outputs["source_sentences"],
+        outputs["target_sentences"],
+        outputs["tail"],
+        strict=True,
+    )
+    for gaps, sources, targets, tail in rows:
+        parts = zip(_decoded(gaps), _decoded(sources), _decoded(targets), strict=True)
+        sentences = [Sentence(*part) for part in parts if any(part)]  # the rest pads the row
+        yield TranslatedText(sentences, tail.decode("utf-8", "replace"))
+
+
+def _of_sentences(text: str, found: TranslatedText) -> TranslatedText:
+    """What a model says of a text, unless its sentences are not those of the text."""
+    source = "".join(part.gap + part.source for part in found.sentences) + found.tail
+    return found if source == text else _of_one(text, found.text)
+
+
+def _of_one(text: str, translation: str) -> TranslatedText:
+    """A text as one sentence."""
+    gap, source, tail = whole_text(text)
+    return TranslatedText([Sentence(gap, source, translation.strip())], tail)
