@@ -216,13 +216,16 @@ class Libre(Interface):
         exact = (_normal(source), _normal(target))
         return max(fitting, key=lambda pair: (_normal(pair.source), _normal(pair.target)) == exact)
 
-    async def _source(self, request: Request, text: str) -> tuple[str, dict[str, Any]]:
-        """The source language of a text, and what clients are told of it.
+    async def _source(self, request: Request, text: str, target: str) -> tuple[str, dict[str, Any]]:
+        """The language of a text among those that have a target, and what clients are told of it.
 
         Raises:
             Failure: when it cannot be told.
         """
-        sources = list(dict.fromkeys(pair.source for pair in self._pairs()))
+        pairs = self._pairs()
+        fitting = [pair for pair in pairs if _matches(target, pair.target)]
+        # Without any of them the target is refused later.
+        sources = list(dict.fromkeys(pair.source for pair in fitting or pairs))
         if self._detector.is_there and sources:
             code, probability = await self.service.helper.run(
                 group_of_request(request), self._detector.detect_among, text, sources
@@ -250,7 +253,7 @@ class Libre(Interface):
         event["texts"] = len(texts)
         answer = {}
         if source == _AUTO:
-            source, detected = await self._source(request, "\n".join(texts)[:_PIECE])
+            source, detected = await self._source(request, "\n".join(texts)[:_PIECE], target)
             answer["detectedLanguage"] = [detected] * len(texts) if is_list else detected
         pair, group = self._pair(source, target), group_of_request(request)
         with self.service.using(pair.name, pair.version) as model:
@@ -293,7 +296,7 @@ class Libre(Interface):
             )
         if source == _AUTO:
             sample = file.content[:_PIECE].decode("utf-8", "ignore")
-            source, _ = await self._source(request, sample)
+            source, _ = await self._source(request, sample, target)
         pair, group = self._pair(source, target), group_of_request(request)
         with self.service.using(pair.name, pair.version) as model:
             event |= {"model": pair.name, "version": model.version}

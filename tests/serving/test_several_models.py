@@ -94,6 +94,11 @@ def test_the_pair_of_languages_chooses_the_model(client):
         answer = client.post("/translate", json=fields).json()
         assert {answer["detectedLanguage"]["language"], target} == {"pt", "en"}
         assert answer["translatedText"].startswith("back ") is (target == "pt")
+    fields = {"q": "This is a problem.", "source": "auto", "target": "en"}
+    answer = client.post("/translate", json=fields).json()
+    assert answer["detectedLanguage"]["language"] == "pt"  # which alone has that target
+    fields = {"q": "a", "source": "auto", "target": "xx"}
+    assert client.post("/translate", json=fields).status_code == 400
 
 
 def test_both_stop_without_a_word(folders):

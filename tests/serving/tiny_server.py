@@ -176,6 +176,7 @@ def running_server(saved_model, *, start_seconds=60, **options):
         "poll_seconds": 0.2,
     } | options
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment["TMPDIR"] = str(saved_model.parent)  # for what a killed server leaves
     log = saved_model.parent / f"server-{time.monotonic_ns()}.log"
     with open(log, "wb") as errors:
         process = subprocess.Popen(
