@@ -14,6 +14,7 @@ from keras_transformer.exporting.format import (
 )
 from keras_transformer.files import read_json
 from keras_transformer.models.runs import SavedRun, is_language_model, is_run, load_run
+from keras_transformer.translating.alignment import FILE as ALIGNMENT_FILE
 from keras_transformer.translating.alignment import AlignmentHead
 from keras_transformer.translating.ctranslate2 import CTranslate2Translator
 from keras_transformer.translating.exported import ExportedTranslator
@@ -70,7 +71,16 @@ def run_alignment_head(folder, config: Config) -> AlignmentHead | None:
         return None
     if config.training.guided_alignment:
         return AlignmentHead(*config.guided_head)
-    return AlignmentHead.load(folder) or AlignmentHead(max(1, config.model.num_layers - 1))
+    chosen = AlignmentHead.load(folder)
+    if chosen is None:
+        return AlignmentHead(max(1, config.model.num_layers - 1))
+    layers, heads = config.model.num_layers, config.model.num_heads
+    if not (1 <= chosen.layer <= layers and 1 <= (chosen.head or 1) <= heads):
+        raise InputError(
+            f"{folder}: the model has no head {chosen.head} of layer {chosen.layer}, which "
+            f"{ALIGNMENT_FILE} names: delete that file."
+        )
+    return chosen
 
 
 def run_examples(folder) -> list[str]:

@@ -125,6 +125,10 @@ def test_what_says_which_head_aligns(tmp_path):
     for head in (AlignmentHead(2, 3, True), AlignmentHead(1)):
         head.save(tmp_path)
         assert AlignmentHead.load(tmp_path) == head
+    for head in (AlignmentHead(9), AlignmentHead(0), AlignmentHead(1, 9)):
+        head.save(tmp_path)
+        with pytest.raises(InputError, match=r"alignment\.json names"):
+            run_alignment_head(tmp_path, kt.Config())
     path = tmp_path / "alignment.json"
     for wrong in ("{}", '{"layer": true, "head": 1, "ahead": false}', "[1]", "{"):
         path.write_text(wrong)
