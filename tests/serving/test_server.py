@@ -158,9 +158,9 @@ def test_a_second_signal_ends_a_batch_and_a_hangup_does_not_count(folder):
         wait_for(lambda: "active_requests 1.0" in httpx.get(f"{server.url}/metrics").text)
         server.process.send_signal(signal.SIGHUP)
         server.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: httpx.get(f"{server.url}/readyz").status_code == 503)
         time.sleep(1)
         assert server.process.poll() is None
-        assert httpx.get(f"{server.url}/readyz").status_code == 503
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(20) == 0
         answer = waiting.result()
