@@ -51,7 +51,7 @@ from keras_transformer.decoding.tokens import (
 from keras_transformer.layers import cache as caches
 from keras_transformer.special_tokens import PAD
 
-_CONSTANT = ("rows", "limits", "prefix", "uniform", "required", "context")
+_CONSTANT = ("rows", "limits", "prefix", "uniform", "required", "joined", "context")
 """Entries of the state that are constant in a round."""
 
 _CACHE = ("context", "steps")
@@ -195,7 +195,7 @@ class Search:
         if self.config.sampling:
             inputs["uniform"] = uniform_numbers(0, rows, (longest, self.beams))
         if self.placeholders:
-            inputs["required"] = self._required(source)
+            inputs |= self._of_placeholders(source)
         if self.jit_compile:
             inputs, _ = self._padded(inputs)
         rows = tf.size(inputs["rows"])
@@ -220,7 +220,7 @@ class Search:
         if self.config.sampling:
             inputs["uniform"] = uniform_numbers(seed, streams, (longest, self.beams))
         if self.placeholders:
-            inputs["required"] = self._required(source)
+            inputs |= self._of_placeholders(source)
         if prefix is not None:
             columns = tf.shape(prefix)[1]
             inputs["prefix"] = tf.pad(prefix, [[0, 0], [0, 16 - columns % 16]])
@@ -266,10 +266,14 @@ class Search:
         result = SearchResult(*(part[:batch] for part in result))
         return result._replace(tokens=tf.cast(result.tokens, tf.int64))
 
-    def _required(self, source):
-        """Which placeholders each source has, bool ``(batch, placeholders)``."""
-        ids = tf.range(self.placeholders.start, self.placeholders.stop)
-        return tf.reduce_any(source[..., tf.newaxis] == ids, axis=1)
+    def _of_placeholders(self, source) -> dict:
+        """What `copy_once` wants to know of sources, ``(batch, length)``."""
+        first, last = self.placeholders.start, self.placeholders.stop
+        required = tf.reduce_any(source[..., tf.newaxis] == tf.range(first, last), axis=1)
+        is_one = (source >= first) & (source < last)
+        between = source[:, 1:-1] == first - 1
+        joined = tf.reduce_any(is_one[:, :-2] & between & is_one[:, 2:], axis=1)
+        return {"required": required, "joined": joined}
 
     def _padded(self, inputs):
         """Pads the inputs of the first round to one of few sizes.
@@ -409,7 +413,9 @@ class Search:
             allowed = copy_once(
                 allowed,
                 moving["tokens"],
+                position,
                 fixed["required"],
+                fixed["joined"],
                 fixed["limits"] - position,
                 self.placeholders,
                 self.end_id,

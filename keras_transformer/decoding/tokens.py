@@ -60,22 +60,33 @@ def forbid_repeated_ngrams(logits, tokens, position, size: int):
     return tf.reshape(flat, shape)
 
 
-def copy_once(logits, tokens, required, room, placeholders: range, end_id: int):
+def copy_once(logits, tokens, position, required, joined, room, placeholders: range, end_id: int):
     """Logits that give each placeholder of the source once.
 
     Those that the source does not have, or that the hypothesis has already, are masked. Where one
     is missing there is no end yet: in its place a missing one has at least its logit, and nothing
-    else is left once there is no room for more.
+    else is left once there is no room for more. No two are joined, which would make one number of
+    two, unless there are such in the source.
 
     Args:
         logits: ``(rows, beams, vocab)``.
         tokens: tokens so far, ``(rows, beams, room)``.
+        position: number of tokens so far.
         required: which placeholders the source has, bool ``(rows, placeholders)``.
+        joined: whether the source joins two of them, bool ``(rows,)``.
         room: how many tokens each row may still have, the end included, int32 ``(rows,)``.
-        placeholders: their ids.
+        placeholders: their ids; the one before them joins them to what they touch.
         end_id: id of the end token.
     """
     first, last = placeholders.start, placeholders.stop
+
+    def latest(back):
+        return tf.gather(tokens, tf.maximum(position - back, 0), axis=2)
+
+    def would_join():
+        is_placeholder = (latest(2) >= first) & (latest(2) < last)
+        touches = (position >= 2) & (latest(1) == first - 1) & is_placeholder
+        return (touches & ~joined[:, tf.newaxis])[..., tf.newaxis]
 
     def with_missing():
         given = tf.reduce_any(tokens[..., tf.newaxis] == tf.range(first, last), axis=2)
@@ -87,7 +98,7 @@ def copy_once(logits, tokens, required, room, placeholders: range, end_id: int):
         ids = tf.range(tf.shape(logits)[-1])
         hidden = full | ((ids == end_id) & (count > 0))
         others = tf.where(hidden, LOWEST, logits)
-        of_missing = tf.where(missing, of_missing, LOWEST)
+        of_missing = tf.where(missing & (full | ~would_join()), of_missing, LOWEST)
         return tf.concat([others[..., :first], of_missing, others[..., last:]], axis=-1)
 
     def without():

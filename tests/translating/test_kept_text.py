@@ -222,10 +222,11 @@ def logits_of(*best, beams=1):
     return tf.constant(logits)
 
 
-def best_of(logits, tokens, required, room):
-    tokens = tf.constant([[list(tokens) + [0] * (4 - len(tokens))]])
-    required = tf.constant([[i in required for i in IDS]])
-    found = copy_once(logits, tokens, required, tf.constant([room]), IDS, END).numpy()[0, 0]
+def best_of(logits, tokens, required, room, joined=False):
+    so_far, position = tf.constant([[list(tokens) + [0] * (4 - len(tokens))]]), len(tokens)
+    required, joined = tf.constant([[i in required for i in IDS]]), tf.constant([joined])
+    room = tf.constant([room])
+    found = copy_once(logits, so_far, position, required, joined, room, IDS, END).numpy()[0, 0]
     return int(found.argmax()), found
 
 
@@ -244,6 +245,16 @@ def test_a_placeholder_comes_once_and_only_if_the_source_has_it():
     assert best == 6
     assert found[5] == found[7] == LOWEST
     assert best_of(logits_of(5, 6, 7, 4), [], [], 9)[0] == 4
+
+
+def test_two_placeholders_become_one_word_only_where_the_source_joins_two():
+    wanted = logits_of(6, 9, END)
+    assert best_of(wanted, [5, 4], [5, 6], 9)[0] == 9  # 4 joins
+    assert best_of(wanted, [5, 4], [5, 6], 9, joined=True)[0] == 6
+    assert best_of(wanted, [8, 4], [5, 6], 9)[0] == 6  # nothing to be joined to
+    assert best_of(wanted, [5, 8], [5, 6], 9)[0] == 6
+    assert best_of(wanted, [4], [5, 6], 9)[0] == 6
+    assert best_of(wanted, [5, 4], [5, 6], 2)[0] == 6  # no room for anything else
 
 
 def test_the_last_room_is_for_what_is_missing():
