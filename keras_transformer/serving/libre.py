@@ -26,7 +26,6 @@ from starlette.responses import JSONResponse, Response
 from keras_transformer.documents.base import Languages
 from keras_transformer.documents.formats import SUFFIXES
 from keras_transformer.exporting.format import UNKNOWN_LANGUAGE
-from keras_transformer.files import parse_json
 from keras_transformer.languages import language_name, primary_language
 from keras_transformer.serving.access import bearer
 from keras_transformer.serving.detecting import Detector
@@ -46,6 +45,7 @@ from keras_transformer.serving.forms import (
     read_multipart,
     read_urlencoded,
 )
+from keras_transformer.serving.rest_json import parse_body
 from keras_transformer.serving.translations import Translations
 
 _DOWNLOAD = "/download_file/"
@@ -146,7 +146,7 @@ class Libre(Interface):
         query = read_urlencoded(request.scope["query_string"], most)
         file = None
         if kind == "application/json" or kind.endswith("+json"):
-            fields = _parsed(body)
+            fields = parse_body(body, holding="")
         else:
             found = (
                 read_multipart(body, content_type, most)
@@ -414,16 +414,6 @@ class Libre(Interface):
         if count > most:
             raise invalid(f"Invalid request: alternatives must be at most {most}.")
         return max(count, 0)
-
-
-def _parsed(body: bytes) -> dict[str, Any]:
-    try:
-        content = parse_json(body)
-    except ValueError as error:
-        raise invalid(f"the body is not JSON: {error}.") from error
-    if not isinstance(content, dict):
-        raise invalid("the body must be a JSON object.")
-    return content
 
 
 async def _in_time(answer: Awaitable, deadline: float):

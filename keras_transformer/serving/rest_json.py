@@ -31,14 +31,22 @@ _TOGETHER = 4096  # numbers: so many are written in a few milliseconds
 _PIECE = 2**14
 
 
-def parse_body(body: bytes) -> dict[str, Any]:
-    """Parses the body of a request, or raises `Failure` where it is no JSON object."""
+def parse_body(body: bytes, holding: str = ' with "instances" or "inputs"') -> dict[str, Any]:
+    """Parses the body of a request.
+
+    Args:
+        body: of the request.
+        holding: what an error says that the object should hold.
+
+    Raises:
+        Failure: where it is no JSON object.
+    """
     try:
         content = parse_json(body)
     except ValueError as error:
         raise invalid(f"the body is not JSON: {error}.") from error
     if not isinstance(content, dict):
-        raise invalid('the body must be a JSON object with "instances" or "inputs".')
+        raise invalid(f"the body must be a JSON object{holding}.")
     return content
 
 

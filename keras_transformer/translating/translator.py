@@ -417,7 +417,8 @@ class Translator(tf.Module, BaseTranslator):
         scores, ranks = found.scores.numpy(), found.ranks.numpy()
         found_one = found.found.numpy()
         details = [{} for _ in texts]
-        sources = tf.gather(source, np.repeat(np.arange(batch), n_best))
+        if attention or alignment or token_scores:
+            sources = tf.gather(source, np.repeat(np.arange(batch), n_best))
         if attention or token_scores:
             details = self._details(
                 sources,
