@@ -88,34 +88,44 @@ def format_links(links: Iterable[tuple[int, int]]) -> str:
     return " ".join(f"{source}-{target}" for source, target in links)
 
 
+def check_links(links: Links, source: str, target: str, where: str = "a pair") -> None:
+    """Refuses links to words that the texts of a pair do not have.
+
+    Args:
+        links: of their words.
+        source, target: the texts.
+        where: what an error begins with.
+
+    Raises:
+        InputError: for the first of them.
+    """
+    words = len(word_spans(source)), len(word_spans(target))
+    for first, second in links:
+        if first >= words[0] or second >= words[1]:
+            raise InputError(
+                f"{where}: has the link {first}-{second}, and the texts have {words[0]} and "
+                f"{words[1]} words: align them as they are, with words that white space parts."
+            )
+
+
 def source_stretches(
     source: tuple[str, Sequence[str | None]],
     target: tuple[str, Sequence[str | None]],
     links: Links,
-    where: str = "a pair",
 ) -> list[tuple[int, int]]:
     """The source tokens that each target token of a pair is linked to by its words.
 
     Args:
         source, target: a text and what its tokens say, as for `token_spans`.
-        links: of their words.
-        where: what an error begins with.
+        links: of their words; nothing comes of one to a word that a text has no more.
 
     Returns:
         for each target token the numbers of the first and the last source token of the longest
         stretch, from 1; twice 0 for one without.
-
-    Raises:
-        InputError: for a link to a word that is not there.
     """
     words = word_spans(source[0]), word_spans(target[0])
     partners: dict[int, set[int]] = {}
     for first, second in links:
-        if first >= len(words[0]) or second >= len(words[1]):
-            raise InputError(
-                f"{where}: has the link {first}-{second}, and the texts have {len(words[0])} and "
-                f"{len(words[1])} words: align them as they are, with words that white space parts."
-            )
         partners.setdefault(second, set()).add(first)
     tokens_of: dict[int, list[int]] = {}  # source words
     for token, touched in enumerate(words_at(token_spans(*source), words[0]), 1):

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_transformer.data.alignments import (
     Alignments,
     align,
+    check_links,
     format_links,
     parse_links,
     source_stretches,
@@ -77,8 +78,13 @@ def test_stretches_of_tokens():
     # Of tokens that do not stand together, the longest stretch.
     found = source_stretches(source, target, [(0, 0), (2, 0), (1, 2)])
     assert (found[1], found[4]) == ((2, 3), (4, 4))
-    with pytest.raises(InputError, match=r"line 9: has the link 3-0, and the texts have 3 and 4"):
-        source_stretches(source, target, [(3, 0)], "line 9")
+    assert source_stretches(source, target, [(3, 0), (0, 9)]) == [(0, 0)] * len(found)
+
+
+def test_links_to_words_that_are_not_there():
+    check_links([(0, 1), (2, 0)], "um dois três", "one two")
+    with pytest.raises(InputError, match=r"line 9: has the link 3-0, and the texts have 3 and 2"):
+        check_links([(3, 0)], "um dois três", "one two", "line 9")
 
 
 PAIRS = [
@@ -134,6 +140,21 @@ def test_words_stay_linked_whatever_becomes_of_the_pair(tokenizers, options):
                 first, last = of_tokens[place]
                 assert name in names[0][first - 1 : last]
     assert linked >= (10 if options.noise else 15)  # the vocabulary has few capitals
+
+
+def test_noise_takes_words_and_their_links(tokenizers):
+    """A final stop may be a word of its own."""
+    count = 40  # pairs, some of which lose it
+    pair, links = ("O gato dorme .", "The cat sleeps ."), [(0, 0), (1, 1), (2, 2), (3, 3)]
+    columns = [tf.constant([f"{side[:-1]}{i} ." for i in range(count)]) for side in pair]
+    longer = [*links, (4, 4)]
+    options = PairOptions(noise=0.999, seed=2)
+    *_, target, stretches = tokenize_aligned_pair(tokenizers, *columns, [longer] * count, options)
+    lengths = {len(row) for row in target.to_list()}
+    assert len(lengths) > 1
+    assert (stretches[:, 0] > 0).any()
+    with pytest.raises(InputError, match=r"pair 2: has the link 5-0"):
+        tokenize_aligned_pair(tokenizers, *columns, [links, [(5, 0)], *[links] * 38], options)
 
 
 def test_the_corpus_keeps_stretches_beside_its_tokens(tokenizers, tmp_path):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_transformer.data.alignments import Links, source_stretches
+from keras_transformer.data.alignments import Links, check_links, source_stretches
 from keras_transformer.data.text.noise import noisy
 from keras_transformer.data.text.placeholders import (
     Masked,
@@ -81,13 +81,15 @@ def tokenize_aligned_pair(
     Raises:
         InputError: for links to words that are not there.
     """
+    where = where or [f"pair {number}" for number in range(1, len(links) + 1)]
+    texts = (_texts(side) for side in (source, target))
+    for of_pair, *pair, place in zip(links, *texts, where, strict=True):
+        check_links(of_pair, *pair, place)
     ids, sides = tokenize_with_surfaces(tokenizers, source, target, options)
-    count = len(sides[0])
-    where = where or [f"pair {number}" for number in range(1, count + 1)]
     stretches = [
         stretch
-        for of_source, of_target, of_pair, place in zip(*sides, links, where, strict=True)
-        for stretch in source_stretches(of_source, of_target, of_pair, place)
+        for of_source, of_target, of_pair in zip(*sides, links, strict=True)
+        for stretch in source_stretches(of_source, of_target, of_pair)
     ]
     return *ids, np.asarray(stretches, np.int32).reshape((-1, 2))
 
@@ -180,10 +182,11 @@ def tokenize_like(
 def _rows(masked: Masked | None, texts: tf.Tensor) -> list[tuple[str, list[str]]]:
     """Masked texts, each with what it keeps."""
     kept = [[] for _ in texts] if masked is None else _decoded(masked.kept)
-    rows = (texts if masked is None else masked.texts).numpy()
-    return [
-        (row.decode("utf-8", "replace"), of_row) for row, of_row in zip(rows, kept, strict=True)
-    ]
+    return list(zip(_texts(texts if masked is None else masked.texts), kept, strict=True))
+
+
+def _texts(strings: tf.Tensor) -> list[str]:
+    return [string.decode("utf-8", "replace") for string in strings.numpy()]
 
 
 def _decoded(strings: tf.RaggedTensor) -> list[list[str]]:
