@@ -309,9 +309,15 @@ class ConstrainedBeamSearch(BeamSearch):
             logits = force(logits, fixed["prefix"], position)
         to_come = tf.maximum(lengths - progress, 0)  # tokens of each term
         count = tf.reduce_sum(to_come, axis=-1, keepdims=True)
-        full = (count > 0) & (count >= (fixed["limits"] - position)[:, tf.newaxis, tf.newaxis] - 1)
+        room = (fixed["limits"] - position)[:, tf.newaxis, tf.newaxis] - 1  # the end needs one
+        full = (count > 0) & (count >= room)
         is_end = tf.range(tf.shape(logits)[-1]) == self.end_id
-        others = tf.where(full | (is_end & (count > 0)), LOWEST, logits)
+        # A term whose word goes on is none, and would have to come again.
+        open_ones = tf.where(progress == lengths, lengths, 0)
+        open_ones = tf.reduce_sum(open_ones, axis=-1, keepdims=True)
+        must_end = (open_ones > 0) & (count + open_ones >= room)
+        hidden = full | (is_end & (count > 0)) | (self.continuations & must_end)
+        others = tf.where(hidden, LOWEST, logits)
         values, ids = best_candidates(others, 2 * beams)
 
         wanted = _at(terms[:, tf.newaxis], progress)

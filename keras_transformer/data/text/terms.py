@@ -33,7 +33,7 @@ MARKS = ("[TERM]", "[AS]", "[TERM_END]")
 
 _UNSPACED = re.sub(r"\\[uU]([0-9a-f]+)", r"\\x{\1}", UNSPACED.pattern)[1:-1]
 _LETTERS = "|".join(rf"[^\P{{{kind}}}{_UNSPACED}]" for kind in "LMN")
-_WORD = rf"[{_UNSPACED}]|(?:{_LETTERS})+|[^\s\pZ]"
+_WORD = rf"[{_UNSPACED}]|(?:{_LETTERS})+|[^\s\pZ\pC]"
 """What terms are compared by: words of letters and digits; other signs, and letters of scripts
 without spaces, one by one."""
 
