@@ -125,6 +125,10 @@ class Glossary:
     def __len__(self) -> int:
         return len(self.terms)
 
+    def lines(self) -> str:
+        """The terms as lines, each with its translation after a tab."""
+        return "\n".join(f"{term.source}\t{term.target}" for term in self.terms)
+
     def columns(self) -> tuple[list[bytes], list[bytes]]:
         """Terms and translations, UTF-8."""
         return [utf8(term.source) for term in self.terms], [

@@ -307,32 +307,28 @@ class ConstrainedBeamSearch(BeamSearch):
         normalizer = tf.reduce_logsumexp(logits, axis=-1, keepdims=True)
         if "prefix" in fixed:
             logits = force(logits, fixed["prefix"], position)
-        to_come = tf.maximum(lengths - progress, 0)  # tokens of each term
-        count = tf.reduce_sum(to_come, axis=-1, keepdims=True)
-        room = (fixed["limits"] - position)[:, tf.newaxis, tf.newaxis] - 1  # the end needs one
-        full = (count > 0) & (count >= room)
+        missing = progress < lengths
         is_end = tf.range(tf.shape(logits)[-1]) == self.end_id
-        # A term whose word goes on is none, and would have to come again.
-        open_ones = tf.where(progress == lengths, lengths, 0)
-        open_ones = tf.reduce_sum(open_ones, axis=-1, keepdims=True)
-        must_end = (open_ones > 0) & (count + open_ones >= room)
-        hidden = full | (is_end & (count > 0)) | (self.continuations & must_end)
-        others = tf.where(hidden, LOWEST, logits)
-        values, ids = best_candidates(others, 2 * beams)
+        hidden = is_end & tf.reduce_any(missing, axis=-1, keepdims=True)
+        values, ids = best_candidates(tf.where(hidden, LOWEST, logits), 2 * beams)
 
         wanted = _at(terms[:, tf.newaxis], progress)
         known = tf.reduce_any(wanted[..., tf.newaxis] == ids[:, :, tf.newaxis], axis=-1)
         before = tf.linalg.band_part(wanted[..., tf.newaxis] == wanted[:, :, tf.newaxis], -1, 0)
         again = tf.reduce_sum(tf.cast(before, tf.int32), axis=-1) > 1
-        leave_out = (to_come == 0) | again | (known & ~full)
         of_terms = tf.gather(logits, wanted, batch_dims=2)
-        values = tf.concat([values, tf.where(leave_out, 2 * LOWEST, of_terms)], axis=-1)
+        of_terms = tf.where(missing & ~again & ~known, of_terms, 2 * LOWEST)
+        values = tf.concat([values, of_terms], axis=-1)
         ids = tf.concat([ids, wanted], axis=-1)
 
-        candidates = _Candidates(moving["scores"], values - normalizer, ids)
         advanced = self._advanced(progress, ids, terms, lengths)
         had = tf.reduce_sum(tf.minimum(advanced, lengths[:, :, tf.newaxis]), axis=-1)
         most = tf.reduce_sum(lengths, axis=-1)
+        # What is left must have room for the missing ones, and for an end.
+        room = tf.maximum(fixed["limits"] - position - 2, 0)[:, tf.newaxis, tf.newaxis]
+        fits = most[..., tf.newaxis] - had <= room
+        values = tf.where(fits, values, 2 * LOWEST)
+        candidates = _Candidates(moving["scores"], values - normalizer, ids)
         places = _in_turn(candidates.totals, candidates.flat(had), most, 2 * beams)
         scores = tf.gather(candidates.totals, places, batch_dims=1)
         shape = tf.shape(advanced)

@@ -17,16 +17,16 @@ def ways_of(config: DecodingConfig, tokenizers) -> tuple[bool, bool]:
     """How a glossary is followed: by translations beside its terms, and by constrained search.
 
     Args:
-        config: whose `glossary` says it, or leaves it to the tokenizers.
+        config: whose `glossary_mode` says it, or leaves it to the tokenizers.
         tokenizers: of the model.
 
     Raises:
         InputError: for translations beside terms where the model has not learned them.
     """
-    way = config.glossary or ("both" if tokenizers.terms else "constrain")
+    way = config.glossary_mode or ("both" if tokenizers.terms else "constrain")
     if way != "constrain" and not tokenizers.terms:
         raise InputError(
-            f"decoding.glossary: {way} is for models that have learned terms: train with "
+            f"decoding.glossary_mode: {way} is for models that have learned terms: train with "
             "training.terms above 0, or set it to constrain."
         )
     return way != "constrain", way != "annotate"

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from keras_transformer.config.decoding import LENGTH_PENALTIES
+from keras_transformer.data.text.terms import terms_of_lines
 from keras_transformer.decoding.search import SearchResult
 from keras_transformer.exporting.format import NOT_FOUND
 from keras_transformer.special_tokens import END, PAD, START
@@ -327,20 +328,15 @@ class GraphTranslation:
         pieces = self._pieces(text)
         return self._by_sentences(pieces, self._found(pieces))
 
-    def glossary(self, text, terms, translations) -> dict:
+    def glossary(self, text, glossary) -> dict:
         """`sentences`, with given translations of terms.
 
         Args:
             text: strings, ``(batch,)``.
-            terms, translations: strings, ``(n,)`` both; any number of them.
+            glossary: scalar string, lines of a term and its translation, parted by a tab; the
+                first of equal terms counts.
         """
-        same = tf.debugging.Assert(
-            tf.size(terms) == tf.size(translations),
-            ["terms and translations are not as many:", tf.size(terms), tf.size(translations)],
-        )
-        with tf.control_dependencies([same]):
-            terms = tf.identity(terms)
-        pieces = self.translator.divide(text, self._config, (terms, translations))
+        pieces = self.translator.divide(text, self._config, terms_of_lines(glossary))
         return self._by_sentences(pieces, self._found(pieces))
 
     def _by_sentences(self, pieces, found) -> dict:

@@ -51,7 +51,7 @@ class Programs:
             glossary: terms and their translations, strings ``(n,)`` both, if there is one.
         """
         kind = DecodingConfig(
-            sentences=config.sentences, keep=config.keep, glossary=config.glossary
+            sentences=config.sentences, keep=config.keep, glossary_mode=config.glossary_mode
         )
         return self._pieces(kind, glossary is not None)(texts, *(glossary or ()))
 

@@ -204,7 +204,7 @@ class Translator(tf.Module, BaseTranslator):
             token_scores: return tokens and their scores too.
             target_prefix: for each text what its translation begins with.
             glossary: the translations that terms are to have: a `Glossary`, the path of its file,
-                pairs, or a mapping. `DecodingConfig.glossary` says how it is followed.
+                pairs, or a mapping. `DecodingConfig.glossary_mode` says how it is followed.
             first_stream: sampling only: number of the random numbers of the first text; those of
                 the others follow.
             options: fields of `DecodingConfig` to change, such as ``beam_size=4``.

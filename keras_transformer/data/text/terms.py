@@ -98,6 +98,31 @@ def annotate(texts: tf.Tensor, sources: tf.Tensor, targets: tf.Tensor) -> Annota
     return Annotated(*tf.cond(tf.size(sources) > 0, found, nothing))
 
 
+def terms_of_lines(lines: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Terms and their translations, strings ``(n,)`` both, from lines that a tab parts.
+
+    What follows a second tab says nothing here; empty lines are passed over.
+
+    Args:
+        lines: scalar string.
+
+    Raises:
+        tf.errors.InvalidArgumentError: for a line without a term or a translation.
+    """
+    lines = tf.strings.split(tf.strings.regex_replace(lines, "\r", ""), "\n")
+    lines = tf.boolean_mask(lines, tf.strings.strip(lines) != "")
+    is_term = tf.strings.regex_full_match(lines, "[^\t]*[^\\s][^\t]*\t[^\t]*[^\\s].*")
+    wrong = tf.boolean_mask(lines, ~is_term)
+    message = "a line of the glossary is no term and its translation, parted by a tab:"
+    with tf.control_dependencies([tf.debugging.Assert(tf.size(wrong) == 0, [message, wrong[:1]])]):
+        lines = tf.identity(lines)
+    columns = [
+        tf.strings.strip(tf.strings.regex_replace(lines, "([^\t]*)\t([^\t]*)(?:\t.*)?", rf"\{i}"))
+        for i in (1, 2)
+    ]
+    return columns[0], columns[1]
+
+
 def _hashes(words: tf.Tensor) -> tf.Tensor:
     """Hashes of words of any capitals and forms of letters, int64 of their shape."""
     return tf.strings.to_hash_bucket_fast(lower(tf_text.normalize_utf8(words, "NFKC")), 2**62)
