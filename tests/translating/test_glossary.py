@@ -6,10 +6,12 @@ The models here have learned nothing, so that no term comes by itself.
 import functools
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig
+from keras_transformer.data.corpora.corpus import Corpus, dataset_of
 from keras_transformer.data.text.terms import MARKS, has_terms
 from keras_transformer.data.tokenizers.pair import Tokenizers, train_tokenizers
 from keras_transformer.errors import InputError
@@ -17,6 +19,7 @@ from keras_transformer.exporting import export
 from keras_transformer.exporting.ctranslate2 import export_ctranslate2
 from keras_transformer.models.recurrent_seq2seq import RecurrentSeq2Seq
 from keras_transformer.models.transformer import Transformer
+from keras_transformer.training.run import train
 from keras_transformer.translating.ctranslate2 import CTranslate2Translator
 from keras_transformer.translating.exported import ExportedTranslator
 from keras_transformer.translating.graph import GraphTranslation
@@ -231,3 +234,57 @@ def test_annotations_are_tokens(tiny_corpus):
     places = [names.index(mark) for mark in MARKS]
     assert places == sorted(places)
     assert tokenizers.source.detokenize(ids)[0].numpy() == b"o gato cat dorme"
+
+
+WORDS = [f"{a}{b}" for a in ("ba", "ce", "di", "fo") for b in ("lar", "men", "nis", "tor")]
+
+
+def ambiguous_pairs(count, seed):
+    """Each word becomes one of two words, by chance: turned round, or that with an x."""
+    rng = np.random.default_rng(seed)
+    pairs = []
+    for _ in range(count):
+        row = rng.permutation(WORDS)[: rng.integers(2, 6)]
+        other = [word[::-1] + "x" * int(rng.integers(2)) for word in row]
+        pairs.append((" ".join(row), " ".join(other)))
+    return pairs
+
+
+@pytest.fixture(scope="module")
+def taught_run(tiny_config, unwatched, tmp_path_factory):
+    """A run that has learned terms."""
+    folder = tmp_path_factory.mktemp("taught")
+    pairs = ambiguous_pairs(600, 1)
+    corpus = Corpus(
+        "two ways", dataset_of(pairs), dataset_of(ambiguous_pairs(40, 2)), normalization="none"
+    )
+    links = (" ".join(f"{i}-{i}" for i in range(len(one.split()))) for one, _ in pairs)
+    path = folder / "links"
+    path.write_text("".join(f"{line}\n" for line in links))
+    changes = {"max_steps": 250, "terms": 0.9, "alignments": str(path)}
+    tokenizer = {"vocab_size": 300, "shared": True}
+    config = tiny_config.replace({"training": changes, "tokenizer": tokenizer})
+    return train(corpus, folder / "run", config)
+
+
+def test_a_model_learns_to_follow_terms(taught_run):
+    """Of two translations that are as frequent it takes the one that is asked for."""
+    sources, _ = zip(*ambiguous_pairs(30, 7), strict=True)
+    translator = Translator.load(taught_run.folder)
+    shares = []
+    for end in ("", "x"):
+        glossary = {word: word[::-1] + end for word in WORDS}
+        found = translator.translate(sources, glossary=glossary, glossary_mode="annotate")
+        asked = [{glossary[word] for word in source.split()} for source in sources]
+        had = sum(
+            len(terms & set(other.text.lower().split()))
+            for terms, other in zip(asked, found, strict=True)
+        )
+        shares.append(had / sum(map(len, asked)))
+    assert min(shares) > 0.7, shares
+
+
+def test_a_run_that_starts_from_one_without_terms(taught_run, tiny_run, tiny_corpus, tmp_path):
+    config = tiny_run.config.replace({"training": {"terms": 0.1, "max_steps": 1}})
+    with pytest.raises(InputError, match="a vocabulary with ids for the signs of terms"):
+        train(tiny_corpus, tmp_path / "run", config, init_from=tiny_run.folder)
