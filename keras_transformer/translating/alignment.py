@@ -233,12 +233,14 @@ def head_weights(model, source, target, start_id: int, head: AlignmentHead | Non
 
 
 def choose_head(model, pairs: TokenizedPairs, tokenizers) -> AlignmentHead:
-    """The head of a `Transformer` that aligns best what needs no dictionary.
+    """The head of a `Transformer`, or the mean of a layer's, that aligns best what needs no
+    dictionary.
 
     Of the words that both sides of a pair have once, as names, numbers and placeholders are, a head
-    that aligns gives most weight to the same word. The head that does so most often is taken; of
-    equal ones the first of the last layer. Where too few words are there to tell, the mean of the
-    heads of the last layer but one, which aligned best of all layers for Garg et al. 2019.
+    that aligns gives most weight to the same word. What does so most often is taken; of equal ones
+    that of the last layer, its mean first. Where too few words are there to tell, the mean of the
+    heads of the last layer but one with which a token was foreseen, which Garg et al. 2019 found
+    to align best.
 
     Args:
         model: a `Transformer`.
@@ -261,13 +263,14 @@ def choose_head(model, pairs: TokenizedPairs, tokenizers) -> AlignmentHead:
         model((tf.constant(source), tf.constant(target)), training=False)
         for layer in range(1, layers + 1):
             scores = model.decoder.dec_layers[layer - 1].last_attn_scores
-            best = np.asarray(scores).argmax(axis=-1)  # (batch, heads, target)
+            scores = np.asarray(scores, np.float32)  # (batch, heads, target, source)
+            best = np.concatenate([scores.mean(axis=1, keepdims=True), scores], 1).argmax(axis=-1)
             for ahead in (False, True):
                 found = best[row, :, of_target - ahead] == of_source[:, np.newaxis]
-                for head, count in enumerate(found.sum(axis=0), 1):
-                    hits[AlignmentHead(layer, head, ahead)] += int(count)
+                for head, count in enumerate(found.sum(axis=0)):
+                    hits[AlignmentHead(layer, head or None, ahead)] += int(count)
     if words < FEWEST_WORDS:
-        return AlignmentHead(max(1, layers - 1))
+        return AlignmentHead(max(1, layers - 1), ahead=True)
     return max(hits, key=lambda head: (hits[head], head.layer, -(head.head or 0)))
 
 

@@ -86,11 +86,11 @@ def check(found, terms=TERMS):
     "options",
     [
         {},
-        {"beam_size": 3, "n_best": 2},
-        {"sampling": True, "seed": 3},
-        {"sentences": False},
+        pytest.param({"beam_size": 3, "n_best": 2}, marks=pytest.mark.slow),
+        pytest.param({"sampling": True, "seed": 3}, marks=pytest.mark.slow),
+        pytest.param({"sentences": False}, marks=pytest.mark.slow),
         {"glossary_mode": "constrain"},
-        {"keep": ["x"]},
+        pytest.param({"keep": ["x"]}, marks=pytest.mark.slow),
     ],
     ids=str,
 )
