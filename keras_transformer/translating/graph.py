@@ -6,10 +6,11 @@ import keras
 import tensorflow as tf
 
 from keras_transformer.config.decoding import LENGTH_PENALTIES
+from keras_transformer.data.tokenizers.token_links import NONE
 from keras_transformer.decoding.search import SearchResult
 from keras_transformer.exporting.format import NOT_FOUND
 from keras_transformer.special_tokens import END, PAD, START
-from keras_transformer.translating.alignment import NONE, texts_of_tokens
+from keras_transformer.translating.alignment import texts_of_tokens
 from keras_transformer.translating.batches import BATCH_ROWS
 from keras_transformer.translating.segmentation import Pieces
 

@@ -16,17 +16,15 @@ from keras_transformer.config import DecodingConfig
 from keras_transformer.data.corpora.corpus import Corpus, dataset_of
 from keras_transformer.data.text.words import word_spans
 from keras_transformer.data.tokenizers.pair import train_tokenizers
+from keras_transformer.data.tokenizers.token_links import NONE, TokenLinks, joined_links
 from keras_transformer.errors import InputError
 from keras_transformer.models.recurrent_seq2seq import RecurrentSeq2Seq
 from keras_transformer.training.run import train
 from keras_transformer.translating.alignment import (
-    NONE,
     AlignmentHead,
     Link,
-    TokenLinks,
     choose_head,
     head_weights,
-    joined_links,
     token_places,
     word_links,
 )
