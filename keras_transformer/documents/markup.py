@@ -180,16 +180,21 @@ class _Placing:
         for number, child in enumerate(sorted(texts, key=order)):
             is_same = (child.begin, child.end) == (around.begin, around.end)
             child.depth = around.depth + (not is_same)
+            is_deep = child.depth > MOST_DEPTHS
             if child.from_begin or child.to_end:
-                child.place = self._cut(child, words[id(child)], begin, end)
+                child.place = begin, end
+                if not is_deep:
+                    child.place = self._cut(child, words[id(child)], begin, end)
                 begin, end = (child.place[1], end) if child.from_begin else (begin, child.place[0])
-            elif (is_same or child.depth > MOST_DEPTHS) and number == 0 and around.depth:
+            elif (is_same or is_deep) and number == 0 and around.depth:
                 child.place = around.place
             else:
-                found = self._stretch(words[id(child)], begin, end, taken)
+                found = None
+                if not is_deep:
+                    found = self._stretch(words[id(child)], begin, end, taken)
                 if child.is_kept and found is not None:
                     found = self._verbatim(child, found, begin, end, taken)
-                if found is None or child.depth > MOST_DEPTHS:
+                if found is None:
                     points.append(child)
                     continue
                 child.place = found
