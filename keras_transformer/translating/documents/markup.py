@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
+import sys
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from keras_transformer.documents.fragment import FragmentDocument
+from keras_transformer.errors import whole_number
 from keras_transformer.translating.documents.sentences import translated_texts
 from keras_transformer.translating.documents.translate import languages_of
 from keras_transformer.unicode import each_text, utf8
@@ -35,18 +37,21 @@ def translate_markup(translator, lines: Iterable[str], **options) -> list[str]:
     return list(translate_markup_stream(translator, lines, **options))
 
 
-def translate_markup_stream(translator, lines: Iterable[str], **options) -> Iterator[str]:
-    """`translate_markup` of any number of lines, of which few are held at a time."""
-    waiting: deque[tuple[FragmentDocument, bool]] = deque()
+def translate_markup_stream(
+    translator, lines: Iterable[str], *, chunk=2048, **options
+) -> Iterator[str]:
+    """`translate_markup` of any number of lines, of which `chunk` are held at a time.
 
-    def texts():
-        for line in each_text(lines, "lines"):
-            fragment = FragmentDocument(utf8(line).decode("utf-8", "replace"))
-            text = next(fragment.texts(), None)
-            waiting.append((fragment, text is not None))
-            yield text or ""  # without one, too, a line waits for its turn
-
-    language = languages_of(translator).source
-    for found in translated_texts(translator, texts(), language, links=True, **options):
-        fragment, has_text = waiting.popleft()
-        yield "".join(fragment.written([found] if has_text else []))
+    Raises:
+        InputError: for what `translate` refuses, and for a chunk without room for a line.
+    """
+    chunk = min(whole_number("chunk", chunk), sys.maxsize)
+    lines, language = each_text(lines, "lines"), languages_of(translator).source
+    while batch := list(islice(lines, chunk)):
+        fragments = [FragmentDocument(utf8(line).decode("utf-8", "replace")) for line in batch]
+        texts = [next(fragment.texts(), None) for fragment in fragments]
+        found = translated_texts(
+            translator, [text or "" for text in texts], language, links=True, **options
+        )
+        for fragment, text, translated in zip(fragments, texts, found, strict=True):
+            yield "".join(fragment.written([] if text is None else [translated]))
