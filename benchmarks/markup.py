@@ -7,7 +7,8 @@ without alignments, and translated as placeholders, as the model does by itself.
 placed in the references, aligned by the model, which tells placing from translating.
 
 An element is its name and its text, small and with single blanks; those without text do not count.
-F1 is that of all elements of the lines together, equal ones as often as both sides have them.
+F1 is that of all elements of the lines together, equal ones as often as both sides have them. Recall
+is that of the references' elements whose text the translation has.
 """
 
 import argparse
@@ -59,19 +60,23 @@ def scores(sources: Sequence[str], found: Sequence[str], references: Sequence[st
     """What the tags and the text of translated lines are worth."""
     import sacrebleu
 
-    once = nested = both = of_found = of_references = 0
+    once = nested = both = of_found = of_references = there = placed = 0
     for source, line, reference in zip(sources, found, references, strict=True):
         once += tags_of(source) == tags_of(line)
         elements, is_nested = elements_of(line)
         wanted, _ = elements_of(reference)
         nested += is_nested or not elements_of(source)[1]
         both += (elements & wanted).total()
+        text = without_tags(line).lower()
+        possible = Counter({one: n for one, n in wanted.items() if one[1] in text})
+        there, placed = there + possible.total(), placed + (elements & possible).total()
         of_found, of_references = of_found + elements.total(), of_references + wanted.total()
     texts = [[without_tags(line) for line in lines] for lines in (found, references)]
     return {
         "once": once / len(sources),
         "nested": nested / len(sources),
         "f1": 2 * both / max(of_found + of_references, 1),
+        "recall": placed / max(there, 1),
         "bleu": sacrebleu.corpus_bleu(texts[0], [texts[1]]).score,
     }
 
@@ -134,10 +139,10 @@ def main() -> int:
         for name, way in ways.items():
             say(f"{len(sources)} lines {name}")
             table[name] = scores(sources, way(), references)
-    print(f"{'':22}{'once':>8}{'nested':>8}{'F1':>7}{'BLEU':>7}")
+    print(f"{'':22}{'once':>8}{'nested':>8}{'F1':>7}{'recall':>8}{'BLEU':>7}")
     for name, row in table.items():
-        shares = f"{row['once']:8.1%}{row['nested']:8.1%}{row['f1']:7.3f}"
-        print(f"{name:22}{shares if name != 'without tags' else '':23}{row['bleu']:7.2f}")
+        shares = f"{row['once']:8.1%}{row['nested']:8.1%}{row['f1']:7.3f}{row['recall']:8.3f}"
+        print(f"{name:22}{shares if name != 'without tags' else '':31}{row['bleu']:7.2f}")
     write_result(arguments, host, {}, scores=table)
     return 0
 
