@@ -7,8 +7,8 @@ without alignments, and translated as placeholders, as the model does by itself.
 placed in the references, aligned by the model, which tells placing from translating.
 
 An element is its name and its text, small and with single blanks; those without text do not count.
-F1 is that of all elements of the lines together, equal ones as often as both sides have them. Recall
-is that of the references' elements whose text the translation has.
+F1 is that of all elements of the lines together, equal ones as often as both sides have them.
+Recall is that of the references' elements whose text the translation has.
 """
 
 import argparse

@@ -317,6 +317,24 @@ def test_graphs_say_the_same(kept):
         np.testing.assert_allclose(*weights, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:.*translated in pieces")
+def test_graphs_say_which_tokens_a_sentence_has(kept):
+    graph = GraphTranslation(kept)
+    answer = {name: part.numpy() for name, part in graph.alignment(tf.constant(TEXTS)).items()}
+    sentences = {name: part.numpy() for name, part in graph.sentences(tf.constant(TEXTS)).items()}
+    for name, values in sentences.items():
+        np.testing.assert_array_equal(answer[name], values)
+    for side in ("source", "target"):
+        counts = answer[f"{side}_sentence_tokens"]
+        assert counts.shape == answer["gaps"].shape
+        tokens = (answer[f"{side}_tokens"] != b"").sum(axis=1)
+        np.testing.assert_array_equal(counts.sum(axis=1), tokens)
+    whole = kept.translate([TEXTS[0]], alignment=True)[0].token_links
+    first = kept.translate(["O gato preto dorme."], alignment=True)[0].token_links
+    count = int(answer["target_sentence_tokens"][0, 0])
+    assert whole.target[:count] == first.target
+
+
 def test_recurrent_models_align_by_the_attention_they_have(tiny_corpus):
     tokenizers = train_tokenizers(tiny_corpus, vocab_size=300)
     sizes = {
