@@ -17,7 +17,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 
 from common import machine, positive, say, write_result
@@ -132,7 +132,8 @@ def main() -> int:
         "as placeholders": lambda: [one.text for one in translator.translate(sources)],
         "placed in references": lambda: list(placed_in(translator, sources, references)),
     }
-    texts = [translation.text for translation in translator.translate(map(without_tags, sources))]
+    found = translator.translate(map(without_tags, sources))
+    texts = [escape(translation.text, quote=False) for translation in found]
     table = {"without tags": scores(texts, texts, references)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of texts in pieces, and pairs that are too long
