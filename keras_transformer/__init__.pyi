@@ -109,6 +109,7 @@ from .training.run import train
 from .decoding.search import Search
 from .translating.exported import ExportedTranslator
 from .translating.translation import Translation
+from .data.glossary import Glossary
 from .translating.graph import ExportTranslator
 from .translating.translator import Translator, print_translation
 from .translating.documents.translate import translate_document, translate_document_file
@@ -167,6 +168,7 @@ __all__ = [
     "Generation",
     "Generator",
     "GlobalSelfAttention",
+    "Glossary",
     "InputError",
     "LSTMCell",
     "LastTokenReader",

@@ -7,6 +7,7 @@ from keras_transformer.cli.options import (
     config_option,
     data_dir_option,
     dataset_option,
+    glossary_option,
     model_option,
     path_option,
     search_options,
@@ -32,6 +33,7 @@ from keras_transformer.config import TrainingConfig
 @config_option(TrainingConfig, "bleu_tokenize", "tokenize")
 @search_options
 @sentences_option
+@glossary_option
 @compile_option
 def evaluate(model_path, pairs, dataset, split, data_dir, json_file, tokenize, search, jit_compile):
     """Score a model with sacreBLEU and chrF, a language model with its perplexity."""

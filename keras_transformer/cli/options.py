@@ -100,6 +100,35 @@ keep_option = path_option(
     help="Regular expressions, one a line, of what comes back as it is, besides addresses, "
     "placeholders, long numbers, code and emoji.",
 )
+
+
+def glossary_option(command):
+    """Adds ``--glossary`` and ``--glossary-domain`` to a verb with `search_options`."""
+
+    @functools.wraps(command)
+    def with_glossary(*, search, glossary_file, domain, **arguments):
+        if domain is not None and glossary_file is None:
+            raise click.UsageError("--glossary-domain says nothing without --glossary.")
+        if glossary_file is not None:
+            from keras_transformer.data.glossary import Glossary
+
+            search["glossary"] = Glossary.load(glossary_file, domain)
+        return command(search=search, **arguments)
+
+    of_domain = click.option(
+        "--glossary-domain",
+        "domain",
+        metavar="NAME",
+        help="Leave out terms of other domains, which the third column of the glossary names.",
+    )
+    return path_option(
+        "--glossary",
+        "glossary_file",
+        metavar="FILE",
+        help="Terms and the translations that they are to have, a pair a line, parted by a tab.",
+    )(of_domain(with_glossary))
+
+
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="One JSON object a line, with scores."
 )

@@ -7,6 +7,7 @@ import click
 
 from keras_transformer.cli.options import (
     compile_option,
+    glossary_option,
     json_option,
     keep_option,
     model_option,
@@ -25,6 +26,7 @@ from keras_transformer.errors import InputError
 @search_options
 @sentences_option
 @keep_option
+@glossary_option
 @click.option("--n-best", type=int, help="Translations of each text.")
 @compile_option
 @json_option

@@ -28,6 +28,12 @@ class DecodingConfig:
         description="regular expressions, in the syntax of RE2, of what comes back as it is, "
         "besides addresses, placeholders, long numbers, code and emoji; training learns to copy it",
     )
+    glossary_mode: Literal["annotate", "constrain", "both"] | None = Field(
+        None,
+        description="how a glossary is followed: its translations stand beside the terms of the "
+        "source, or what lacks them is searched again and has to have them, or both; null: both "
+        "where training.terms has taught it, else constrain",
+    )
     length_ratio: Positive = Field(
         2.0, description="most target tokens for each source token, length_offset on top"
     )

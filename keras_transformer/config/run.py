@@ -140,12 +140,17 @@ class TrainingConfig:
     alignments: str | None = Field(
         None,
         description="file of the word alignments of the training pairs, in Pharaoh's format; null: "
-        "eflomal makes them where guided_alignment is above 0",
+        "eflomal makes them where guided_alignment or terms is above 0",
     )
     alignment_layer: Count | None = Field(
         None,
         description="decoder layer, from 1, whose first head learns alignments; null: the last but "
         "one",
+    )
+    terms: Rate = Field(
+        0.0,
+        description="share of the pairs whose source has the translations of some words beside "
+        "them, so that a model learns to follow a glossary; which, alignments tell",
     )
     dtype: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = Field(
         "float32",
@@ -213,6 +218,11 @@ class Config:
                 f"model.family: {self.model.family} knows one language: set tokenizer.shared to "
                 "true."
             )
+        if self.training.terms:
+            raise InputError(
+                f"training.terms is for models that translate, not {self.model.family}: set it to "
+                "0."
+            )
         if self.training.select_by == "bleu":
             raise InputError(
                 f"training.select_by: bleu is for models that translate, not {self.model.family}: "
@@ -226,13 +236,22 @@ class Config:
 
     def _check_alignments(self):
         recipe = self.training
+        if recipe.terms and self.tokenizer.placeholders == 0:
+            raise InputError(
+                "training.terms needs placeholders, which keep text that has the signs of terms: "
+                "set tokenizer.placeholders above 0, or terms to 0."
+            )
+        if recipe.alignments is not None and not (recipe.guided_alignment or recipe.terms):
+            raise InputError(
+                "training.alignments is for a head that learns alignments, or for terms: set "
+                "training.guided_alignment above 0, such as 0.1, or training.terms."
+            )
         if not recipe.guided_alignment:
-            for name in ("alignments", "alignment_layer"):
-                if getattr(recipe, name) is not None:
-                    raise InputError(
-                        f"training.{name} is for a head that learns alignments: set "
-                        "training.guided_alignment above 0, such as 0.1."
-                    )
+            if recipe.alignment_layer is not None:
+                raise InputError(
+                    "training.alignment_layer is for a head that learns alignments: set "
+                    "training.guided_alignment above 0, such as 0.1."
+                )
         elif self.model.family != "transformer":
             raise InputError(
                 "training.guided_alignment is for the Transformer that translates, not "

@@ -20,6 +20,7 @@ PATIENCE = 60.0
 _NOT_OF_THE_SEARCH = {
     "sentences": True,
     "keep": (),
+    "glossary_mode": None,
     "seed": 0,
     "max_length": None,
     "length_ratio": 1.0,

@@ -38,7 +38,11 @@ from keras_transformer.decoding.buckets import (
     doubled,
     doubled_up_to,
 )
-from keras_transformer.decoding.strategies import BeamSearch, GreedyOrSampling
+from keras_transformer.decoding.strategies import (
+    BeamSearch,
+    ConstrainedBeamSearch,
+    GreedyOrSampling,
+)
 from keras_transformer.decoding.tokens import (
     LOWEST,
     copy_once,
@@ -51,7 +55,7 @@ from keras_transformer.decoding.tokens import (
 from keras_transformer.layers import cache as caches
 from keras_transformer.special_tokens import PAD
 
-_CONSTANT = ("rows", "limits", "prefix", "uniform", "required", "joined", "context")
+_CONSTANT = ("rows", "limits", "prefix", "uniform", "required", "joined", "terms", "context")
 """Entries of the state that are constant in a round."""
 
 _CACHE = ("context", "steps")
@@ -60,7 +64,12 @@ _CACHE = ("context", "steps")
 _TOKENS = ("tokens", "token_scores", "ended")
 """Entries of the state with room for each token."""
 
-_NUMBER, _NUMBERS, _IDS = (tf.TensorSpec([None] * rank, tf.int32) for rank in range(3))
+_NUMBER, _NUMBERS, _IDS, _TERMS = (tf.TensorSpec([None] * rank, tf.int32) for rank in range(4))
+
+_TERM_ROOM = 4, 8  # how many terms, and tokens of each, compiled programs have room for: multiples
+
+TERM_BEAMS = 10
+"""Fewest beams of a search for hypotheses with given terms, as in Post and Vilar (2018)."""
 
 
 _graph_function = functools.partial(tf.function, autograph=False)
@@ -108,6 +117,9 @@ class Search:
             `config`; all beams are returned then.
         placeholders: how many ids, from `first_placeholder` on, every hypothesis has once if the
             source has them, and else not at all.
+        term_tokens: if given, hypotheses have to have the terms that callers give, by a
+            `ConstrainedBeamSearch` of `TERM_BEAMS` beams or more; its `transparent` and
+            `continuations`.
     """
 
     def __init__(
@@ -123,6 +135,7 @@ class Search:
         length_penalty=None,
         placeholders=0,
         first_placeholder=0,
+        term_tokens=None,
     ):
         self.model = model
         self.placeholders = range(first_placeholder, first_placeholder + placeholders)
@@ -133,8 +146,13 @@ class Search:
         if beam_size is not None:
             self.beams = self.n_best = beam_size
         penalty = config.length_penalty if length_penalty is None else length_penalty
-        with_beams = beam_size is not None or config.beam_size > 1
-        strategy = BeamSearch if with_beams else GreedyOrSampling
+        self.with_terms = term_tokens is not None
+        if self.with_terms:
+            self.beams = max(self.beams, TERM_BEAMS)
+            strategy = functools.partial(ConstrainedBeamSearch, **term_tokens)
+        else:
+            with_beams = beam_size is not None or config.beam_size > 1
+            strategy = BeamSearch if with_beams else GreedyOrSampling
         self.strategy = strategy(config, end_id, self.beams, self.n_best, penalty)
         self.forbidden = (PAD, *forbidden)
         self.jit_compile = jit_compile
@@ -144,7 +162,9 @@ class Search:
         self._compile = _graph_function(self._run_no_step, input_signature=[_IDS, _NUMBER, _NUMBER])
         self._tracing = threading.Lock()
 
-    def __call__(self, source, limits, *, seed=0, streams=None, prefix=None) -> SearchResult:
+    def __call__(
+        self, source, limits, *, seed=0, streams=None, prefix=None, terms=None
+    ) -> SearchResult:
         """Searches for the tokens after the start token.
 
         Args:
@@ -155,6 +175,8 @@ class Search:
             streams: stream of the random numbers of each row, which follow from the seed and this
                 number alone, ``(batch,)``; its place in the batch unless given.
             prefix: ids that the tokens begin with, padded, ``(batch, prefix)``.
+            terms: ids of the terms that each row has to have, padded, ``(batch, terms, length)``;
+                for a search with `term_tokens`, which needs them.
 
         Returns:
             a `SearchResult`.
@@ -164,6 +186,8 @@ class Search:
         seed = tf.cast(seed, tf.int32)
         streams = tf.range(tf.shape(source)[0]) if streams is None else tf.cast(streams, tf.int32)
         arguments = [source, limits, seed, streams]
+        if self.with_terms:
+            arguments.append(tf.cast(terms, tf.int32))
         if prefix is not None:
             arguments.append(tf.cast(prefix, tf.int32))
         return self._graph(with_prefix=prefix is not None)(*arguments)
@@ -185,7 +209,8 @@ class Search:
                 for longest in rooms if self.config.sampling else rooms[-1:]:
                     for room in rooms[: rooms.index(longest) + 1]:
                         self._compile(source, room - 1, longest)
-        self(tf.zeros((1, 1), tf.int32), [1])  # traces the graph around the programs
+        terms = tf.zeros((1, 1, 1), tf.int32) if self.with_terms else None
+        self(tf.zeros((1, 1), tf.int32), [1], terms=terms)  # traces the graph around the programs
 
     def _run_no_step(self, source, position, longest):
         """Runs the programs of a search at `position` without a step, which compiles them."""
@@ -196,6 +221,8 @@ class Search:
             inputs["uniform"] = uniform_numbers(0, rows, (longest, self.beams))
         if self.placeholders:
             inputs |= self._of_placeholders(source)
+        if self.with_terms:
+            inputs["terms"] = tf.zeros((batch, *_TERM_ROOM), tf.int32)
         if self.jit_compile:
             inputs, _ = self._padded(inputs)
         rows = tf.size(inputs["rows"])
@@ -208,12 +235,16 @@ class Search:
         """The search as a graph, traced once for arguments of any shape."""
         with self._tracing:  # which threads may call at once
             if with_prefix not in self._traced:
-                signature = [_IDS, _NUMBERS, _NUMBER, _NUMBERS] + [_IDS] * with_prefix
+                signature = [_IDS, _NUMBERS, _NUMBER, _NUMBERS]
+                signature += [_TERMS] * self.with_terms + [_IDS] * with_prefix
                 function = _graph_function(self._search, input_signature=signature)
                 self._traced[with_prefix] = function.get_concrete_function()
             return self._traced[with_prefix]
 
-    def _search(self, source, limits, seed, streams, prefix=None):
+    def _search(self, source, limits, seed, streams, *more):
+        more = list(more)
+        terms = more.pop(0) if self.with_terms else None
+        prefix = more.pop(0) if more else None
         batch = tf.shape(source)[0]
         longest = tf.reduce_max(tf.concat([limits, [1]], 0))
         inputs = {"source": source, "limits": limits, "rows": tf.range(batch)}
@@ -224,6 +255,10 @@ class Search:
         if prefix is not None:
             columns = tf.shape(prefix)[1]
             inputs["prefix"] = tf.pad(prefix, [[0, 0], [0, 16 - columns % 16]])
+        if terms is not None:
+            _, *sizes = tf.unstack(tf.shape(terms))
+            rooms = [room - size % room for size, room in zip(sizes, _TERM_ROOM, strict=True)]
+            inputs["terms"] = tf.pad(terms, [[0, 0], *([0, room] for room in rooms)])
         enough = batch // 2
         if self.jit_compile:
             inputs, enough = self._padded(inputs)
@@ -321,6 +356,10 @@ class Search:
             "done": done,
         }
         state |= self.strategy.initial_state(done, no_tokens, no_scores)
+        if self.with_terms:
+            state["progress"] = tf.zeros(
+                (batch, self.beams, tf.shape(inputs["terms"])[1]), tf.int32
+            )
         position, changed = self._run_round(tf.constant(0), enough, state)
         return position, {**state, **changed}
 

@@ -149,17 +149,21 @@ class BeamSearch(Strategy):
         if "prefix" in fixed:
             logits = force(logits, fixed["prefix"], position)
         values, ids = best_candidates(logits, 2 * beams)
-        token_scores = values - normalizer
-        rows, _, per_beam = tf.unstack(tf.shape(ids))
+        candidates = _Candidates(moving["scores"], values - normalizer, ids)
+        scores, places = tf.math.top_k(candidates.totals, 2 * beams)
+        return self._continued(position, fixed, moving, scores, *candidates.at(places))
 
-        def flat(part):
-            return tf.reshape(part, (rows, beams * per_beam))
+    def _continued(self, position, fixed, moving, scores, token, token_scores, parents, **more):
+        """The step that the best continuations make.
 
-        totals = flat(moving["scores"][..., tf.newaxis] + token_scores)
-        scores, places = tf.math.top_k(totals, 2 * beams)
-        token = tf.gather(flat(ids), places, batch_dims=1)
-        token_scores = tf.gather(flat(token_scores), places, batch_dims=1)
-        parents = places // per_beam
+        Args:
+            position, fixed, moving: as for `step`.
+            scores: of twice as many continuations as there are beams, in the order in which they
+                become beams, ``(rows, 2 * beams)``.
+            token, token_scores, parents: of them.
+            more: other entries of the state, of them, ``(rows, 2 * beams, ...)``.
+        """
+        beams = self.beams
         ends = token == self.end_id
         last = (position + 1 >= fixed["limits"])[:, tf.newaxis]
 
@@ -172,7 +176,9 @@ class BeamSearch(Strategy):
                 position, moving, parents[:, :beams], token[:, :beams], token_scores[:, :beams]
             ),
         )
-        live_scores, places = tf.math.top_k(tf.where(ends, 2 * LOWEST, scores), beams)
+        order = tf.range(2 * beams) + tf.where(ends, 2 * beams, 0)
+        _, places = tf.math.top_k(-tf.cast(order, tf.float32), beams)
+        live_scores = tf.gather(tf.where(ends, 2 * LOWEST, scores), places, batch_dims=1)
         parents, token, token_scores = (
             tf.gather(part, places, batch_dims=1) for part in (parents, token, token_scores)
         )
@@ -185,8 +191,10 @@ class BeamSearch(Strategy):
             "ended": ended,
             "done": moving["done"]
             | last[:, 0]
-            | self._settled(position, fixed["limits"], ended, live_scores[:, 0]),
+            | self._settled(position, fixed["limits"], ended, tf.reduce_max(live_scores, axis=1)),
         }
+        for name, part in more.items():
+            changed[name] = tf.gather(part, places, batch_dims=1)
         return changed, parents
 
     def found(self, state):
@@ -239,6 +247,159 @@ class BeamSearch(Strategy):
             enough = tf.round(tf.cast(self.beams, tf.float32) * self.config.patience)
             settled |= tf.cast(ended["count"], tf.float32) >= tf.maximum(enough, 1.0)
         return settled
+
+
+class _Candidates:
+    """Continuations of the beams of each row, one after the other.
+
+    Args:
+        scores: of the beams, ``(rows, beams)``.
+        token_scores: of the tokens that go on, ``(rows, beams, tokens)``.
+        ids: of these tokens.
+
+    Attributes:
+        totals: scores of the continuations, ``(rows, beams * tokens)``.
+    """
+
+    def __init__(self, scores, token_scores, ids):
+        self._shape = tf.shape(ids)
+        self._token_scores, self._ids = self.flat(token_scores), self.flat(ids)
+        self.totals = self.flat(scores[..., tf.newaxis] + token_scores)
+
+    def flat(self, part):
+        """``(rows, beams, tokens)`` as ``(rows, beams * tokens)``."""
+        return tf.reshape(part, (self._shape[0], self._shape[1] * self._shape[2]))
+
+    def at(self, places):
+        """Tokens, their scores and their beams of some continuations, ``(rows, n)`` each."""
+        token, token_scores = (
+            tf.gather(part, places, batch_dims=1) for part in (self._ids, self._token_scores)
+        )
+        return token, token_scores, places // self._shape[2]
+
+
+@dataclass(frozen=True)
+class ConstrainedBeamSearch(BeamSearch):
+    """Beam search whose hypotheses have to have given terms.
+
+    The continuations of a beam are its best tokens and the next token of each term that it has not
+    had. Beams are shared out among numbers of tokens of terms that hypotheses have had so far:
+    first the best continuation of each number, then the second best of each, and so on. A
+    hypothesis ends once it has had all its terms, whatever their order.
+
+    Sources: dynamic beam allocation, Post and Vilar (2018), arXiv 1804.06609; in tensors, Hu et al.
+    (2019), N19-1090.
+
+    Args:
+        config, end_id, beams, n_best, length_penalty: as for `Strategy`.
+        transparent: ids that may stand between the tokens of a term, as marks of capitals do.
+        continuations: which ids continue a word, after which a term would be part of another word,
+            bool ``(vocab,)``.
+    """
+
+    transparent: tuple[int, ...] = ()
+    continuations: tf.Tensor | None = None
+
+    def step(self, position, fixed, moving, logits):
+        beams, terms = self.beams, fixed["terms"]
+        lengths = tf.math.count_nonzero(terms, axis=2, dtype=tf.int32)[:, tf.newaxis]
+        progress = moving["progress"]
+        normalizer = tf.reduce_logsumexp(logits, axis=-1, keepdims=True)
+        if "prefix" in fixed:
+            logits = force(logits, fixed["prefix"], position)
+        missing = progress < lengths
+        is_end = tf.range(tf.shape(logits)[-1]) == self.end_id
+        hidden = is_end & tf.reduce_any(missing, axis=-1, keepdims=True)
+        values, ids = best_candidates(tf.where(hidden, LOWEST, logits), 2 * beams)
+
+        wanted = _at(terms[:, tf.newaxis], progress)
+        known = tf.reduce_any(wanted[..., tf.newaxis] == ids[:, :, tf.newaxis], axis=-1)
+        before = tf.linalg.band_part(wanted[..., tf.newaxis] == wanted[:, :, tf.newaxis], -1, 0)
+        again = tf.reduce_sum(tf.cast(before, tf.int32), axis=-1) > 1
+        of_terms = tf.gather(logits, wanted, batch_dims=2)
+        of_terms = tf.where(missing & ~again & ~known, of_terms, 2 * LOWEST)
+        values = tf.concat([values, of_terms], axis=-1)
+        ids = tf.concat([ids, wanted], axis=-1)
+
+        advanced = self._advanced(progress, ids, terms, lengths)
+        had = tf.reduce_sum(tf.minimum(advanced, lengths[:, :, tf.newaxis]), axis=-1)
+        most = tf.reduce_sum(lengths, axis=-1)
+        # What is left must have room for the missing ones, and for an end.
+        room = tf.maximum(fixed["limits"] - position - 2, 0)[:, tf.newaxis, tf.newaxis]
+        fits = most[..., tf.newaxis] - had <= room
+        values = tf.where(fits, values, 2 * LOWEST)
+        candidates = _Candidates(moving["scores"], values - normalizer, ids)
+        places = _in_turn(candidates.totals, candidates.flat(had), most, 2 * beams)
+        scores = tf.gather(candidates.totals, places, batch_dims=1)
+        shape = tf.shape(advanced)
+        advanced = tf.reshape(advanced, (shape[0], shape[1] * shape[2], shape[3]))
+        advanced = tf.gather(advanced, places, batch_dims=1)
+        chosen = candidates.at(places)
+        return self._continued(position, fixed, moving, scores, *chosen, progress=advanced)
+
+    def _advanced(self, progress, ids, terms, lengths):
+        """How many tokens of each term continuations have had, ``(rows, beams, tokens, terms)``.
+
+        One more than the term has says that its word has ended.
+
+        Args:
+            progress: of the beams, ``(rows, beams, terms)``.
+            ids: tokens that go on, ``(rows, beams, tokens)``.
+            terms: ids of the terms, padded, ``(rows, terms, length)``.
+            lengths: of the terms, ``(rows, 1, terms)``.
+        """
+        wanted = _at(terms[:, tf.newaxis], progress)[:, :, tf.newaxis]
+        had, lengths = progress[:, :, tf.newaxis], lengths[:, :, tf.newaxis]
+        token = ids[..., tf.newaxis]
+        first = terms[:, tf.newaxis, tf.newaxis, :, 0]
+        # A token that breaks off a term may begin it again.
+        begun = tf.cast(token == first, tf.int32)
+        continues = tf.gather(self.continuations, ids)[..., tf.newaxis]
+        within = tf.where(token == wanted, had + 1, begun)
+        after = tf.where(continues, 0, lengths + 1)
+        advanced = tf.where(had < lengths, within, tf.where(had == lengths, after, had))
+        is_transparent = tf.reduce_any(
+            token == tf.constant(self.transparent or (PAD,), token.dtype), axis=-1, keepdims=True
+        )
+        return tf.where(is_transparent & (had != lengths), had, advanced)
+
+
+def _at(terms, progress):
+    """The next token of each term, padding after its last, ``(rows, beams, terms)``.
+
+    Args:
+        terms: ids, ``(rows, 1, terms, length)``.
+        progress: tokens of each that there have been, ``(rows, beams, terms)``.
+    """
+    here = tf.range(tf.shape(terms)[3]) == progress[..., tf.newaxis]
+    return tf.reduce_sum(tf.where(here, terms, PAD), axis=-1)
+
+
+def _in_turn(scores, had, most, count):
+    """The best continuation of each number of tokens that they have had, then the second best, ....
+
+    Those that have had more go first.
+
+    Args:
+        scores: ``(rows, n)``.
+        had: ``(rows, n)``.
+        most: largest number, ``(rows, 1)``.
+        count: how many continuations are wanted, at most `n`.
+
+    Returns:
+        their places, ``(rows, count)``.
+    """
+    n = tf.shape(scores)[1]
+    by_score = tf.argsort(scores, direction="DESCENDING", stable=True)
+    had_by_score = tf.gather(had, by_score, batch_dims=1)
+    grouped = tf.argsort(had_by_score, stable=True)  # by number, and in it by score
+    order = tf.gather(by_score, grouped, batch_dims=1)
+    number = tf.gather(had_by_score, grouped, batch_dims=1)
+    key = (tf.range(n) - tf.searchsorted(number, number)) * (most + 1) + most - number
+    unlikely = tf.gather(scores, order, batch_dims=1) <= LOWEST / 2
+    key = tf.where(unlikely, key + n * (most + 1), key)
+    _, best = tf.math.top_k(-key, count)
+    return tf.gather(order, best, batch_dims=1)
 
 
 def _written(history, new, position):

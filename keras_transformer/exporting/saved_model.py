@@ -60,6 +60,8 @@ def export(
     - ``sentences`` adds ``source_sentences``, ``target_sentences`` and ``gaps``, ``(batch,
       longest)``, and ``tail``, ``(batch,)``: the translation is gaps and target sentences in turn,
       and the tail;
+    - ``glossary`` also takes a scalar ``glossary``, a string of lines of a term and the translation
+      that it is to have, parted by a tab, and gives what ``sentences`` does;
     - ``tokenize`` gives ``tokens`` and ``ids``, ``(batch, longest)``, and how many ``pieces`` the
       model makes of each text, the ``longest`` of how many tokens, ``(batch,)``.
 
@@ -165,6 +167,11 @@ class _ServingModule(tf.Module):
         others = {
             "sentences": (GraphTranslation.sentences, text),
             "alignment": (GraphTranslation.alignment, text),
+            "glossary": (
+                GraphTranslation.glossary,
+                text,
+                tf.TensorSpec((), tf.string, name="glossary"),
+            ),
             "tokenize": (GraphTranslation.tokenize, text),
         }
         return signatures | self._with_weights(False, others)

@@ -26,7 +26,7 @@ from keras_transformer.serving.listening import address
 from keras_transformer.serving.peers import group_of_peer
 from keras_transformer.serving.rest_json import metadata_message, status_message
 from keras_transformer.serving.service import Inputs, Service
-from keras_transformer.serving.signatures import Signature, Tensor
+from keras_transformer.serving.signatures import Scalar, Signature, Tensor
 from keras_transformer.serving.tls import Certificate
 
 
@@ -264,7 +264,7 @@ def _read_inputs(protos, signature: Signature, service: Service) -> Inputs:
     return Inputs(_array(signature.text, text).tolist(), scalars)
 
 
-def _scalar(name: str, tensor: Tensor, proto: tensor_pb2.TensorProto) -> np.generic:
+def _scalar(name: str, tensor: Tensor, proto: tensor_pb2.TensorProto) -> Scalar:
     expected = types_pb2.DataType.Value(tensor.dtype)
     if proto.dtype != expected or any(dim.size != 1 for dim in proto.tensor_shape.dim):
         raise invalid(f'"{name}" must be one {tensor.dtype}.')

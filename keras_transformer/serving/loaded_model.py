@@ -13,7 +13,7 @@ from keras_transformer.exporting.format import DEFAULT_SIGNATURE, read_about, xl
 from keras_transformer.files import check_checksums, reason_of
 from keras_transformer.serving.failures import Failure, Kind, invalid
 from keras_transformer.serving.programs import Programs, Size
-from keras_transformer.serving.signatures import Outputs, Signature, read_signatures
+from keras_transformer.serving.signatures import Outputs, Scalar, Signature, read_signatures
 
 _TOKENIZE, _IDS = "tokenize", "ids"  # the signature and output of an export's own tokenizer
 _PIECES, _LONGEST = "pieces", "longest"  # outputs of it, which exports of version 0.1 have not
@@ -113,7 +113,7 @@ class LoadedModel:
         return signature
 
     def run(
-        self, signature: Signature, texts: Sequence[bytes], scalars: Mapping[str, np.generic]
+        self, signature: Signature, texts: Sequence[bytes], scalars: Mapping[str, Scalar]
     ) -> Outputs:
         """Runs a signature on a batch, compiled where there is a program for its size.
 
@@ -127,7 +127,7 @@ class LoadedModel:
         return self.programs.run(self._size(signature, texts, scalars), compiled, plain)
 
     def warm(
-        self, signature: Signature, texts: Sequence[bytes], scalars: Mapping[str, np.generic]
+        self, signature: Signature, texts: Sequence[bytes], scalars: Mapping[str, Scalar]
     ) -> None:
         """Runs a signature on a batch before there are clients, and compiles its program.
 
@@ -172,7 +172,9 @@ class LoadedModel:
         while length < longest:
             length *= 2
         parameters = (
-            (name, value.item()) for name, value in sorted(scalars.items()) if name not in _NO_SIZES
+            (name, value.item())
+            for name, value in sorted(scalars.items())
+            if name not in _NO_SIZES and not isinstance(value, bytes)
         )
         return Size(signature.name, tuple(parameters), rows, length)
 

@@ -21,7 +21,7 @@ from keras_transformer.files import parse_json
 from keras_transformer.serving.failures import Failure, invalid
 from keras_transformer.serving.loaded_model import LoadedModel
 from keras_transformer.serving.service import Inputs
-from keras_transformer.serving.signatures import Outputs, Signature, Tensor
+from keras_transformer.serving.signatures import Outputs, Scalar, Signature, Tensor
 from keras_transformer.serving.versions import Status
 from keras_transformer.unicode import utf8
 
@@ -127,7 +127,9 @@ def _inputs_of_columns(columns: Any, signature: Signature, check_count) -> Input
     )
 
 
-def _scalar(name: str, tensor: Tensor, value: Any) -> np.generic:
+def _scalar(name: str, tensor: Tensor, value: Any) -> Scalar:
+    if tensor.dtype == "DT_STRING":
+        value = _text(value, f'"{name}"')
     try:
         return tensor.scalar(value)
     except ValueError as error:

@@ -17,7 +17,7 @@ from keras_transformer.serving.helper import Helper
 from keras_transformer.serving.loaded_model import LoadedModel
 from keras_transformer.serving.metrics import Metrics
 from keras_transformer.serving.settings import Settings
-from keras_transformer.serving.signatures import Outputs, Signature, row_bytes
+from keras_transformer.serving.signatures import Outputs, Scalar, Signature, row_bytes
 from keras_transformer.serving.translated_files import TranslatedFiles
 from keras_transformer.serving.versions import State, Status, Versions
 
@@ -32,7 +32,7 @@ class Inputs:
     """
 
     texts: Sequence[bytes]
-    scalars: Mapping[str, np.generic]
+    scalars: Mapping[str, Scalar]
 
 
 class Service:
@@ -245,7 +245,10 @@ class Service:
             if len(text) > most and len(text.decode("utf-8", "replace")) > most:
                 raise invalid(f"text {number} has more than {most} characters: give shorter texts.")
         for name, value in inputs.scalars.items():
-            if not np.isfinite(value):
+            if isinstance(value, bytes):
+                if len(value) > most and len(value.decode("utf-8", "replace")) > most:
+                    raise invalid(f'"{name}" has more than {most} characters: give less.')
+            elif not np.isfinite(value):
                 raise invalid(f'"{name}" is {value}: give a finite number.')
         beam_size = inputs.scalars.get("beam_size")
         if beam_size is not None and not 1 <= beam_size <= self.settings.max_beam_size:

@@ -33,6 +33,9 @@ _LETTERS_OF_STRING = 3  # besides its own: quotation marks and a comma
 _LETTERS_OF_OTHERS = 25
 _BYTES_OF_TOKEN = 40  # in memory
 
+Scalar = np.generic | bytes
+"""A number, or a text in UTF-8."""
+
 Outputs = dict[str, np.ndarray]
 """Tensors by name; strings as arrays of `bytes` objects."""
 
@@ -69,12 +72,16 @@ class Tensor:
     dtype: str
     shape: tuple[int | None, ...] | None
 
-    def scalar(self, value) -> np.generic:
-        """Converts a number to the type of this input.
+    def scalar(self, value) -> Scalar:
+        """Converts a number or a text to the type of this input.
 
         Raises:
-            ValueError: when it takes no numbers, or none like this one.
+            ValueError: when it takes none, or none like this one.
         """
+        if self.dtype == "DT_STRING":
+            if not isinstance(value, str | bytes):
+                raise ValueError(f"takes one text, not {value!r:.60}")
+            return value.encode("utf-8", "replace") if isinstance(value, str) else value
         numpy_type = _NUMBERS.get(self.dtype)
         if numpy_type is None:
             raise ValueError(f"takes no number but {self.dtype}")

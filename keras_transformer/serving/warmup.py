@@ -9,7 +9,6 @@ from collections.abc import Callable
 from itertools import islice, product
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
@@ -18,7 +17,7 @@ from keras_transformer.exporting.format import DEFAULT_SIGNATURE, WARM_UP_FILE, 
 from keras_transformer.files import reason_of
 from keras_transformer.serving.failures import Failure
 from keras_transformer.serving.loaded_model import LoadedModel
-from keras_transformer.serving.signatures import Signature
+from keras_transformer.serving.signatures import Scalar, Signature
 
 _MOST_REQUESTS = 1000  # of the file, as in TensorFlow Serving
 _MOST_SECONDS = 120.0  # then clients wait rather than the server
@@ -90,12 +89,14 @@ def _texts(rows: int, words: int) -> list[bytes]:
     return [b" ".join([b"a"] * -(-words * (row + 1) // rows)) for row in range(rows)]
 
 
-def _usual_scalars(signature: Signature) -> dict[str, np.generic] | None:
-    if signature.scalars.keys() - WARM_UP_SCALARS.keys():
-        return None  # nobody knows what these mean
-    return {
-        name: tensor.scalar(WARM_UP_SCALARS[name]) for name, tensor in signature.scalars.items()
-    }
+def _usual_scalars(signature: Signature) -> dict[str, Scalar] | None:
+    usual = dict(WARM_UP_SCALARS)
+    for name, tensor in signature.scalars.items():
+        if tensor.dtype == "DT_STRING":
+            usual.setdefault(name, "")
+        elif name not in usual:
+            return None  # nobody knows what it means
+    return {name: tensor.scalar(usual[name]) for name, tensor in signature.scalars.items()}
 
 
 def _own_requests(model: LoadedModel, folder: Path):

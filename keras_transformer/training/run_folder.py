@@ -178,7 +178,7 @@ class RunFolder:
         """The alignments of the training pairs, if a head learns them: those that were given, or
         of an aligner. The folder keeps them."""
         recipe = task.config.training
-        if not recipe.guided_alignment:
+        if not (recipe.guided_alignment or recipe.terms):
             return None
         path, dataset = self.path / ALIGNMENTS_FILE, task.corpus.require("train")
         if not path.exists():
@@ -359,6 +359,7 @@ def _learn_tokenizers(corpus: Corpus, config: Config) -> Tokenizers:
         shared=wanted.shared,
         case=case,
         placeholders=placeholders,
+        terms=config.training.terms > 0,
     )
     sizes = [f"{int(tokenizers.source.get_vocab_size()):,} tokens"]
     if not tokenizers.shared:

@@ -106,6 +106,14 @@ class TranslationTask(Task):
             return options
         if tokenizers.placeholders:
             options = options._replace(shared_words=recipe.shared_words)
+        if recipe.terms and not tokenizers.terms:
+            raise InputError(
+                "training.terms needs a vocabulary with ids for the signs of terms, and that of "
+                "this run has none: begin without --init-from (init_from=...) and tokenizers, or "
+                "set training.terms to 0."
+            )
+        if recipe.terms:
+            options = options._replace(terms=recipe.terms, seed=recipe.seed)
         if recipe.noise:
             options = options._replace(noise=recipe.noise, seed=recipe.seed)
         return options

@@ -3,12 +3,13 @@
 import importlib
 import itertools
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig, change_decoding
+from keras_transformer.data.glossary import Glossary
 from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import CTRANSLATE2_FILE, LIMITS_FILE, find_version
@@ -103,6 +104,7 @@ class CTranslate2Translator(BaseTranslator):
         beam_size=1,
         length_penalty=1.0,
         keep: Iterable[str] = (),
+        glossary: Any = None,
         **options,
     ) -> list[Translation]:
         """Translates many texts, batched by length.
@@ -121,6 +123,7 @@ class CTranslate2Translator(BaseTranslator):
                 ``tokens ** length_penalty``, decides; an end counts as a token.
             keep: patterns of what comes back as it is, besides those that were exported; see
                 `DecodingConfig`.
+            glossary: as for `Translator`; only models that have learned terms follow one here.
             options: passed on to ``ctranslate2.Translator.translate_batch``, for example
                 ``patience=2``.
 
@@ -134,7 +137,23 @@ class CTranslate2Translator(BaseTranslator):
         texts = tf.constant(lines, tf.string, shape=(len(lines),))
         longest = self._max_source_length
         keep = (*self._keep, *keep)
-        pieces = divide(self.tokenizers, texts, longest, sentences=self._sentences, keep=keep)
+        terms = None
+        if glossary is not None:
+            if not self.tokenizers.terms:
+                raise InputError(
+                    f"{self.folder}: has learned no terms (training.terms), and CTranslate2 cannot "
+                    "force any: leave out the glossary, or give the run folder."
+                )
+            terms = [tf.constant(side, tf.string) for side in Glossary.of(glossary).columns()]
+        pieces = divide(
+            self.tokenizers,
+            texts,
+            longest,
+            sentences=self._sentences,
+            keep=keep,
+            glossary=terms,
+            beside=True,
+        )
         warn_of_pieces(pieces, longest, self.tokenizers.placeholders)
         options |= {"beam_size": beam_size, "length_penalty": length_penalty}
         change_decoding(DecodingConfig(), {"length_penalty": length_penalty})

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig, change_decoding
+from keras_transformer.data.glossary import Glossary
 from keras_transformer.data.tokenizers.token_links import links_of_row
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import DEFAULT_SIGNATURE, NOT_FOUND, read_about, xla_name
@@ -62,6 +64,7 @@ class ExportedTranslator(BaseTranslator):
         style="human",
         attention=False,
         alignment=False,
+        glossary: Any = None,
         beam_size: int | None = None,
         n_best=1,
         length_penalty: float | None = None,
@@ -97,12 +100,24 @@ class ExportedTranslator(BaseTranslator):
                 "where version 0.1 exported: leave out style and attention, export again, or give "
                 "the run folder."
             )
+        if glossary is not None:
+            alone = style == "human" and not (with_beam or attention or alignment)
+            if not alone or "glossary" not in self._signatures:
+                raise InputError(
+                    f"{self.folder}: follows a glossary in human style alone, without a beam, "
+                    "attention and alignments, and not at all where an older version exported: "
+                    "leave those out, export again, or give the run folder."
+                )
+            glossary = tf.constant(Glossary.of(glossary).lines())
         lines = utf8_list(lines, "lines")
         results: list[Translation | None] = [None] * len(lines)
         for rows in batches_by_length([len(line) for line in lines]):
             text = tf.constant([lines[row] for row in rows], tf.string)
             if with_beam:
                 found = self._beams(text, n_best, **beam)
+            elif glossary is not None:
+                answer = self._call("glossary", text=text, glossary=glossary)
+                found = _scored(answer)
             elif alignment:
                 found = aligned_rows(self._call("alignment", text=text), text.numpy())
             else:
@@ -120,12 +135,13 @@ class ExportedTranslator(BaseTranslator):
         n_best=1,
         length_penalty=None,
         max_length=None,
+        glossary=None,
         **options,
     ) -> bool:
         """Whether `translate` takes ``alignment=True`` beside these options of it."""
         beam = (beam_size, length_penalty, max_length)
         with_beam = n_best > 1 or any(value is not None for value in beam)
-        is_plain = style == "human" and not attention and not with_beam
+        is_plain = style == "human" and not attention and not with_beam and glossary is None
         return is_plain and "alignment" in self._signatures
 
     def _call(self, name, **inputs) -> dict:
@@ -141,13 +157,7 @@ class ExportedTranslator(BaseTranslator):
         else:
             name = DEFAULT_SIGNATURE if style == "human" else "corpus_style"
             answer = self._call(name, text=text)
-        seen = _attention_by_row(looked) if attention else [{} for _ in answer["score"]]
-        return [
-            Translation(translation.decode("utf-8"), float(score), **details)
-            for translation, score, details in zip(
-                answer["translation"], answer["score"], seen, strict=True
-            )
-        ]
+        return _scored(answer, _attention_by_row(looked) if attention else None)
 
     def _beams(self, text, n_best, beam_size, length_penalty, max_length) -> list[Translation]:
         beam_size = n_best if beam_size is None else beam_size
@@ -177,6 +187,13 @@ class ExportedTranslator(BaseTranslator):
             )
             for row in zip(*(answer[name] for name in names), strict=True)
         ]
+
+
+def _scored(answer, details: list[dict] | None = None) -> list[Translation]:
+    """The translations that a signature gave, with their scores and other details of each."""
+    details = details or [{} for _ in answer["score"]]
+    rows = zip(answer["translation"], answer["score"], details, strict=True)
+    return [Translation(text.decode("utf-8"), float(score), **more) for text, score, more in rows]
 
 
 def aligned_rows(answer: Mapping[str, np.ndarray], lines: Sequence[bytes]) -> list[Translation]:

@@ -1,17 +1,20 @@
 """Translation of string tensors in operations of TensorFlow alone: what exports are made of."""
 
 import dataclasses
+import functools
 
 import keras
 import tensorflow as tf
 
 from keras_transformer.config.decoding import LENGTH_PENALTIES
+from keras_transformer.data.text.terms import terms_of_lines
 from keras_transformer.data.tokenizers.token_links import NONE
 from keras_transformer.decoding.search import SearchResult
 from keras_transformer.exporting.format import NOT_FOUND
 from keras_transformer.special_tokens import END, PAD, START
 from keras_transformer.translating.alignment import texts_of_tokens
 from keras_transformer.translating.batches import BATCH_ROWS
+from keras_transformer.translating.glossaries import constrained, search_again, ways_of
 from keras_transformer.translating.segmentation import Pieces
 
 MOST_BEAMS = 32
@@ -85,7 +88,9 @@ def _joined(parts, owners, count, separator, where=None):
     return tf.reshape(joined, (n, count))
 
 
-def search_in_batches(search, source: tf.RaggedTensor, limits, streams, seed=0) -> SearchResult:
+def search_in_batches(
+    search, source: tf.RaggedTensor, limits, streams, seed=0, terms=None
+) -> SearchResult:
     """Searches for any number of rows, `BATCH_ROWS` of like lengths at a time.
 
     So memory is bounded, and XLA compiles programs for those sizes alone.
@@ -93,7 +98,7 @@ def search_in_batches(search, source: tf.RaggedTensor, limits, streams, seed=0) 
     Args:
         search: a `Search`.
         source: token ids, ``(rows, None)``.
-        limits, streams, seed: as for `Search`.
+        limits, streams, seed, terms: as for `Search`.
     """
     order = tf.argsort(source.row_lengths(), direction="DESCENDING", stable=True)
     count, longest = tf.size(order), tf.reduce_max(tf.concat([limits, [1]], 0))
@@ -104,7 +109,8 @@ def search_in_batches(search, source: tf.RaggedTensor, limits, streams, seed=0) 
     def one_batch(i, found):
         rows = order[i * BATCH_ROWS : (i + 1) * BATCH_ROWS]
         ids, most = tf.gather(source, rows).to_tensor(), tf.gather(limits, rows)
-        result = search(ids, most, seed=seed, streams=tf.gather(streams, rows))
+        more = {} if terms is None else {"terms": tf.gather(terms, rows)}
+        result = search(ids, most, seed=seed, streams=tf.gather(streams, rows), **more)
         room = [[0, 0], [0, 0], [0, longest - tf.shape(result.tokens)[2]]]
         result = result._replace(
             tokens=tf.pad(result.tokens, room, constant_values=PAD),
@@ -331,6 +337,17 @@ class GraphTranslation:
         pieces = self._pieces(text)
         return self._sentences(self._found(pieces), pieces)
 
+    def glossary(self, text, glossary) -> dict:
+        """`sentences`, with given translations of terms.
+
+        Args:
+            text: strings, ``(batch,)``.
+            glossary: scalar string, lines of a term and its translation, parted by a tab; the
+                first of equal terms counts.
+        """
+        pieces = self.translator.divide(text, self._config, terms_of_lines(glossary))
+        return self._sentences(self._found(pieces), pieces)
+
     def tokenize(self, text) -> dict:
         """Tokens of texts, and what the model makes of them.
 
@@ -359,8 +376,25 @@ class GraphTranslation:
     def _found(self, pieces) -> SearchResult:
         """What the search that is configured finds for each piece."""
         limits = self.translator.limits(pieces.ids, self._config)
-        return search_in_batches(
+        found = search_in_batches(
             self._search, pieces.ids, limits, pieces.texts, seed=self._config.seed
+        )
+        if pieces.terms is None or not ways_of(self._config, self.translator.tokenizers)[1]:
+            return found
+
+        def again(rows):
+            more = self.translator.terms_of_rows(pieces, rows, self._config)
+            return search_in_batches(self._term_search, **more)
+
+        target = self.translator.tokenizers.target
+        texts = target.detokenize(found.tokens[:, 0], "human", pieces.begins, pieces.kept)
+        return search_again(found, texts, pieces.terms, again)
+
+    @functools.cached_property
+    def _term_search(self):
+        """The search for what lacks terms."""
+        return self.translator.new_term_search(
+            constrained(self._config), jit_compile=self.jit_compile
         )
 
     def _best(self, found, pieces, style):

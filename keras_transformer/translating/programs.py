@@ -4,7 +4,8 @@ import functools
 
 import tensorflow as tf
 
-from keras_transformer.translating.segmentation import Pieces, divide
+from keras_transformer.config import DecodingConfig
+from keras_transformer.translating.segmentation import Pieces
 
 
 class Programs:
@@ -17,7 +18,7 @@ class Programs:
 
     def __init__(self, translator):
         self._translator = translator
-        # Each set of patterns of what is kept makes a graph.
+        # Each way to divide makes a graph.
         self._pieces = functools.lru_cache(maxsize=16)(self._divider)
         self._places = tf.function(
             lambda source, target: translator.token_places(source, target),
@@ -41,9 +42,18 @@ class Programs:
         """The source token that each token of translations belongs to; see `Translator`."""
         return self._places(source, target)
 
-    def pieces(self, texts, config) -> Pieces:
-        """What the model translates of texts, ``(batch,)``, by a `DecodingConfig`; see `divide`."""
-        return self._pieces(config.sentences, config.keep)(texts)
+    def pieces(self, texts, config, glossary=None) -> Pieces:
+        """What the model translates of texts, ``(batch,)``, by a `DecodingConfig`.
+
+        Args:
+            texts: strings.
+            config: see `Translator.divide`.
+            glossary: terms and their translations, strings ``(n,)`` both, if there is one.
+        """
+        kind = DecodingConfig(
+            sentences=config.sentences, keep=config.keep, glossary_mode=config.glossary_mode
+        )
+        return self._pieces(kind, glossary is not None)(texts, *(glossary or ()))
 
     def texts(self, ids, style, begins, kept):
         """Texts of target ids, ``(batch, seq)``; see `Tokenizer.detokenize`."""
@@ -51,13 +61,11 @@ class Programs:
             return self._detokenize(style, ids, begins, kept)  # which says what is wrong
         return self._texts[style](ids, begins, kept)
 
-    def _divider(self, sentences, keep):
-        def pieces(texts):
-            translator = self._translator
-            longest = translator.max_source_length
-            return divide(translator.tokenizers, texts, longest, sentences=sentences, keep=keep)
+    def _divider(self, config, with_glossary):
+        def pieces(texts, *glossary):
+            return self._translator.divide(texts, config, glossary or None)
 
-        signature = [tf.TensorSpec([None], tf.string)]
+        signature = [tf.TensorSpec([None], tf.string)] * (3 if with_glossary else 1)
         return tf.function(pieces, input_signature=signature, autograph=False)
 
     def _detokenize(self, style, ids, begins, kept):

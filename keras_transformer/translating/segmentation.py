@@ -14,6 +14,8 @@ from keras_transformer.data.text.casing import MARKS
 from keras_transformer.data.text.placeholders import count_kept, fill, mask
 from keras_transformer.data.text.sentences import Sentences, split_sentences, whole_texts
 from keras_transformer.data.text.strings import begins_run
+from keras_transformer.data.text.terms import MARKS as TERM_MARKS
+from keras_transformer.data.text.terms import annotate
 from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import END, START
 
@@ -31,12 +33,14 @@ class Pieces(NamedTuple):
         sentences: of the texts; the texts themselves where they are not divided.
         kept: what the placeholders of each piece stand for, by their numbers, strings
             ``(pieces, None)``.
+        terms: translations of terms that each is to have, likewise; ``None`` without a glossary.
     """
 
     ids: tf.RaggedTensor
     owners: tf.Tensor
     sentences: Sentences
     kept: tf.RaggedTensor
+    terms: tf.RaggedTensor | None = None
 
     @property
     def texts(self) -> tf.Tensor:
@@ -56,6 +60,8 @@ def divide(
     *,
     sentences: bool,
     keep: tuple[str, ...] = (),
+    glossary: tuple[tf.Tensor, tf.Tensor] | None = None,
+    beside: bool = False,
 ) -> Pieces:
     """Divides texts into what a model translates.
 
@@ -65,6 +71,8 @@ def divide(
         longest: most tokens of a piece, start and end included.
         sentences: divide texts into sentences; else only those that are too long are cut.
         keep: patterns of what is not translated, besides what never is; see `DecodingConfig`.
+        glossary: terms and their translations, strings ``(n,)`` both.
+        beside: write these translations beside the terms; see `annotate`.
 
     Raises:
         InputError: for a pattern that is none, and where the tokenizers have no placeholders.
@@ -78,15 +86,44 @@ def divide(
             "keep, or train with tokenizer.placeholders above 0."
         )
     found = split_sentences(strings, language) if sentences else whole_texts(strings)
-    ids, owners = tokenize_in_pieces(tokenizers.source, found.texts, longest)
+    texts, terms = found.texts, None
+    if glossary is not None:
+        annotated = annotate(texts, *glossary)
+        texts = annotated.texts if beside else texts
+    ids, owners = tokenize_in_pieces(tokenizers.source, texts, longest)
+    if glossary is not None:
+        marks = tokenizers.source.term_marks if beside else ()
+        terms = _terms_of_pieces(annotated.terms, ids, owners, marks)
     if kept is None:
         nothing = tf.RaggedTensor.from_row_lengths(
             tf.constant([], tf.string), 0 * ids.row_lengths()
         )
-        return Pieces(ids, owners, found, nothing)
+        return Pieces(ids, owners, found, nothing, terms)
     found, of_sentences = _with_kept(found, kept)
     count = tf.reduce_sum(tf.cast(tokenizers.source.is_placeholder(ids), tf.int64), axis=1)
-    return Pieces(ids, owners, found, tf.RaggedTensor.from_row_lengths(of_sentences, count))
+    of_pieces = tf.RaggedTensor.from_row_lengths(of_sentences, count)
+    return Pieces(ids, owners, found, of_pieces, terms)
+
+
+def _terms_of_pieces(terms: tf.RaggedTensor, ids, owners, marks) -> tf.RaggedTensor:
+    """The translations of terms that each piece is to have, ``(pieces, None)``.
+
+    Args:
+        terms: of each sentence, ``(sentences, None)``.
+        ids: of the pieces, ``(pieces, None)``.
+        owners: the number of the sentence of each.
+        marks: ids of the signs of terms, if sentences have them: they tell which piece of a
+            sentence has which. Else sentences in several pieces have none.
+    """
+    if marks:
+        begins = tf.cast(ids == marks[0], tf.int64)
+        return tf.RaggedTensor.from_row_lengths(terms.flat_values, tf.reduce_sum(begins, axis=1))
+    pieces = tf.math.unsorted_segment_sum(
+        tf.ones_like(owners), owners, tf.cast(terms.nrows(), tf.int32)
+    )
+    of_pieces = tf.gather(terms, owners)
+    whole = tf.repeat(tf.gather(pieces, owners) == 1, of_pieces.row_lengths())
+    return tf.ragged.boolean_mask(of_pieces, of_pieces.with_flat_values(whole))
 
 
 def sentences_of(strings: tf.Tensor, language: str | None) -> Sentences:
@@ -264,6 +301,9 @@ def _pauses(names: tf.RaggedTensor) -> tf.RaggedTensor:
     begins = (begins | leads | tf.strings.regex_full_match(flat, _PLACEHOLDER)) & ~last
     # Nothing is cut from what it is joined to.
     joins = flat == "[JOIN]"
+    # A term and its translation stay together.
+    opens, closes = (tf.cast(flat == mark, tf.int32) for mark in (TERM_MARKS[0], TERM_MARKS[-1]))
+    within = tf.cumsum(opens) > tf.cumsum(closes)
     begins &= ~joins & ~tf.concat([tf.zeros_like(joins[:1]), joins[:-1]], 0)
     leads |= joins
     # The end of a text is that of a word too.
@@ -275,7 +315,7 @@ def _pauses(names: tf.RaggedTensor) -> tf.RaggedTensor:
         3,
         tf.where(tf.strings.regex_full_match(flat, f"(?s:.*)[{_CLAUSE_ENDS}]"), 2, 1),
     )
-    return names.with_flat_values(tf.where(after.flat_values & ~leads, level, 0))
+    return names.with_flat_values(tf.where(after.flat_values & ~leads & ~within, level, 0))
 
 
 def _cuts(pauses, lengths, longest: int):

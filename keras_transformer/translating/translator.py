@@ -8,12 +8,14 @@ import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig, change_decoding
 from keras_transformer.data.corpora.corpus import list_pairs
+from keras_transformer.data.glossary import Glossary
 from keras_transformer.data.text.strings import string_tensor
 from keras_transformer.data.tokenizers.masked import (
     PairOptions,
@@ -23,7 +25,7 @@ from keras_transformer.data.tokenizers.masked import (
 from keras_transformer.data.tokenizers.pair import as_tokenizers
 from keras_transformer.data.tokenizers.token_links import TokenLinks, links_of_row
 from keras_transformer.decoding.compiling import Searches
-from keras_transformer.decoding.search import Search
+from keras_transformer.decoding.search import Search, SearchResult
 from keras_transformer.errors import InputError, whole_number
 from keras_transformer.special_tokens import PAD, UNK
 from keras_transformer.translating.alignment import (
@@ -35,6 +37,14 @@ from keras_transformer.translating.alignment import (
     word_links,
 )
 from keras_transformer.translating.batches import BATCH_ROWS, batches_by_length
+from keras_transformer.translating.glossaries import (
+    constrained,
+    ids_of_terms,
+    search_again,
+    term_ids,
+    term_tokens,
+    ways_of,
+)
 from keras_transformer.translating.graph import first_pieces, joined_texts, most_tokens
 from keras_transformer.translating.load import (
     load_exported,
@@ -117,6 +127,7 @@ class Translator(tf.Module, BaseTranslator):
         self.alignment_head: AlignmentHead | None = None
         self._programs = Programs(self)
         self._searches = Searches(self.new_search)
+        self._term_searches = Searches(self.new_term_search)
 
     def __call__(self, sentence, max_length=MAX_TOKENS):
         """Translates in the tutorial's form, in the corpus' style.
@@ -176,6 +187,7 @@ class Translator(tf.Module, BaseTranslator):
         alignment=False,
         token_scores=False,
         target_prefix: Iterable[str] | None = None,
+        glossary: Any = None,
         first_stream=0,
         **options,
     ) -> list[Translation]:
@@ -190,6 +202,8 @@ class Translator(tf.Module, BaseTranslator):
             alignment: return which words belong together too.
             token_scores: return tokens and their scores too.
             target_prefix: for each text what its translation begins with.
+            glossary: the translations that terms are to have: a `Glossary`, the path of its file,
+                pairs, or a mapping. `DecodingConfig.glossary_mode` says how it is followed.
             first_stream: sampling only: number of the random numbers of the first text; those of
                 the others follow.
             options: fields of `DecodingConfig` to change, such as ``beam_size=4``.
@@ -205,7 +219,7 @@ class Translator(tf.Module, BaseTranslator):
         whole_number("first_stream", first_stream, 0, 2**31 - 1 - len(lines))
         if not lines:
             return []
-        pieces = self._pieces(lines, config)
+        pieces = self._pieces(lines, config, glossary)
         source, owners, limits = pieces.ids, pieces.texts.numpy(), self.limits(pieces.ids, config)
         limits = limits.numpy()
         warn_of_pieces(pieces, self.max_source_length, self.tokenizers.placeholders)
@@ -214,6 +228,7 @@ class Translator(tf.Module, BaseTranslator):
             limits = np.where(limits, limits + prefix.row_lengths().numpy(), 0)
             limits = np.minimum(limits, self.max_target_length(config))
         found: list[list[Translation]] = [[] for _ in owners]
+        constrains = pieces.terms is not None and ways_of(config, self.tokenizers)[1]
 
         def search(rows):
             arguments = {"streams": first_stream + owners[rows], "jit_compile": self.jit_compile}
@@ -221,6 +236,8 @@ class Translator(tf.Module, BaseTranslator):
                 arguments["prefix"] = tf.gather(prefix, rows).to_tensor()
             ids = tf.gather(source, rows)
             result = self._searches.search(ids.to_tensor(), limits[rows], config, **arguments)
+            if constrains:
+                result = self._with_terms(result, pieces, rows, config, arguments)
             return rows, ids, result
 
         batches = batches_by_length(source.row_lengths().numpy(), BATCH_TOKENS)
@@ -360,19 +377,95 @@ class Translator(tf.Module, BaseTranslator):
         translator.examples = run_examples(run.folder)
         return translator
 
-    def _pieces(self, lines, config) -> Pieces:
+    def _pieces(self, lines, config, glossary=None) -> Pieces:
         """What the model translates of texts, UTF-8."""
-        return self._programs.pieces(tf.constant(lines, tf.string), config)
+        texts = tf.constant(lines, tf.string)
+        if glossary is None:
+            return self._programs.pieces(texts, config)
+        columns = [tf.constant(column, tf.string) for column in Glossary.of(glossary).columns()]
+        pieces = self._programs.pieces(texts, config, columns)
+        if ways_of(config, self.tokenizers)[1]:
+            self._warn_of_terms(pieces.terms)
+        return pieces
 
-    def divide(self, texts, config) -> Pieces:
-        """What the model translates of texts, ``(batch,)``, by a `DecodingConfig`."""
+    def _warn_of_terms(self, terms: tf.RaggedTensor):
+        """Warns of terms that the model cannot write."""
+        terms = tf.unique(terms.flat_values)[0]
+        unknown = tf.reduce_any(ids_of_terms(self.tokenizers.target, terms) == UNK, axis=1)
+        if count := int(tf.math.count_nonzero(unknown)):
+            first = tf.boolean_mask(terms, unknown)[0].numpy().decode()
+            warnings.warn(
+                f"{count} terms of the glossary have letters that the model does not know, such "
+                f"as {first!r:.60}: translations may be without them.",
+                stacklevel=4,
+            )
+
+    def divide(self, texts, config, glossary=None) -> Pieces:
+        """What the model translates of texts, ``(batch,)``, by a `DecodingConfig`.
+
+        Args:
+            texts: strings.
+            config: how texts are divided and a glossary is followed.
+            glossary: terms and their translations, strings ``(n,)`` both, if there is one.
+        """
         return divide(
             self.tokenizers,
             texts,
             self.max_source_length,
             sentences=config.sentences,
             keep=config.keep,
+            glossary=glossary,
+            beside=glossary is not None and ways_of(config, self.tokenizers)[0],
         )
+
+    def terms_of_rows(self, pieces, rows, config) -> dict:
+        """What a search for hypotheses with terms is given.
+
+        Args:
+            pieces: of texts.
+            rows: numbers of some of them, ``(n,)``.
+            config: a `DecodingConfig`.
+        """
+        source = tf.gather(pieces.ids, rows)
+        terms = term_ids(self.tokenizers.target, tf.gather(pieces.terms, rows))
+        room = tf.math.count_nonzero(terms, axis=(1, 2), dtype=tf.int32)
+        limits = self.limits(source, config)
+        limits = tf.where(limits > 0, limits + room, 0)
+        return {
+            "source": source,
+            "limits": tf.minimum(limits, self.max_target_length(config)),
+            "streams": tf.gather(pieces.texts, rows),
+            "terms": terms,
+        }
+
+    def _with_terms(self, found, pieces, rows, config, arguments) -> SearchResult:
+        """What was found, with the terms of a glossary where it lacked some.
+
+        Args:
+            found: a `SearchResult`.
+            pieces: of all texts.
+            rows: which of them were searched, ``(batch,)``.
+            config: a `DecodingConfig`.
+            arguments: of the search.
+        """
+        begins, kept, terms = (
+            tf.gather(part, rows) for part in (pieces.begins, pieces.kept, pieces.terms)
+        )
+        texts = self._programs.texts(found.tokens[:, 0], "human", begins, kept)
+
+        def again(lacking):
+            more = self.terms_of_rows(pieces, tf.gather(rows, lacking), config)
+            if "prefix" in arguments:
+                prefix = tf.gather(arguments["prefix"], lacking)
+                room = tf.math.count_nonzero(prefix, axis=1, dtype=tf.int32)
+                limits = tf.minimum(more["limits"] + room, self.max_target_length(config))
+                more |= {"prefix": prefix, "limits": limits}
+            source = more.pop("source").to_tensor()
+            limits = more.pop("limits")
+            more["jit_compile"] = arguments["jit_compile"]
+            return self._term_searches.search(source, limits, constrained(config), **more)
+
+        return search_again(found, texts, terms, again)
 
     def _prefix_ids(self, prefixes, pieces, count, keep) -> tf.RaggedTensor | None:
         """Token ids of the target prefix of each piece; only the first of a text has one."""
@@ -395,6 +488,7 @@ class Translator(tf.Module, BaseTranslator):
 
     def new_search(self, config, **arguments) -> Search:
         """A `Search` by a `DecodingConfig`; `arguments` are passed on to it."""
+        forbidden = self.tokenizers.target.term_marks
         placeholders = self.tokenizers.placeholders
         return Search(
             self.transformer,
@@ -402,11 +496,16 @@ class Translator(tf.Module, BaseTranslator):
             end_id=self.end_id,
             config=config,
             # What the vocabulary does not know is kept.
-            forbidden=(UNK,) if config.forbid_unknown or placeholders else (),
+            forbidden=(UNK, *forbidden) if config.forbid_unknown or placeholders else forbidden,
             placeholders=placeholders,
             first_placeholder=self.tokenizers.target.first_placeholder,
             **arguments,
         )
+
+    def new_term_search(self, config, **arguments) -> Search:
+        """A `Search` for hypotheses with given terms; see `new_search`."""
+        tokens = term_tokens(self.tokenizers.target)
+        return self.new_search(config, term_tokens=tokens, **arguments)
 
     def limits(self, source: tf.RaggedTensor, config):
         """Most target tokens of each source by a `DecodingConfig`, int32 ``(batch,)``."""

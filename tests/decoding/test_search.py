@@ -449,6 +449,97 @@ def test_a_wide_beam_finds_the_best_of_all_sequences(penalty, jit_compile):
             assert found.ranks[1, place] == pytest.approx(ranks[tokens], abs=1e-4)
 
 
+CONTINUES = 5  # the id that continues a word
+
+
+def with_terms(model, terms, limit, jit_compile=False, **options):
+    """What is found with terms, lists of ids for each row."""
+    config = DecodingConfig(**options)
+    vocab = model.vocab if isinstance(model, TableModel) else model.target_vocab_size
+    continuations = np.arange(vocab) == CONTINUES
+    search = Search(
+        model,
+        start_id=START,
+        end_id=END,
+        config=config,
+        jit_compile=jit_compile,
+        term_tokens={"transparent": (), "continuations": continuations},
+    )
+    ids = tf.ragged.constant(terms, dtype=tf.int32, ragged_rank=2).to_tensor()
+    source = np.ones((len(terms), 3), np.int32)
+    found = search(source, [limit] * len(terms), terms=ids)
+    return type(found)(*(part.numpy() for part in found))
+
+
+def have(tokens, term):
+    """Whether tokens have a term as words of their own."""
+    ends = [i + len(term) for i in range(len(tokens)) if tokens[i : i + len(term)] == term]
+    return any(end == len(tokens) or tokens[end] != CONTINUES for end in ends)
+
+
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("term_lists", [[[1, 4]], [[4], [1]], [[1, CONTINUES], [4]]], ids=str)
+def test_a_wide_beam_finds_the_best_of_all_sequences_with_terms(term_lists, jit_compile):
+    vocab, limit = 6, 5
+    words = [token for token in range(1, vocab) if token not in (START, END)]
+    for seed in range(3):
+        model = TableModel(vocab, seed)
+        bodies = itertools.chain.from_iterable(
+            itertools.product(words, repeat=length) for length in range(limit)
+        )
+        complete = [
+            (*body, END) for body in bodies if all(have(list(body), term) for term in term_lists)
+        ]
+        ranks = {tokens: model.score(tokens) / len(tokens) for tokens in complete}
+        best = max(complete, key=ranks.get)
+        options = {"beam_size": 700, "early_stopping": False, "no_repeat_ngram": 0}
+        found = with_terms(model, [term_lists, term_lists], limit, jit_compile, **options)
+        given = tuple(token for token in found.tokens[1, 0].tolist() if token != PAD)
+        # One that is cut off at the limit may rank higher: it has the terms, too.
+        assert all(have(list(given), term) for term in term_lists)
+        if given[-1] == END:
+            assert given == best
+            assert found.ranks[1, 0] == pytest.approx(ranks[best], abs=1e-4)
+        else:
+            assert found.ranks[1, 0] >= ranks[best] - 1e-4
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_every_hypothesis_has_its_terms(jit_compile):
+    model = TableModel(40, seed=3)
+    terms = [
+        [[7, 8], [9]],
+        [],
+        [[10, 11, 12], [10, 13], [10]],
+        [[4]],
+        [[20, 20, 21], [22], [22]],
+    ]
+    plain = with_terms(model, terms, 24, beam_size=3, n_best=3)
+    found = with_terms(model, terms, 24, jit_compile, beam_size=3, n_best=3)
+    assert_same_tokens(found, plain)
+    for row, of_row in enumerate(terms):
+        assert found.found[row].all()
+        for tokens in found.tokens[row].tolist():
+            tokens = [token for token in tokens if token not in (PAD, END)]
+            assert all(have(tokens, term) for term in of_row), (tokens, of_row)
+
+
+def test_no_terms_is_a_beam_search():
+    model = TableModel(30, seed=1)
+    found = with_terms(model, [[], []], 12, beam_size=10)
+    plain = found_by(model, np.ones((2, 3)), limit=12, beam_size=10)
+    assert_same_tokens(found, plain)
+
+
+def test_terms_come_though_there_is_next_to_no_room():
+    logits = np.zeros((30, 30, 30))
+    logits[..., 6] = 50.0  # which would go on for ever
+    found = with_terms(TableModel(30, logits=logits), [[[7, 8], [9]]], 5)
+    tokens = found.tokens[0, 0].tolist()
+    assert have(tokens, [7, 8])
+    assert have(tokens, [9])
+
+
 @pytest.mark.parametrize(
     ("options", "jit_compile"),
     [

@@ -222,6 +222,14 @@ def test_files_that_do_not_belong_to_the_corpus(corpus, tiny_config, tmp_path):
         ({"training": {"guided_alignment": 0.1}, "model": {"family": "gru"}}, "not gru"),
         ({"training": {"guided_alignment": 0.1, "alignment_layer": 9}}, "number of layers"),
         ({"training": {"guided_alignment": -1}}, "guided_alignment"),
+        (
+            {"training": {"terms": 0.1}, "tokenizer": {"placeholders": 0}},
+            "terms needs placeholders",
+        ),
+        (
+            {"training": {"terms": 0.1}, "tokenizer": {"shared": True}, "model": {"family": "gpt"}},
+            "training.terms is for models that translate",
+        ),
     ],
 )
 def test_wrong_configurations(tiny_config, changes, words):

@@ -5,8 +5,8 @@ tokenizers write as one of the ids of `[KEEP_1]`, `[KEEP_2]`, ... in the order o
 model copies those, and afterwards what they stand for is put back, byte for byte. `[JOIN]` says
 that what stands before and after it is not parted by a space.
 
-Both characters are of Unicode's private use; a text that has one of them keeps it in the same way,
-so that no text can spell a placeholder.
+Both characters are of Unicode's private use, as are the signs of `terms`; a text that has one of
+them keeps it in the same way, so that no text can spell a placeholder.
 """
 
 import functools
@@ -15,10 +15,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
-import tensorflow_text as tf_text
 
 from keras_transformer.data.text.normalization import EMOJI, EMOJI_MODIFIERS
-from keras_transformer.data.text.strings import valid_utf8
+from keras_transformer.data.text.strings import parts_of, valid_utf8
 from keras_transformer.errors import InputError
 
 KEPT = "\uf8fd"
@@ -55,7 +54,7 @@ PATTERNS: dict[str, str] = {
     "names of accounts": r"\B@[A-Za-z][A-Za-z0-9_]+\b",
     "long numbers": r"[0-9]{6,}",
     "emoji": rf"[{EMOJI}][{EMOJI}{EMOJI_MODIFIERS}]*",
-    "private characters": f"[{KEPT}{JOIN}]",
+    "private characters": "[\uf8fa-\uf8fe]",
 }
 """Regular expressions of what is kept, in the syntax of RE2, by what they find."""
 
@@ -161,17 +160,11 @@ def mask(text: tf.Tensor, keep: tuple[str, ...] = (), unknown: str | None = None
 
 
 def _masked(text: tf.Tensor, pattern: str) -> Masked:
-    parts, _, ends = tf_text.regex_split_with_offsets(text, pattern, pattern)
+    parts = parts_of(text, pattern)
     flat = parts.flat_values
     is_kept = parts.with_flat_values(tf.strings.regex_full_match(flat, pattern))
     texts = parts.with_flat_values(tf.where(is_kept.flat_values, KEPT, flat))
-    # NUL ends a text for the library.
-    nothing = tf.zeros([ends.nrows(), 1], tf.int64)
-    end = tf.ensure_shape(tf.reduce_max(tf.concat([nothing, ends], 1), axis=1), text.shape)
-    rest = tf.strings.substr(text, tf.cast(end, tf.int32), tf.strings.length(text))
-    return Masked(
-        tf.strings.reduce_join(texts, axis=-1) + rest, tf.ragged.boolean_mask(parts, is_kept)
-    )
+    return Masked(tf.strings.reduce_join(texts, axis=-1), tf.ragged.boolean_mask(parts, is_kept))
 
 
 def count_kept(texts: tf.Tensor) -> tf.Tensor:
@@ -237,6 +230,7 @@ class MaskedPair(NamedTuple):
         source, target: the texts.
         source_slots, target_slots: numbers of the placeholders, in the order of each text.
         source_kept, target_kept: what they stand for, likewise.
+        annotated: the source with the translations of terms beside them, if it has some.
     """
 
     source: str
@@ -245,6 +239,7 @@ class MaskedPair(NamedTuple):
     target_slots: list[int]
     source_kept: Sequence[str] = ()
     target_kept: Sequence[str] = ()
+    annotated: str | None = None
 
 
 def mask_pair(

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_text as tf_text
 
 from keras_transformer.unicode import utf8
 
@@ -31,3 +32,21 @@ def begins_run(values: tf.Tensor) -> tf.Tensor:
 def valid_utf8(text: tf.Tensor) -> tf.Tensor:
     """Strings with U+FFFD, the replacement character, for bytes that are no UTF-8."""
     return tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
+
+
+def parts_of(text: tf.Tensor, pattern: str) -> tf.RaggedTensor:
+    """Texts in parts: what an expression finds, and what stands between, ``(batch, None)``.
+
+    Args:
+        text: strings ``(batch,)``; each is its parts, one after the other.
+        pattern: in the syntax of RE2.
+    """
+    parts, _, ends = tf_text.regex_split_with_offsets(text, pattern, pattern)
+    # NUL ends a text for the library.
+    nothing = tf.zeros([ends.nrows(), 1], tf.int64)
+    end = tf.ensure_shape(tf.reduce_max(tf.concat([nothing, ends], 1), axis=1), text.shape)
+    rest = tf.strings.substr(text, tf.cast(end, tf.int32), tf.strings.length(text))
+    rest = tf.RaggedTensor.from_row_lengths(
+        tf.boolean_mask(rest, rest != ""), tf.cast(rest != "", tf.int64)
+    )
+    return tf.concat([parts, rest], axis=1)

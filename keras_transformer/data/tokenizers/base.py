@@ -37,6 +37,8 @@ from keras_transformer.data.text.placeholders import (
 )
 from keras_transformer.data.text.placeholders import marks as placeholder_marks
 from keras_transformer.data.text.strings import begins_run, string_tensor
+from keras_transformer.data.text.terms import MARKS as TERM_MARKS
+from keras_transformer.data.text.terms import SIGNS
 from keras_transformer.data.tokenizers.vocabulary import normalized_lines
 from keras_transformer.errors import InputError, whole_number
 from keras_transformer.files import checksum, make_folder, parse_json, write_bytes, write_json
@@ -51,10 +53,11 @@ _FIRST_MARK = len(RESERVED_TOKENS)
 """Id of the first of the marks of capitals, in vocabularies that have them."""
 
 
-def control_tokens(case: str, placeholders: int) -> tuple[str, ...]:
+def control_tokens(case: str, placeholders: int, terms: bool = False) -> tuple[str, ...]:
     """Names of the ids that a vocabulary begins with and that no text yields."""
     marks = MARKS if case == "factored" else ()
-    return (*RESERVED_TOKENS, *marks, *placeholder_marks(placeholders))
+    of_terms = TERM_MARKS if terms else ()
+    return (*RESERVED_TOKENS, *marks, *placeholder_marks(placeholders), *of_terms)
 
 
 KINDS: dict[str, type["SubwordTokenizer"]] = {}
@@ -86,11 +89,15 @@ class Tokenizer(tf.Module, abc.ABC):
         placeholders: the number of ids for what is not translated, see `data.text.placeholders`;
             0 where it is text like any other.
         first_placeholder: the first of these ids, which follow one another.
+        terms: whether there are ids for the signs of `data.text.terms`.
+        term_marks: these ids.
     """
 
     language: str | None = None
     placeholders = 0
     first_placeholder = 0
+    terms = False
+    term_marks: tuple[int, ...] = ()
 
     vocab_size: int
     start_id: int | None
@@ -249,13 +256,22 @@ class SubwordTokenizer(Tokenizer):
         if "kind" in vars(cls):
             KINDS[cls.kind] = cls
 
-    def __init__(self, normalization: str, case: str | None = None, placeholders: int = 0):
+    def __init__(
+        self,
+        normalization: str,
+        case: str | None = None,
+        placeholders: int = 0,
+        terms: bool = False,
+    ):
         super().__init__()
         self.normalization = check_style(normalization)
         self.case = check_case(case or default_case(normalization), normalization)
         self.placeholders = whole_number("placeholders", placeholders, 0, MOST)
-        self.control_tokens = control_tokens(self.case, self.placeholders)
-        self.first_placeholder = len(self.control_tokens) - self.placeholders
+        self.terms = terms
+        self.control_tokens = control_tokens(self.case, self.placeholders, terms)
+        count = len(self.control_tokens)
+        self.term_marks = tuple(range(count - len(TERM_MARKS), count)) if terms else ()
+        self.first_placeholder = count - len(self.term_marks) - self.placeholders
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes `tokenizer.json` and the vocabulary into `folder`, made if need be."""
@@ -285,6 +301,7 @@ class SubwordTokenizer(Tokenizer):
         normalization: str = "ptb-lower",
         case: str | None = None,
         placeholders: int = 0,
+        terms: bool = False,
     ) -> Self:
         """Learns a tokenizer from lines of text.
 
@@ -296,6 +313,8 @@ class SubwordTokenizer(Tokenizer):
                 capitals, and "keep" for "none" unless given.
             placeholders: ids for what is not translated, so many for each sentence; see
                 `data.text.placeholders`.
+            terms: have ids for the signs of `data.text.terms`, for sources whose terms have their
+                translations beside them.
 
         Raises:
             InputError: no text, or a vocabulary size too small to write the text with.
@@ -305,9 +324,9 @@ class SubwordTokenizer(Tokenizer):
         placeholders = whole_number("placeholders", placeholders, 0, MOST)
         masked = placeholders > 0
         text = normalized_lines(each_text(lines, "lines"), normalization, case, masked=masked)
-        marks = control_tokens(case, placeholders)[len(RESERVED_TOKENS) :]
+        marks = control_tokens(case, placeholders, terms)[len(RESERVED_TOKENS) :]
         vocabulary = cls._learn(text, vocab_size, marks)
-        return cls(vocabulary, normalization, case=case, placeholders=placeholders)
+        return cls(vocabulary, normalization, case=case, placeholders=placeholders, terms=terms)
 
     @classmethod
     def _learn(cls, lines: Iterable[str], vocab_size: int, marks: tuple[str, ...]) -> Any:
@@ -331,6 +350,7 @@ class SubwordTokenizer(Tokenizer):
             "normalization": self.normalization,
             "case": self.case,
             "placeholders": self.placeholders,
+            "terms": self.terms,
         }
         return {**description, "file": name, _CHECKSUM: checksum(content)}
 
@@ -351,11 +371,14 @@ class SubwordTokenizer(Tokenizer):
             off = tf.fill(tf.shape(last.flat_values), _FIRST_MARK - 1 + SPAN_OFF)
             after = [_where(last.flat_values, off)]
         flat = words.flat_values
+        signs = {}
         if self.placeholders:
-            kept, join = flat == KEPT, flat == JOIN
-            first = self.first_placeholder
-            before.append(_where(kept | join, tf.where(kept, first, first - 1)))
-            flat = tf.where(kept | join, "", flat)
+            signs = {KEPT: self.first_placeholder, JOIN: self.first_placeholder - 1}
+        signs |= zip(SIGNS, self.term_marks, strict=False)  # where there are any
+        for sign, token in signs.items():
+            before.append(_where(flat == sign, tf.fill(tf.shape(flat), token)))
+        for sign in signs:
+            flat = tf.where(flat == sign, "", flat)
         pieces = self._split_words(flat)
         ids = words.with_values(tf.concat([*before, pieces, *after], axis=1)).merge_dims(1, 2)
         return self.numbered(ids) if self.placeholders else ids
@@ -396,7 +419,7 @@ class SubwordTokenizer(Tokenizer):
         return lower(text) if self.case == "lower" and self.normalization == "none" else text
 
     def _texts(self, ids: tf.RaggedTensor, writing: Writing) -> tf.Tensor:
-        ids = before_end(self._known(ids), END, dropped=(PAD, START))
+        ids = before_end(self._known(ids), END, dropped=(PAD, START, *self.term_marks))
         marked = len(self.control_tokens) > len(RESERVED_TOKENS)
         text = self._decode_marks(ids) if marked else self._decode(ids)
         if writing.style != "corpus":
@@ -464,7 +487,12 @@ class SubwordTokenizer(Tokenizer):
     @classmethod
     @abc.abstractmethod
     def from_bytes(
-        cls, vocabulary: bytes, normalization: str, case: str | None = None, placeholders: int = 0
+        cls,
+        vocabulary: bytes,
+        normalization: str,
+        case: str | None = None,
+        placeholders: int = 0,
+        terms: bool = False,
     ) -> Self:
         """Makes a tokenizer from the content of its vocabulary file."""
 
@@ -526,7 +554,7 @@ def read_tokenizer(folder: str | os.PathLike, description: dict) -> SubwordToken
     try:
         cls, style = KINDS[description["kind"]], description["normalization"]
         case = description.get("case")  # version 0.1 wrote neither
-        placeholders = description.get("placeholders", 0)
+        placeholders, terms = description.get("placeholders", 0), description.get("terms", False)
         path = Path(folder) / Path(description["file"]).name
     except (KeyError, TypeError) as error:
         raise InputError(
@@ -545,7 +573,7 @@ def read_tokenizer(folder: str | os.PathLike, description: dict) -> SubwordToken
             "bring back a copy, or delete that entry to take the file as it is"
         )
     try:
-        return cls.from_bytes(content, style, case, placeholders)
+        return cls.from_bytes(content, style, case, placeholders, bool(terms))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 

@@ -67,7 +67,12 @@ class MarianTokenizer(SubwordTokenizer):
 
     @classmethod
     def from_bytes(
-        cls, vocabulary: bytes, normalization: str, case: str | None = None, placeholders: int = 0
+        cls,
+        vocabulary: bytes,
+        normalization: str,
+        case: str | None = None,
+        placeholders: int = 0,
+        terms: bool = False,
     ) -> Self:
         try:
             content = parse_json(vocabulary)

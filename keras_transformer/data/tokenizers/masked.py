@@ -1,5 +1,6 @@
 """Token ids of pairs of texts whose placeholders have the same numbers on both sides."""
 
+import itertools
 import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -16,6 +17,8 @@ from keras_transformer.data.text.placeholders import (
     mask_like,
     mask_pair,
 )
+from keras_transformer.data.text.terms import annotate_pair
+from keras_transformer.data.text.words import word_spans
 from keras_transformer.data.tokenizers.surfaces import surfaces
 
 
@@ -28,12 +31,15 @@ class PairOptions(NamedTuple):
         noise: share of the pairs that `noisy` changes.
         seed: of the noise.
         keep: regular expressions of what is kept besides what always is.
+        terms: share of the pairs whose source has for some words their translations beside them;
+            see `annotate_pair`. Counts where there are links.
     """
 
     shared_words: float = 0.0
     noise: float = 0.0
     seed: int = 0
     keep: tuple[str, ...] = ()
+    terms: float = 0.0
 
 
 AS_THEY_ARE = PairOptions()
@@ -85,7 +91,7 @@ def tokenize_aligned_pair(
     texts = (_texts(side) for side in (source, target))
     for of_pair, *pair, place in zip(links, *texts, where, strict=True):
         check_links(of_pair, *pair, place)
-    ids, sides = tokenize_with_surfaces(tokenizers, source, target, options)
+    ids, sides = tokenize_with_surfaces(tokenizers, source, target, options, links)
     stretches = [
         stretch
         for of_source, of_target, of_pair in zip(*sides, links, strict=True)
@@ -95,18 +101,23 @@ def tokenize_aligned_pair(
 
 
 def tokenize_with_surfaces(
-    tokenizers: Any, source: tf.Tensor, target: tf.Tensor, options: PairOptions = AS_THEY_ARE
+    tokenizers: Any,
+    source: tf.Tensor,
+    target: tf.Tensor,
+    options: PairOptions = AS_THEY_ARE,
+    links: Sequence[Links] | None = None,
 ) -> tuple[tuple[tf.RaggedTensor, tf.RaggedTensor], list[list[tuple[str, list[str | None]]]]]:
     """`tokenize_pair`, with what each token says.
 
     Args:
         tokenizers, source, target, options: as for `tokenize_pair`.
+        links: of the words of each pair, which terms are chosen by.
 
     Returns:
         source and target ids; and of each side, for each pair, the text and the `surfaces` of its
         tokens.
     """
-    pairs = _masked_pairs(tokenizers, source, target, options)
+    pairs = _masked_pairs(tokenizers, source, target, options, links)
     ids = _tokenized(tokenizers, pairs)
     sides = [
         _texts_and_surfaces(tokenizer.lookup(of_side), of_pairs)
@@ -131,27 +142,40 @@ def _texts_and_surfaces(names: tf.RaggedTensor, sides) -> list[tuple[str, list[s
     ]
 
 
-def _masked_pairs(tokenizers, source, target, options) -> list[MaskedPair]:
-    """Pairs as they are tokenised; arguments are those of `tokenize_pair`."""
+def _masked_pairs(tokenizers, source, target, options, links=None) -> list[MaskedPair]:
+    """Pairs as they are tokenised; arguments are those of `tokenize_with_surfaces`."""
     count, shared_words = getattr(tokenizers, "placeholders", 0), options.shared_words
     sides = [
         _rows(tokenizer.mask(strings, options.keep) if count else None, strings)
         for strings, tokenizer in ((source, tokenizers.source), (target, tokenizers.target))
     ]
     pairs = []
-    for original, of_source, of_target in zip(source.numpy(), *sides, strict=True):
+    links = links if links is not None and options.terms else itertools.repeat(None, len(source))
+    for original, of_source, of_target, of_pair in zip(source.numpy(), *sides, links, strict=True):
         chance = zlib.crc32(original) / 2**32
         first = zlib.crc32(original, 1) % count if shared_words and count else 0
         word = chance / shared_words if count and chance < shared_words else None
         pair = mask_pair(of_source, of_target, count, first=first, shared_word=word)
-        pairs.append(noisy(pair, options.noise, b"%d %b" % (options.seed, original)))
+        seed = b"%d %b" % (options.seed, original)
+        noised = noisy(pair, options.noise, seed)
+        if of_pair and _keeps_words(pair):
+            noised = annotate_pair(noised, of_pair, options.terms, seed + b" terms")
+        pairs.append(noised)
     return pairs
+
+
+def _keeps_words(pair: MaskedPair) -> bool:
+    """Whether the words of a pair have the numbers that they have without placeholders."""
+    sides = (pair.source, pair.source_kept), (pair.target, pair.target_kept)
+    return all(len(word_spans(text)) == len(word_spans(filled(text, kept))) for text, kept in sides)
 
 
 def _tokenized(tokenizers, pairs) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
     return (
         _with_numbers(
-            tokenizers.source, [p.source for p in pairs], [p.source_slots for p in pairs]
+            tokenizers.source,
+            [p.annotated or p.source for p in pairs],
+            [p.source_slots for p in pairs],
         ),
         _with_numbers(
             tokenizers.target, [p.target for p in pairs], [p.target_slots for p in pairs]

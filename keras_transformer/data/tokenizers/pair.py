@@ -59,6 +59,11 @@ class Tokenizers(tf.Module):
                 )
         self.source = as_tokenizer(source)
         self.target = self.source if target is source else as_tokenizer(target)
+        if self.source.terms and not self.source.placeholders:
+            raise InputError(
+                "terms need placeholders, which keep text that has the signs of terms: give "
+                "tokenizers with both"
+            )
         kept = [(side.placeholders, side.first_placeholder) for side in (self.source, self.target)]
         if kept[0] != kept[1] and (kept[0][0] or kept[1][0]):
             raise InputError(
@@ -89,6 +94,11 @@ class Tokenizers(tf.Module):
     def placeholders(self) -> int:
         """How many ids both sides have for what is not translated."""
         return self.source.placeholders
+
+    @property
+    def terms(self) -> bool:
+        """Whether sources can have the translations of terms beside them."""
+        return self.source.terms
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes `tokenizers.json` and one vocabulary file per tokenizer into `folder`.
@@ -145,6 +155,7 @@ def train_tokenizers(
     shared: bool = False,
     case: str | None = None,
     placeholders: int = 0,
+    terms: bool = False,
 ) -> Tokenizers:
     """Learns the tokenizers of a corpus from its training pairs.
 
@@ -158,6 +169,7 @@ def train_tokenizers(
         case: "keep", "lower" or "factored", see `SubwordTokenizer.train`; by default "factored" for
             text that is not normalised, whose capitals are people's.
         placeholders: ids for what is not translated, as for `SubwordTokenizer.train`.
+        terms: ids for the signs of terms, likewise; these need placeholders.
 
     Raises:
         InputError: unknown kind or normalisation, or a corpus without text.
@@ -178,6 +190,7 @@ def train_tokenizers(
             normalization=style,
             case=case,
             placeholders=placeholders,
+            terms=terms,
         )
 
     source = learn(sources + targets if shared else sources)

@@ -27,6 +27,7 @@ class SentencePieceTokenizer(SubwordTokenizer):
         alpha: inverse temperature of the draw; smaller is more varied, 0.1 is usual.
         case: "keep", "lower" or "factored"; see `SubwordTokenizer.train`.
         placeholders: number of ids for what is not translated, likewise.
+        terms: whether there are ids for the signs of terms, likewise.
 
     Source of the draws: Kudo (2018), arXiv 1804.10959.
     """
@@ -43,8 +44,9 @@ class SentencePieceTokenizer(SubwordTokenizer):
         alpha: float = 1.0,
         case: str | None = None,
         placeholders: int = 0,
+        terms: bool = False,
     ):
-        super().__init__(normalization, case, placeholders)
+        super().__init__(normalization, case, placeholders, terms)
         self._model = model
         try:
             self._matcher = tf_text.SentencepieceTokenizer(
@@ -69,9 +71,14 @@ class SentencePieceTokenizer(SubwordTokenizer):
 
     @classmethod
     def from_bytes(
-        cls, vocabulary: bytes, normalization: str, case: str | None = None, placeholders: int = 0
+        cls,
+        vocabulary: bytes,
+        normalization: str,
+        case: str | None = None,
+        placeholders: int = 0,
+        terms: bool = False,
     ) -> Self:
-        return cls(vocabulary, normalization, case=case, placeholders=placeholders)
+        return cls(vocabulary, normalization, case=case, placeholders=placeholders, terms=terms)
 
     def _characters(self) -> set[str]:
         with tf.init_scope():  # not in the graph that asks

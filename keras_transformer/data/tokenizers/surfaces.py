@@ -4,21 +4,28 @@ import re
 from collections.abc import Mapping, Sequence
 
 from keras_transformer.data.text.casing import MARKS
+from keras_transformer.data.text.terms import MARKS as TERM_MARKS
 
-_SILENT = {"[PAD]", "[START]", "[END]", "[JOIN]", *MARKS, "<pad>", "<s>", "</s>", ""}
+_SILENT = {"[PAD]", "[START]", "[END]", "[JOIN]", *MARKS, *TERM_MARKS, "<pad>", "<s>", "</s>", ""}
+_, _AS, _TERM_END = TERM_MARKS
 _UNKNOWN = {"[UNK]", "<unk>"}
 _PLACEHOLDER = re.compile(r"\[KEEP_([0-9]+)\]")
 
 
 def surfaces(names: Sequence[str], kept: Mapping[int, str]) -> list[str | None]:
-    """What each token says: an empty text for marks, ``None`` for an unknown word.
+    """What each token says: an empty text for marks and for translations of terms in a source,
+    ``None`` for an unknown word.
 
     Args:
         names: of the tokens, as `lookup` gives them: ``##`` marks the inside of a word, or ``▁``
             the beginning of one.
         kept: what placeholders stand for, by their numbers from 0.
     """
-    return [_surface(name, kept) for name in names]
+    says, beside = [], False
+    for name in names:
+        beside = (beside or name == _AS) and name != _TERM_END
+        says.append("" if beside else _surface(name, kept))
+    return says
 
 
 def _surface(name: str, kept: Mapping[int, str]) -> str | None:

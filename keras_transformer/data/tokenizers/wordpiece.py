@@ -32,8 +32,9 @@ class _PieceTable(SubwordTokenizer):
         normalization: str,
         case: str | None = None,
         placeholders: int = 0,
+        terms: bool = False,
     ):
-        super().__init__(normalization, case, placeholders)
+        super().__init__(normalization, case, placeholders, terms)
         if tuple(vocabulary[: len(RESERVED_TOKENS)]) != RESERVED_TOKENS:
             raise InputError(
                 f"a vocabulary starts with {' '.join(RESERVED_TOKENS)}, one a line; this one "
@@ -67,14 +68,19 @@ class _PieceTable(SubwordTokenizer):
 
     @classmethod
     def from_bytes(
-        cls, vocabulary: bytes, normalization: str, case: str | None = None, placeholders: int = 0
+        cls,
+        vocabulary: bytes,
+        normalization: str,
+        case: str | None = None,
+        placeholders: int = 0,
+        terms: bool = False,
     ) -> Self:
         try:
             # Not splitlines(): a piece may be one of the characters that it takes for line ends.
             pieces = vocabulary.decode().replace("\r\n", "\n").removesuffix("\n").split("\n")
         except UnicodeDecodeError as error:
             raise InputError(f"the vocabulary is not UTF-8 text: {error}") from error
-        return cls(pieces, normalization, case=case, placeholders=placeholders)
+        return cls(pieces, normalization, case=case, placeholders=placeholders, terms=terms)
 
     def _characters(self) -> set[str]:
         pieces = self.vocabulary[len(self.control_tokens) :]
@@ -100,6 +106,7 @@ class WordPieceTokenizer(_PieceTable):
         normalization: "ptb-lower" or "none".
         case: "keep", "lower" or "factored"; see `SubwordTokenizer.train`.
         placeholders: number of ids for what is not translated, likewise.
+        terms: whether there are ids for the signs of terms, likewise.
     """
 
     kind = "wordpiece"
@@ -111,8 +118,9 @@ class WordPieceTokenizer(_PieceTable):
         *,
         case: str | None = None,
         placeholders: int = 0,
+        terms: bool = False,
     ):
-        super().__init__(vocabulary, normalization, case, placeholders)
+        super().__init__(vocabulary, normalization, case, placeholders, terms)
         # The matcher sees continuations marked by a space instead of "##", and control tokens
         # led by a space and a tab. Words contain neither, so no text can spell them.
         control = len(self.control_tokens)
@@ -160,8 +168,9 @@ class BertTokenizer(_PieceTable):
         *,
         case: str | None = None,
         placeholders: int = 0,
+        terms: bool = False,
     ):
-        super().__init__(vocabulary, normalization, case, placeholders)
+        super().__init__(vocabulary, normalization, case, placeholders, terms)
         ids = tf.range(self.vocab_size, dtype=tf.int64)
         table = tf.lookup.StaticVocabularyTable(
             tf.lookup.KeyValueTensorInitializer(self._table, ids), num_oov_buckets=1
