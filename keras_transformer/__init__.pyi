@@ -113,6 +113,7 @@ from .data.glossary import Glossary
 from .translating.graph import ExportTranslator
 from .translating.translator import Translator, print_translation
 from .translating.documents.translate import translate_document, translate_document_file
+from .translating.documents.markup import translate_markup
 from .translating.evaluation import Perplexity, corpus_scores, evaluate, perplexity
 from .plotting.attention import plot_attention_head, plot_attention_weights
 from .plotting.scores import SentenceAttention, sentence_attention, sharpest_heads
@@ -267,6 +268,7 @@ __all__ = [
     "train_tokenizers",
     "translate_document",
     "translate_document_file",
+    "translate_markup",
     "tutorial_tokenizers",
     "word_vector_rows",
 ]

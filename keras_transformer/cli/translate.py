@@ -16,7 +16,7 @@ from keras_transformer.cli.options import (
     sentences_option,
     verb,
 )
-from keras_transformer.cli.streams import StandardOutput, lines_of_standard_input
+from keras_transformer.cli.streams import StandardOutput, lines_of_standard_input, write_line
 from keras_transformer.cli.texts import echo_found, read_patterns
 from keras_transformer.errors import InputError
 
@@ -34,6 +34,11 @@ from keras_transformer.errors import InputError
     "--alignments",
     is_flag=True,
     help="Say which words belong together, after the text as Pharaoh writes it.",
+)
+@click.option(
+    "--markup",
+    is_flag=True,
+    help="The texts are fragments of HTML or XML, whose tags go around the words they belonged to.",
 )
 @click.option("--document", metavar="FILE", help="A document to translate; - for standard input.")
 @path_option("--output", metavar="FILE", help="Where it goes; standard output unless given.")
@@ -57,6 +62,7 @@ def translate(
     jit_compile,
     as_json,
     alignments,
+    markup,
     texts,
     document,
     **of_document,
@@ -68,21 +74,27 @@ def translate(
     has the links of words, 0-0 1-2 and so on, of the source and of the target, from 0; words are
     what white space parts.
 
+    With --markup each text is a fragment of HTML or XML and comes back with its tags.
+
     With --document a text, a page, subtitles or a message catalogue come back whole and in the same
     shape.
     """
     from tqdm import tqdm
 
+    from keras_transformer.translating.documents.markup import translate_markup_stream
     from keras_transformer.translating.translator import Translator
 
     if keep_file is not None:
         search["keep"] = read_patterns(keep_file)
     if document is not None:
-        alone = {"--n-best": n_best, "--json": as_json, "--alignments": alignments, "TEXT": texts}
-        _check_alone(alone, "with --document")
+        alone = {"--n-best": n_best, "--json": as_json, "--alignments": alignments}
+        _check_alone(alone | {"--markup": markup, "TEXT": texts}, "with --document")
         _translate_document(model_path, search, jit_compile, document, **of_document)
         return
     _check_alone({f"--{name}": value for name, value in of_document.items()}, "without --document")
+    if markup:
+        alone = {"--n-best": n_best, "--json": as_json, "--alignments": alignments}
+        _check_alone(alone, "with --markup")
     if n_best is not None:
         search["n_best"] = n_best
     if alignments:
@@ -93,6 +105,11 @@ def translate(
         # Who types wants every answer at once.
         lines, chunk = lines_of_standard_input(), 1 if sys.stdin.isatty() else 2048
     quiet = bool(texts) or sys.stdin.isatty() or sys.stdout.isatty() or not sys.stderr.isatty()
+    if markup:
+        fragments = translate_markup_stream(translator, lines, chunk=chunk, **search)
+        for fragment in tqdm(fragments, unit=" texts", disable=quiet):
+            write_line(fragment)
+        return
     translations = translator.translate_stream(lines, chunk=chunk, **search)
     for number, translation in enumerate(tqdm(translations, unit=" texts", disable=quiet)):
         echo_found(number, translation, n_best, as_json)

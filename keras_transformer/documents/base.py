@@ -2,9 +2,10 @@
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from keras_transformer.documents.markup import SpanLink
 from keras_transformer.errors import InputError
 
 
@@ -22,11 +23,13 @@ class Sentence(NamedTuple):
         gap: what stands before it, back to the one before or the beginning of the text.
         source: the sentence.
         text: its translation.
+        links: which parts of both belong together; ``None`` where nothing tells.
     """
 
     gap: str
     source: str
     text: str
+    links: Sequence[SpanLink] | None = None
 
 
 class TranslatedText(NamedTuple):
@@ -58,6 +61,11 @@ class Document(ABC):
     """
 
     longest_line = -1
+
+    @property
+    def wants_links(self) -> bool:
+        """Whether `written` does better with the links of sentences."""
+        return False
 
     @abstractmethod
     def texts(self) -> Iterator[str]:

@@ -3,14 +3,16 @@
 import codecs
 import re
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape, unescape
+from typing import NamedTuple
 
 from keras_transformer.documents.base import Document, Languages, TranslatedText
 from keras_transformer.documents.html_tokens import Attribute, Token, tokens_of
+from keras_transformer.documents.markup import Mark, SpanLink, pairs_of, place_marks
 from keras_transformer.languages import primary_language
 
 
@@ -23,7 +25,7 @@ _INLINE = _names(
     " rtc ruby s samp small span strike strong sub sup time tt u var wbr"
 )
 """Elements inside sentences; all others part texts."""
-_VOID = _names(
+VOID = _names(
     "area base basefont bgsound br col embed frame hr img input keygen link meta param source track"
     " wbr"
 )
@@ -123,10 +125,11 @@ class HtmlDocument(Document):
     """A page; it is held in memory.
 
     The text of a block is one text, across its inline elements. An element that holds whole
-    sentences holds their translations; one inside a sentence holds the sentence's translation.
-    Elements without text, such as images, go to the end of their sentence. Code in a sentence goes
-    where its text stands in the translation, else to the end. A sentence that a model leaves as it
-    is, is left as it is with its tags. Attributes that are shown are texts too.
+    sentences holds their translations. One inside a sentence goes around its own words, by the
+    links of the sentence; see `markup`. Without links it holds the sentence's translation, images
+    and other elements without text go to the end of the sentence, and code goes where its text
+    stands in the translation, else to the end. A sentence that a model leaves as it is, is left as
+    it is with its tags. Attributes that are shown are texts too.
 
     Args:
         lines: with their ends.
@@ -143,6 +146,10 @@ class HtmlDocument(Document):
         """Spans of the source in tags, and what takes their place, in order."""
         self._is_xml = self._source.lstrip().startswith("<?xml")
         self._read()
+
+    @property
+    def wants_links(self) -> bool:
+        return any(isinstance(unit, _Block) and (unit.tags or unit.kept) for unit in self._units)
 
     def texts(self) -> Iterator[str]:
         for unit in self._units:
@@ -176,7 +183,7 @@ class HtmlDocument(Document):
         self._open: list[tuple[str, bool, bool]] = []
         """Open elements: name, whether their text is translated, whether their attributes are."""
         self._counts: Counter[str] = Counter()
-        for token in tokens_of(self._source, is_xml=self._is_xml):
+        for token in self._tokens_of():
             if token.kind == "text":
                 self._read_text(token)
             elif token.kind == "start":
@@ -187,6 +194,16 @@ class HtmlDocument(Document):
                 self._block.tags.append((len(self._block.characters), token))
         self._finish_block(len(self._source))
 
+    def _tokens_of(self) -> Iterable[Token]:
+        return tokens_of(self._source, is_xml=self._is_xml)
+
+    def _is_inline(self, name: str) -> bool:
+        return name in _INLINE
+
+    def _stands_alone(self, token: Token) -> bool:
+        """Whether a start tag has no content."""
+        return token.name in VOID or (self._is_xml and self._source[token.stop - 2] == "/")
+
     def _state(self) -> tuple[bool, bool]:
         return self._open[-1][1:] if self._open else (True, True)
 
@@ -196,7 +213,7 @@ class HtmlDocument(Document):
 
     def _read_start(self, token: Token) -> None:
         name = token.name
-        is_inline = name in _INLINE
+        is_inline = self._is_inline(name)
         if not is_inline:
             self._finish_block(token.begin)
             self._end_implied(name)
@@ -206,19 +223,20 @@ class HtmlDocument(Document):
         text = text and name not in _UNTRANSLATED
         if attributes:
             self._read_attributes(token)
-        closes = name in _VOID or (self._is_xml and self._source[token.stop - 2] == "/")
+        closes = self._stands_alone(token)
         if not closes:
             self._open.append((name, text, attributes))
             self._counts[name] += 1
         if is_inline and self._kept is None:
             if text or closes:
+                token = token._replace(kind="other") if closes else token
                 self._block.tags.append((len(self._block.characters), token))
             else:
                 self._kept = (len(self._block.characters), token.begin)
 
     def _read_end(self, token: Token) -> None:
         name = token.name
-        is_inline = name in _INLINE
+        is_inline = self._is_inline(name)
         if not is_inline:
             self._finish_block(token.begin)
         if self._counts[name]:
@@ -329,26 +347,53 @@ class HtmlDocument(Document):
 
     def _sentences(self, block: _Block, text: TranslatedText) -> Iterator[tuple[int, int, str]]:
         """Spans of the source that are translated, and what takes their place, in order."""
-        tags, kept = 0, 0
-        for begin, end, translation in _merged(_spans(text), block):
+        positions = [position for position, _ in block.tags]
+        partners = pairs_of([(token.kind, token.name) for _, token in block.tags])
+        partners |= {end: start for start, end in partners.items()}
+        kept = free = 0
+        for begin, end, translation, links in _merged(_spans(text), block):
             while kept < len(block.kept) and block.kept[kept][0] < begin:
                 kept += 1
             inside = []
             while kept < len(block.kept) and block.kept[kept][0] < end:
                 inside.append(block.kept[kept])
                 kept += 1
-            while tags < len(block.tags) and block.tags[tags][0] <= begin:
-                tags += 1
-            between = []
-            while tags < len(block.tags) and block.tags[tags][0] < end:
-                between.append(block.tags[tags])
-                tags += 1
+            between = bisect_right(positions, begin), bisect_left(positions, end)
             first, last = block.begins[begin], block.ends[end - 1]
             if inside:
                 first, last = min(first, inside[0][2]), max(last, inside[-1][3])
             source = "".join(block.characters[begin:end])
-            if translation != source and block.has_letters(begin, end, inside):
-                yield first, last, self._sentence(block, translation, between, inside)
+            if translation == source or not block.has_letters(begin, end, inside):
+                continue
+            if links is None:
+                tags = block.tags[slice(*between)]
+                yield first, last, self._sentence(block, translation, tags, inside)
+                continue
+            beside = max(bisect_left(positions, begin), free), bisect_right(positions, end)
+            lifted = _lifted(partners, between, beside)
+            free = max(lifted[1], free)
+            if tags := block.tags[slice(*lifted)]:
+                first, last = min(first, tags[0][1].begin), max(last, tags[-1][1].stop)
+            marks = self._marks(tags, inside, begin)
+            yield first, last, place_marks(source, marks, translation, links)
+
+    def _marks(self, tags, kept, begin: int) -> list[Mark]:
+        """What stands in a sentence besides its text.
+
+        Args:
+            tags: those of the sentence, with the number of characters of the block before each.
+            kept: elements that are kept, likewise.
+            begin: the number of characters of the block before the sentence.
+        """
+        marks = []
+        for position, token in tags:
+            kind = "alone" if token.kind == "other" else token.kind
+            text = self._as_edited(token.begin, token.stop)
+            marks.append((token.begin, Mark(kind, *[position - begin] * 2, token.name, text)))
+        for first, last, start, stop in kept:
+            text = self._as_edited(start, stop)
+            marks.append((start, Mark("kept", first - begin, last - begin, "", text)))
+        return [mark for _, mark in sorted(marks, key=lambda mark: mark[0])]
 
     def _sentence(self, block, translation, tags, kept) -> str:
         """A sentence's translation with its tags.
@@ -381,7 +426,7 @@ class HtmlDocument(Document):
                 place = end
             elif end is not None:
                 opening.append(place)
-            elif token.kind == "start" and token.name not in _VOID:
+            elif token.kind == "start":
                 unended.append(tags[place])
             elif token.kind != "end":
                 at_end.append(self._tags([tags[place]]))
@@ -406,6 +451,27 @@ class HtmlDocument(Document):
         return "".join(self._as_edited(token.begin, token.stop) for _, token in tags)
 
 
+def _lifted(
+    partners: dict[int, int], between: tuple[int, int], beside: tuple[int, int]
+) -> tuple[int, int]:
+    """Which tags a sentence takes along: the first, and the one after the last.
+
+    Those between its characters, and those at its ends whose elements end or begin between them.
+
+    Args:
+        partners: numbers of the other tag of the same element.
+        between: of the tags between characters of the sentence, likewise.
+        beside: of those and the ones at its ends.
+    """
+    first, last = max(between[0], beside[0]), max(between[1], beside[0])
+    inside = range(first, last)
+    ahead = (tag for tag in range(beside[0], first) if partners.get(tag) in inside)
+    begin = next(ahead, first)
+    inside = range(begin, last)
+    behind = (tag for tag in range(beside[1] - 1, last - 1, -1) if partners.get(tag) in inside)
+    return begin, next(behind, last - 1) + 1
+
+
 def _pairs(tags: list[tuple[int, Token]]) -> tuple[dict[int, int], bool]:
     """Which tags are of one element.
 
@@ -414,7 +480,7 @@ def _pairs(tags: list[tuple[int, Token]]) -> tuple[dict[int, int], bool]:
     """
     pairs, waiting, order, nested = {}, defaultdict(list), [], True
     for place, (_, token) in enumerate(tags):
-        if token.kind == "start" and token.name not in _VOID:
+        if token.kind == "start":
             waiting[token.name].append(place)
             order.append(place)
         elif token.kind == "end":
@@ -426,42 +492,78 @@ def _pairs(tags: list[tuple[int, Token]]) -> tuple[dict[int, int], bool]:
     return pairs, nested
 
 
-def _spans(text: TranslatedText) -> list[tuple[int, int, str]]:
-    """Where the sentences of a text begin and end, in characters, and their translations."""
+class _Translated(NamedTuple):
+    """A sentence of a block, and its translation.
+
+    Attributes:
+        begin, end: of its characters in the block.
+        text: its translation.
+        links: which parts of both belong together, if anything tells.
+    """
+
+    begin: int
+    end: int
+    text: str
+    links: Sequence[SpanLink] | None
+
+
+def _spans(text: TranslatedText) -> list[_Translated]:
+    """The sentences of a text that have characters."""
     spans, place = [], 0
     for sentence in text.sentences:
         begin = place + len(sentence.gap)
         place = begin + len(sentence.source)
         if place > begin:
-            spans.append((begin, place, sentence.text))
+            spans.append(_Translated(begin, place, sentence.text, sentence.links))
     return spans
 
 
-def _merged(spans: list[tuple[int, int, str]], block: _Block) -> Iterator[tuple[int, int, str]]:
+def _merged(spans: list[_Translated], block: _Block) -> Iterator[_Translated]:
     """Sentences as `_spans` gives them; those that share an element which is kept are one."""
     characters = block.characters
     kept = iter(block.kept)
     element = next(kept, None)
     number = 0
     while number < len(spans):
-        begin, end, translation = spans[number]
+        parts = [spans[number]]
         number += 1
-        while element and element[1] <= begin:
+        while element and element[1] <= parts[0].begin:
             element = next(kept, None)
-        while element and element[0] < end:
+        while element and element[0] < parts[-1].end:
             first, last = element[:2]
-            if first < begin:
-                translation = "".join(characters[first:begin]) + translation
-                begin = first
-            while number < len(spans) and spans[number][0] < last:
-                translation += "".join(characters[end : spans[number][0]]) + spans[number][2]
-                end = spans[number][1]
+            if first < parts[0].begin:
+                parts.insert(0, _as_it_is(characters, first, parts[0].begin))
+            while number < len(spans) and spans[number].begin < last:
+                parts += _as_it_is(characters, parts[-1].end, spans[number].begin), spans[number]
                 number += 1
-            if last > end:
-                translation += "".join(characters[end:last])
-                end = last
+            if last > parts[-1].end:
+                parts.append(_as_it_is(characters, parts[-1].end, last))
             element = next(kept, None)
-        yield begin, end, translation
+        yield _joined(parts) if len(parts) > 1 else parts[0]
+
+
+def _as_it_is(characters: list[str], begin: int, end: int) -> _Translated:
+    """What stands between sentences."""
+    span = (0, end - begin)
+    links = [(span, span, 1.0)] if begin < end else []
+    return _Translated(begin, end, "".join(characters[begin:end]), links)
+
+
+def _joined(parts: list[_Translated]) -> _Translated:
+    """Sentences and what stands between them as one."""
+    links: list[SpanLink] | None = []
+    source = target = 0
+    for part in parts:
+        if part.links is None:
+            links = None
+            break
+        for of_source, (begin, end), weight in part.links:
+            if of_source is not None:
+                of_source = of_source[0] + source, of_source[1] + source
+            links.append((of_source, (begin + target, end + target), weight))
+        source, target = source + part.end - part.begin, target + len(part.text)
+    text = "".join(part.text for part in parts)
+    return _Translated(parts[0].begin, parts[-1].end, text, links)
 
 
 def _partition(text: str, part: str) -> tuple[str, str, str]:

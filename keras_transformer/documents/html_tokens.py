@@ -5,7 +5,7 @@ tokens begin but drops some, and what it takes for text differs between versions
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 _TOKEN = re.compile(r"<(?=[A-Za-z/!?])")
@@ -60,12 +60,16 @@ class Token(NamedTuple):
     attributes: tuple[Attribute, ...] = ()
 
 
-def tokens_of(source: str, *, is_xml: bool = False) -> Iterator[Token]:
+def tokens_of(
+    source: str, *, is_xml: bool = False, without_tags: Collection[str] = _WITHOUT_TAGS
+) -> Iterator[Token]:
     """The tokens of a document, in order; the time it takes grows with its length alone.
 
     Args:
         source: the document.
         is_xml: whether a slash at its end closes a start tag.
+        without_tags: those of the elements of HTML whose content has no tags but their own end
+            that are taken for such.
     """
     place = 0
     while place < len(source):
@@ -79,7 +83,7 @@ def tokens_of(source: str, *, is_xml: bool = False) -> Iterator[Token]:
         yield token
         place = token.stop
         closed = is_xml and source[place - 2] == "/"
-        if token.kind == "start" and token.name in _WITHOUT_TAGS and not closed:
+        if token.kind == "start" and token.name in without_tags and not closed:
             end = _RAW_END[token.name].search(source, place)
             stop = end.start() if end else len(source)
             if stop > place:

@@ -54,7 +54,9 @@ def export(
       several pieces, those of the first;
     - ``alignment`` adds ``source_tokens`` ``(batch, source)`` and ``target_tokens`` ``(batch,
       target)`` of whole texts, ``alignment``, int32 ``(batch, target)``, the number from 1 of the
-      source token that each target token belongs to, or 0, and ``alignment_weights``;
+      source token that each target token belongs to, or 0, and ``alignment_weights``; what
+      ``sentences`` adds; and how many of the tokens each sentence has,
+      ``source_sentence_tokens`` and ``target_sentence_tokens``, ``(batch, longest)``;
     - ``sentences`` adds ``source_sentences``, ``target_sentences`` and ``gaps``, ``(batch,
       longest)``, and ``tail``, ``(batch,)``: the translation is gaps and target sentences in turn,
       and the tail;

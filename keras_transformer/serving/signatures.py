@@ -52,6 +52,8 @@ _AXES: dict[str, tuple[tuple[str, int] | None, ...]] = {
     "source_sentences": (("source_sentences", 0),),
     "target_sentences": (("source_sentences", 0),),
     "gaps": (("source_sentences", 0),),
+    "source_sentence_tokens": (("source_sentences", 0),),
+    "target_sentence_tokens": (("source_sentences", 0),),
     "translations": (None,),
     "scores": (None,),
     "normalized_scores": (None,),

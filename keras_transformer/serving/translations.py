@@ -6,6 +6,9 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
+from keras_transformer.data.tokenizers.token_links import NONE, links_of_row, span_links
 from keras_transformer.documents.base import (
     Document,
     Languages,
@@ -22,8 +25,13 @@ from keras_transformer.serving.loaded_model import LoadedModel
 from keras_transformer.serving.service import Inputs, Service
 from keras_transformer.serving.signatures import Outputs, Signature
 
-_TRANSLATION, _BEAM, _SENTENCES = "translation", "translate_beam", "sentences"
+_TRANSLATION, _BEAM = "translation", "translate_beam"
+_SENTENCES, _ALIGNMENT = "sentences", "alignment"
 _OF_SENTENCES = {"gaps", "source_sentences", "target_sentences", "tail"}
+_OF_ALIGNMENT = _OF_SENTENCES | {
+    *("source_tokens", "target_tokens", "alignment", "alignment_weights"),
+    *("source_sentence_tokens", "target_sentence_tokens"),
+}
 _IN_MEMORY = 4  # documents of the largest allowed size, of all requests together
 _IN_MEMORY_EACH = 2  # of one address
 _SMALL = 2**14  # bytes of documents that do not wait for larger ones
@@ -132,15 +140,18 @@ class Translations:
             for content in contents
         ]
         texts = [text for one in opened for text in one.texts]
+        marked = [one.document.wants_links for one in opened for _ in one.texts]
         blank = {text: TranslatedText([], text) for text in texts if not text.strip()}
         translated = [blank.get(text) for text in texts]
-        waiting = [place for place, text in enumerate(translated) if text is None]
-        size = 0
-        for begin in range(0, len(waiting), settings.max_texts):
-            places = waiting[begin : begin + settings.max_texts]
-            found = await self._divided(
-                model, [texts[place] for place in places], deadline, is_first=begin == 0
-            )
+        size, is_first = 0, True
+        for places, links in self._shares(translated, marked):
+            own = [texts[place] for place in places]
+            outputs, used = await self._divided(model, own, deadline, links, is_first=is_first)
+            if used is _OF_ALIGNMENT:  # which takes a while
+                found = await helper.run(group, _of_signature, own, outputs, used)
+            else:
+                found = _of_signature(own, outputs, used)
+            is_first = False
             for place, text in zip(places, found, strict=True):
                 translated[place] = text
                 size += sum(len(part.text) for part in text.sentences)
@@ -157,32 +168,53 @@ class Translations:
             written.append(await helper.run(group, _written, one, own))
         return written
 
+    def _shares(self, translated, marked) -> Iterator[tuple[list[int], bool]]:
+        """Places of texts that are translated together, and whether with links.
+
+        Args:
+            translated: of each text, ``None`` where it has yet to be.
+            marked: of each text, whether links are wanted.
+        """
+        most = self._service.settings.max_texts
+        for links in (False, True):
+            places = [
+                place
+                for place, text in enumerate(translated)
+                if text is None and marked[place] is links
+            ]
+            for begin in range(0, len(places), most):
+                yield places[begin : begin + most], links
+
     async def _divided(
-        self, model: LoadedModel, texts: list[str], deadline: float, *, is_first: bool
-    ) -> list[TranslatedText]:
-        """The translations of texts, sentence by sentence where the model says how.
+        self, model: LoadedModel, texts: list[str], deadline: float, links: bool, *, is_first: bool
+    ) -> tuple[Outputs, set[str]]:
+        """What the signature gives that says most of texts, and what of that is to be used.
 
         Where the queue is full after a part of the document is done, the rest waits.
+
+        Args:
+            model, texts, deadline: see `texts`.
+            links: whether those of words are wanted.
+            is_first: whether nothing of the document is done.
         """
-        signature = model.signatures.get(_SENTENCES)
-        divides = signature in model.default_signatures and not signature.scalars
-        if not divides or not signature.outputs.keys() >= _OF_SENTENCES:
-            signature = _default(model)[0]
-            divides = False
+        signature, output = _default(model)
+        used = {output}
+        names = {_ALIGNMENT: _OF_ALIGNMENT} if links else {}
+        for name, needed in (names | {_SENTENCES: _OF_SENTENCES}).items():
+            other = model.signatures.get(name)
+            usable = other in model.default_signatures and not other.scalars
+            if usable and other.outputs.keys() >= needed:
+                signature, used = other, needed
+                break
         while True:
             try:
-                outputs = await self._predict(model, signature, texts, deadline)
+                return await self._predict(model, signature, texts, deadline), used
             except Failure as failure:
                 pause = min(failure.retry_after or 0.0, _LONGEST_PAUSE)
                 is_late = time.monotonic() + pause >= deadline
                 if is_first or failure.kind is not Kind.OVERLOADED or not pause or is_late:
                     raise
                 await asyncio.sleep(pause)
-            else:
-                break
-        if divides:
-            return list(map(_of_sentences, texts, _sentences_of(outputs)))
-        return list(map(_of_one, texts, _decoded(outputs[_default(model)[1]])))
 
     async def _predict(
         self, model: LoadedModel, signature: Signature, texts, deadline, scalars=None
@@ -282,6 +314,26 @@ def _decoded(values) -> list[str]:
     return [value.decode("utf-8", "replace") for value in values]
 
 
+def _of_signature(texts: list[str], outputs: Outputs, used: set[str]) -> list[TranslatedText]:
+    """Translated texts, from what a signature gave.
+
+    Args:
+        texts: that it was given.
+        outputs: of the signature.
+        used: of these; see `Translations._divided`.
+    """
+    if len(used) == 1:
+        return list(map(_of_one, texts, _decoded(outputs[min(used)])))
+    found = []
+    for row, (text, one) in enumerate(zip(texts, _sentences_of(outputs), strict=True)):
+        if "".join(part.gap + part.source for part in one.sentences) + one.tail != text:
+            one = _of_one(text, one.text)  # its sentences are not those of the text
+        elif used is _OF_ALIGNMENT:
+            one = _with_links(one, outputs, row)
+        found.append(one)
+    return found
+
+
 def _sentences_of(outputs: Outputs) -> Iterator[TranslatedText]:
     rows = zip(
         outputs["gaps"],
@@ -296,10 +348,29 @@ def _sentences_of(outputs: Outputs) -> Iterator[TranslatedText]:
         yield TranslatedText(sentences, tail.decode("utf-8", "replace"))
 
 
-def _of_sentences(text: str, found: TranslatedText) -> TranslatedText:
-    """What a model says of a text, unless its sentences are not those of the text."""
-    source = "".join(part.gap + part.source for part in found.sentences) + found.tail
-    return found if source == text else _of_one(text, found.text)
+def _with_links(found: TranslatedText, outputs: Outputs, row: int) -> TranslatedText:
+    """A translated text with the links of its sentences.
+
+    Args:
+        found: the text.
+        outputs: of the signature `alignment`.
+        row: number of the text.
+    """
+    counts = (outputs[f"{side}_sentence_tokens"][row].tolist() for side in ("source", "target"))
+    sentences, source, target = [], 0, 0
+    for sentence, of_source, of_target in zip(found.sentences, *counts, strict=False):
+        here = slice(target, target + of_target)
+        places = outputs["alignment"][row][here] - 1 - source
+        links = links_of_row(
+            outputs["source_tokens"][row][source : source + of_source],
+            outputs["target_tokens"][row][here],
+            np.where((places >= 0) & (places < of_source), places, NONE),
+            outputs["alignment_weights"][row][here],
+        )
+        of_spans = span_links(sentence.source, sentence.text, links)
+        sentences.append(sentence._replace(links=of_spans))
+        source, target = source + of_source, target + of_target
+    return found._replace(sentences=sentences)
 
 
 def _of_one(text: str, translation: str) -> TranslatedText:

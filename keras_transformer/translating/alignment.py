@@ -8,7 +8,6 @@ tokens.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -19,8 +18,9 @@ import tensorflow as tf
 from keras_transformer.data.batches.pairs import pad_batch
 from keras_transformer.data.batches.token_store import TokenizedPairs
 from keras_transformer.data.text.placeholders import strings_at
-from keras_transformer.data.text.words import token_spans, word_spans, words_at
+from keras_transformer.data.text.words import word_spans, words_at
 from keras_transformer.data.tokenizers.surfaces import surfaces
+from keras_transformer.data.tokenizers.token_links import NONE, TokenLinks, spans_of_tokens
 from keras_transformer.errors import InputError
 from keras_transformer.files import read_json, write_json
 from keras_transformer.special_tokens import END, PAD, START
@@ -28,9 +28,6 @@ from keras_transformer.translating.batches import BATCH_ROWS
 
 FILE = "alignment.json"
 """Of a run folder: which head aligns."""
-
-NONE = -1
-"""In place of a source token where there is none."""
 
 LEAST_WEIGHT, LEAST_SHARE = 0.1, 0.5
 """Smallest weight of a link between words, and its smallest share of the target word's best one."""
@@ -92,32 +89,6 @@ class AlignmentHead:
         return cls(**values)
 
 
-class TokenLinks(NamedTuple):
-    """Tokens of a source and of its translation, and which of them belong together.
-
-    Attributes:
-        source, target: what the tokens say; see `surfaces`.
-        places: for each target token the number of its source token, from 0, or `NONE`.
-        weights: of attention, for each target token.
-    """
-
-    source: list[str | None]
-    target: list[str | None]
-    places: list[int]
-    weights: list[float]
-
-
-def joined_links(parts: Sequence[TokenLinks]) -> TokenLinks:
-    """The links of a text from those of its pieces."""
-    source, target, places, weights = [], [], [], []
-    for part in parts:
-        places += [place if place == NONE else len(source) + place for place in part.places]
-        source += part.source
-        target += part.target
-        weights += part.weights
-    return TokenLinks(source, target, places, weights)
-
-
 def word_links(source: str, target: str, links: TokenLinks) -> list[Link]:
     """The links of words, by those of their tokens, in the order of the target words.
 
@@ -125,8 +96,8 @@ def word_links(source: str, target: str, links: TokenLinks) -> list[Link]:
         source, target: the texts.
         links: of their tokens.
     """
-    of_source = words_at(_spans(source, links.source), word_spans(source))
-    of_target = words_at(_spans(target, links.target), word_spans(target))
+    of_source = words_at(spans_of_tokens(source, links.source), word_spans(source))
+    of_target = words_at(spans_of_tokens(target, links.target), word_spans(target))
     shares: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(float))
     tokens: dict[int, int] = defaultdict(int)
     for word, place, weight in zip(of_target, links.places, links.weights, strict=True):
@@ -141,15 +112,6 @@ def word_links(source: str, target: str, links: TokenLinks) -> list[Link]:
         if weight >= LEAST_WEIGHT * tokens[target_word]
         and weight >= LEAST_SHARE * max(weights.values())
     ]
-
-
-def _spans(text: str, says: Sequence[str | None]) -> list:
-    """`token_spans`; marks have those of the token that follows."""
-    spans = token_spans(text, says)
-    for i in range(len(spans) - 2, -1, -1):
-        if says[i] == "":
-            spans[i] = spans[i + 1]
-    return spans
 
 
 def token_places(weights, source, target) -> tuple[tf.Tensor, tf.Tensor]:
@@ -192,21 +154,6 @@ def texts_of_tokens(tokenizer, ids: tf.RaggedTensor, kept: tf.RaggedTensor) -> t
     number = tf.where(is_placeholder, tf.cast(numbers, tf.int64), -1)
     strings = strings_at(kept, ids.value_rowids(), number)
     return names.with_flat_values(tf.where(is_placeholder, strings, names.flat_values))
-
-
-def links_of_row(source, target, places, weights) -> TokenLinks:
-    """The links of a row of tensors.
-
-    Args:
-        source, target: names of the tokens as from `texts_of_tokens`, bytes.
-        places, weights: as from `token_places`, for each target token.
-    """
-    return TokenLinks(
-        surfaces([name.decode("utf-8", "replace") for name in source], {}),
-        surfaces([name.decode("utf-8", "replace") for name in target], {}),
-        [int(place) for place in places[: len(target)]],
-        [float(weight) for weight in weights[: len(target)]],
-    )
 
 
 def head_weights(model, source, target, start_id: int, head: AlignmentHead | None) -> tf.Tensor:

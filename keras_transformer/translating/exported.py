@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig, change_decoding
 from keras_transformer.data.glossary import Glossary
+from keras_transformer.data.tokenizers.token_links import links_of_row
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import DEFAULT_SIGNATURE, NOT_FOUND, read_about, xla_name
 from keras_transformer.files import check_checksums
-from keras_transformer.translating.alignment import links_of_row
 from keras_transformer.translating.batches import batches_by_length
 from keras_transformer.translating.translation import (
     BaseTranslator,
@@ -126,8 +126,28 @@ class ExportedTranslator(BaseTranslator):
                 results[row] = translation
         return results
 
+    def can_align(
+        self,
+        *,
+        style="human",
+        attention=False,
+        beam_size=None,
+        n_best=1,
+        length_penalty=None,
+        max_length=None,
+        glossary=None,
+        **options,
+    ) -> bool:
+        """Whether `translate` takes ``alignment=True`` beside these options of it."""
+        beam = (beam_size, length_penalty, max_length)
+        with_beam = n_best > 1 or any(value is not None for value in beam)
+        is_plain = style == "human" and not attention and not with_beam and glossary is None
+        return is_plain and "alignment" in self._signatures
+
     def _call(self, name, **inputs) -> dict:
-        answer = self._signatures[xla_name(name) if self._jit_compile else name](**inputs)
+        compiled = xla_name(name)
+        is_compiled = self._jit_compile and compiled in self._signatures
+        answer = self._signatures[compiled if is_compiled else name](**inputs)
         return {name: value.numpy() for name, value in answer.items()}
 
     def _best(self, text, style, attention) -> list[Translation]:

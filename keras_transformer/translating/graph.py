@@ -8,10 +8,11 @@ import tensorflow as tf
 
 from keras_transformer.config.decoding import LENGTH_PENALTIES
 from keras_transformer.data.text.terms import terms_of_lines
+from keras_transformer.data.tokenizers.token_links import NONE
 from keras_transformer.decoding.search import SearchResult
 from keras_transformer.exporting.format import NOT_FOUND
 from keras_transformer.special_tokens import END, PAD, START
-from keras_transformer.translating.alignment import NONE, texts_of_tokens
+from keras_transformer.translating.alignment import texts_of_tokens
 from keras_transformer.translating.batches import BATCH_ROWS
 from keras_transformer.translating.glossaries import constrained, search_again, ways_of
 from keras_transformer.translating.segmentation import Pieces
@@ -254,11 +255,13 @@ class GraphTranslation:
             text: strings, ``(batch,)``.
 
         Returns:
-            what `translate` does, and of all pieces of a text one after the other
+            what `sentences` does, and of all pieces of a text one after the other
             ``source_tokens``, ``(batch, source)``, and ``target_tokens``, ``(batch, target)``,
             padded with empty strings, what placeholders stand for in their place;
             ``alignment``, int32 ``(batch, target)``, the number of the source token that each
-            target token belongs to, from 1, or 0; and ``alignment_weights``, float32, of attention.
+            target token belongs to, from 1, or 0; ``alignment_weights``, float32, of attention; and
+            how many tokens each sentence has, ``source_sentence_tokens`` and
+            ``target_sentence_tokens``, int32 ``(batch, longest)``.
         """
         tokenizers = self.translator.tokenizers
         pieces = self._pieces(text)
@@ -280,12 +283,18 @@ class GraphTranslation:
         def of_targets(values):
             return of_texts(tf.RaggedTensor.from_tensor(values, target.row_lengths()))
 
+        def of_sentences(parts):
+            lengths = tf.cast(parts.row_lengths(), tf.int32)
+            return self._by_text(tf.math.segment_sum(lengths, pieces.owners), pieces)
+
         return {
-            **self._best(found, pieces, "human"),
+            **self._sentences(found, pieces),
             "source_tokens": of_texts(texts_of_tokens(tokenizers.source, pieces.ids, pieces.kept)),
             "target_tokens": of_texts(texts_of_tokens(tokenizers.target, target, pieces.kept)),
             "alignment": of_targets(places),
             "alignment_weights": of_targets(weights),
+            "source_sentence_tokens": of_sentences(pieces.ids),
+            "target_sentence_tokens": of_sentences(target),
         }
 
     def _token_places(self, source, target):
@@ -326,7 +335,7 @@ class GraphTranslation:
             empty strings, ``(batch, longest)``; ``tail``, ``(batch,)``.
         """
         pieces = self._pieces(text)
-        return self._by_sentences(pieces, self._found(pieces))
+        return self._sentences(self._found(pieces), pieces)
 
     def glossary(self, text, glossary) -> dict:
         """`sentences`, with given translations of terms.
@@ -337,25 +346,7 @@ class GraphTranslation:
                 first of equal terms counts.
         """
         pieces = self.translator.divide(text, self._config, terms_of_lines(glossary))
-        return self._by_sentences(pieces, self._found(pieces))
-
-    def _by_sentences(self, pieces, found) -> dict:
-        """What `sentences` returns of what was found for pieces."""
-        sentences = pieces.sentences
-        target = self.translator.tokenizers.target
-        translated = sentence_texts(target, found.tokens[:, :1], pieces, "human")[0]
-        count = tf.size(sentences.tails)
-
-        def padded(strings):
-            return tf.RaggedTensor.from_value_rowids(strings, sentences.owners, count).to_tensor()
-
-        return {
-            **self._best(found, pieces, "human"),
-            "source_sentences": padded(sentences.texts),
-            "target_sentences": padded(translated),
-            "gaps": padded(sentences.gaps),
-            "tail": sentences.tails,
-        }
+        return self._sentences(self._found(pieces), pieces)
 
     def tokenize(self, text) -> dict:
         """Tokens of texts, and what the model makes of them.
@@ -411,6 +402,24 @@ class GraphTranslation:
             "translation": self._texts(found.tokens[:, :1], pieces, style)[:, 0],
             "score": tf.math.segment_sum(found.scores[:, 0], pieces.texts),
         }
+
+    def _sentences(self, found, pieces):
+        """What `sentences` gives, of what was found for the pieces."""
+        target = self.translator.tokenizers.target
+        translated = sentence_texts(target, found.tokens[:, :1], pieces, "human")[0]
+        return {
+            **self._best(found, pieces, "human"),
+            "source_sentences": self._by_text(pieces.sentences.texts, pieces),
+            "target_sentences": self._by_text(translated, pieces),
+            "gaps": self._by_text(pieces.sentences.gaps, pieces),
+            "tail": pieces.sentences.tails,
+        }
+
+    def _by_text(self, values, pieces):
+        """A value of each sentence as rows of texts, padded, ``(batch, longest)``."""
+        sentences = pieces.sentences
+        count = tf.size(sentences.tails)
+        return tf.RaggedTensor.from_value_rowids(values, sentences.owners, count).to_tensor()
 
     def _texts(self, tokens, pieces, style):
         return joined_texts(self.translator.tokenizers.target, tokens, pieces, style)

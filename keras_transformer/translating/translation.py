@@ -9,8 +9,9 @@ from itertools import chain, islice
 
 import numpy as np
 
+from keras_transformer.data.tokenizers.token_links import TokenLinks, joined_links
 from keras_transformer.errors import whole_number
-from keras_transformer.translating.alignment import Link, TokenLinks, joined_links, word_links
+from keras_transformer.translating.alignment import Link, word_links
 from keras_transformer.translating.segmentation import Pieces
 from keras_transformer.unicode import each_text
 
@@ -156,6 +157,10 @@ class BaseTranslator:
 
     takes_first_stream = False
     examples: list[str]
+
+    def can_align(self, **options) -> bool:
+        """Whether `translate` takes ``alignment=True`` beside these options of it."""
+        return False
 
     def translate_stream(
         self, lines: Iterable[str], *, chunk=2048, target_prefix=None, **options

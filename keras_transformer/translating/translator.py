@@ -23,6 +23,7 @@ from keras_transformer.data.tokenizers.masked import (
     tokenize_with_surfaces,
 )
 from keras_transformer.data.tokenizers.pair import as_tokenizers
+from keras_transformer.data.tokenizers.token_links import TokenLinks, links_of_row
 from keras_transformer.decoding.compiling import Searches
 from keras_transformer.decoding.search import Search, SearchResult
 from keras_transformer.errors import InputError, whole_number
@@ -30,9 +31,7 @@ from keras_transformer.special_tokens import PAD, UNK
 from keras_transformer.translating.alignment import (
     AlignmentHead,
     Link,
-    TokenLinks,
     head_weights,
-    links_of_row,
     texts_of_tokens,
     token_places,
     word_links,
@@ -65,7 +64,7 @@ from keras_transformer.translating.translation import (
     aligned,
     join_pieces,
 )
-from keras_transformer.unicode import utf8_list
+from keras_transformer.unicode import utf8, utf8_list
 
 MAX_TOKENS = 128
 """Most target tokens that calling a `Translator` gives, as in the tutorial."""
@@ -254,6 +253,10 @@ class Translator(tf.Module, BaseTranslator):
         translations = join_pieces(found, pieces, config.n_best)
         return aligned(lines, translations) if alignment else translations
 
+    def can_align(self, **options) -> bool:
+        """Whether `translate` takes ``alignment=True`` beside these options of it: always."""
+        return True
+
     def align(self, pairs: Iterable[tuple[str, str]]) -> list[list[Link]]:
         """Which words of given translations belong together, by the same head as `translate`.
 
@@ -263,6 +266,23 @@ class Translator(tf.Module, BaseTranslator):
         Returns:
             the links of each pair, as `Translation.alignment` has them; none for a pair with more
             tokens on a side than `max_source_length` or the model's positions, with a warning.
+        """
+        pairs = list_pairs(pairs)
+        return [
+            []
+            if links is None
+            else word_links(*(utf8(text).decode("utf-8", "replace") for text in pair), links)
+            for pair, links in zip(pairs, self.token_links(pairs), strict=True)
+        ]
+
+    def token_links(self, pairs: Iterable[tuple[str, str]]) -> list[TokenLinks | None]:
+        """Which tokens of given translations belong together; see `align`.
+
+        Args:
+            pairs: texts and their translations.
+
+        Returns:
+            ``None`` for a pair that is too long.
         """
         pairs = list_pairs(pairs)
         if not pairs:
@@ -275,20 +295,19 @@ class Translator(tf.Module, BaseTranslator):
         if not fits.all():
             warnings.warn(
                 f"{np.count_nonzero(~fits)} of {len(pairs)} pairs are too long to be aligned.",
-                stacklevel=2,
+                stacklevel=3,
             )
-        found: list[list[Link]] = [[] for _ in pairs]
+        found: list[TokenLinks | None] = [None] * len(pairs)
         kept = np.flatnonzero(fits)
         for batch in batches_by_length(np.maximum(*lengths)[kept], BATCH_TOKENS):
             rows = kept[batch]
             ids = tf.gather(source, rows).to_tensor(), tf.gather(target, rows)[:, 1:].to_tensor()
             places, weights = (part.numpy() for part in self._programs.token_places(*ids))
             for i, row in enumerate(rows):
-                (text, says), (other, other_says) = sides[0][row], sides[1][row]
+                says, other_says = (side[row][1] for side in sides)
                 count = len(other_says) - 1  # the start is no token of a translation
                 of_tokens = places[i, :count].tolist(), weights[i, :count].tolist()
-                links = TokenLinks(says, other_says[1:], *of_tokens)
-                found[row] = word_links(text, other, links)
+                found[row] = TokenLinks(says, other_says[1:], *of_tokens)
         return found
 
     def warm_up(self, texts=BATCH_ROWS, *, source_length=32, target_length=48, **options) -> float:

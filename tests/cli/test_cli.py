@@ -14,6 +14,7 @@ from keras_transformer.cli.command import main
 from keras_transformer.config import preset_of_run
 from keras_transformer.exporting.format import read_about
 from keras_transformer.exporting.saved_model import _ServingModule
+from keras_transformer.translating.documents.markup import translate_markup
 from keras_transformer.translating.translator import Translator
 
 SMALL = """
@@ -180,6 +181,20 @@ def test_translate_says_which_words_belong_together(run, tiny_run):
         assert [tuple(link[:2]) for link in answer["alignment"]] == [
             link[:2] for link in each.alignment
         ]
+
+
+def test_translate_keeps_the_tags_of_lines(run, tiny_run):
+    lines = ["o <b>gato</b> dorme .<br/>", "", "a &lt;menina <i>l\u00ea</i>"]
+    expected = translate_markup(tiny_run.translator, lines)
+    command = ["translate", "--model", tiny_run.folder, "--markup"]
+    assert run(*command, *lines).stdout.splitlines() == expected
+    assert run(*command, input="\n".join(lines).encode()).stdout.splitlines() == expected
+    assert expected[0].count("<b>") == expected[0].count("</b>") == 1
+    for option in (["--json"], ["--n-best", "2"], ["--alignments"]):
+        answer = run(*command, *option, "a")
+        assert f"{option[0]} says nothing with --markup" in answer.stderr
+    answer = run(*command, "--document", "a.html")
+    assert "--markup says nothing with --document" in answer.stderr
 
 
 def test_train_refuses_alignments_of_other_pairs(run, tmp_path):

@@ -221,6 +221,51 @@ async def test_sentences_that_are_not_those_of_the_text_are_not_believed(tail):
     assert found == (b"<p><b>A B</b>!</p>" if tail == b"!" else b"<p><b>A B!?</b></p>")
 
 
+def aligned(texts):
+    """What a signature says of texts of two words, which it turns round."""
+    rows = [text.split() for text in texts]
+
+    def lists(values):
+        return np.array(list(values), object)
+
+    return {
+        "translation": lists(b" ".join(row[::-1]) for row in rows),
+        "gaps": lists([b""] for _ in rows),
+        "source_sentences": lists([text] for text in texts),
+        "target_sentences": lists([b" ".join(row[::-1])] for row in rows),
+        "tail": lists(b"" for _ in rows),
+        "source_tokens": lists([b"[START]", *row, b"[END]"] for row in rows),
+        "target_tokens": lists([*row[::-1], b"[END]"] for row in rows),
+        "alignment": np.array([[3, 2, 0]] * len(rows)),
+        "alignment_weights": np.array([[0.9, 0.9, 0.0]] * len(rows)),
+        "source_sentence_tokens": np.array([[4]] * len(rows)),
+        "target_sentence_tokens": np.array([[3]] * len(rows)),
+    }
+
+
+ALIGNING = Model(
+    serving_default=PLAIN.signature(""),
+    alignment=Signature(
+        "alignment", {"text": TEXT}, {name: (TEXT, ROWS)[name != "tail"] for name in aligned([])}
+    ),
+)
+
+
+@run
+async def test_tags_go_around_their_words_where_the_model_aligns():
+    service = FakeService({"alignment": aligned})
+    page = "<p>a <b>b</b></p><p>c d</p>"
+    [found] = await translated(Translations(service), page, model=ALIGNING, format="html")
+    assert found == b"<p><b>b</b> a</p><p>d c</p>"
+    # Pages without tags in their texts need no links.
+    [found] = await translated(Translations(service), "<p>a b</p>", model=ALIGNING, format="html")
+    assert found == b"<p>A B</p>"
+    pages = await translated(
+        Translations(service), "<p>a b</p>", page, "<i>c d</i>", model=ALIGNING, format="html"
+    )
+    assert pages == [b"<p>A B</p>", b"<p><b>b</b> a</p><p>d c</p>", b"<i>d c</i>"]
+
+
 @run
 async def test_blank_texts_do_not_reach_the_model():
     service = FakeService(max_texts=10)

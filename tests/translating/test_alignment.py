@@ -16,17 +16,15 @@ from keras_transformer.config import DecodingConfig
 from keras_transformer.data.corpora.corpus import Corpus, dataset_of
 from keras_transformer.data.text.words import word_spans
 from keras_transformer.data.tokenizers.pair import train_tokenizers
+from keras_transformer.data.tokenizers.token_links import NONE, TokenLinks, joined_links
 from keras_transformer.errors import InputError
 from keras_transformer.models.recurrent_seq2seq import RecurrentSeq2Seq
 from keras_transformer.training.run import train
 from keras_transformer.translating.alignment import (
-    NONE,
     AlignmentHead,
     Link,
-    TokenLinks,
     choose_head,
     head_weights,
-    joined_links,
     token_places,
     word_links,
 )
@@ -325,6 +323,24 @@ def test_graphs_say_the_same(kept):
         assert [link[:2] for link in one.alignment] == [link[:2] for link in other.alignment]
         weights = [[link.weight for link in each.alignment] for each in (one, other)]
         np.testing.assert_allclose(*weights, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:.*translated in pieces")
+def test_graphs_say_which_tokens_a_sentence_has(kept):
+    graph = GraphTranslation(kept)
+    answer = {name: part.numpy() for name, part in graph.alignment(tf.constant(TEXTS)).items()}
+    sentences = {name: part.numpy() for name, part in graph.sentences(tf.constant(TEXTS)).items()}
+    for name, values in sentences.items():
+        np.testing.assert_array_equal(answer[name], values)
+    for side in ("source", "target"):
+        counts = answer[f"{side}_sentence_tokens"]
+        assert counts.shape == answer["gaps"].shape
+        tokens = (answer[f"{side}_tokens"] != b"").sum(axis=1)
+        np.testing.assert_array_equal(counts.sum(axis=1), tokens)
+    whole = kept.translate([TEXTS[0]], alignment=True)[0].token_links
+    first = kept.translate(["O gato preto dorme."], alignment=True)[0].token_links
+    count = int(answer["target_sentence_tokens"][0, 0])
+    assert whole.target[:count] == first.target
 
 
 def test_recurrent_models_align_by_the_attention_they_have(tiny_corpus):

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
 
+from keras_transformer.data.tokenizers.token_links import span_links
 from keras_transformer.documents.base import Sentence, TranslatedText, whole_text
 from keras_transformer.translating.segmentation import sentences_of
 
@@ -13,7 +14,7 @@ _CHUNK_CHARACTERS = 2**20
 
 
 def translated_texts(
-    translator, texts: Iterable[str], language: str | None, **options
+    translator, texts: Iterable[str], language: str | None, *, links=False, **options
 ) -> Iterator[TranslatedText]:
     """Translates texts sentence by sentence, which share batches whatever text they are of.
 
@@ -24,12 +25,15 @@ def translated_texts(
         translator: what has `translate_stream`.
         texts: any number; some thousands of them, or of their sentences, are read ahead.
         language: code of the language of the texts, if it is known.
+        links: give the links of sentences where the translator has alignments.
         options: of `translate_stream`; with ``sentences=False`` a text is one sentence.
 
     Yields:
         one for each text, in order.
     """
     divide = options.get("sentences") is not False
+    if links and can_align(translator, options):
+        options["alignment"] = True
     waiting: deque[tuple[list[str], list[str], str]] = deque()
 
     def sources():
@@ -38,16 +42,22 @@ def translated_texts(
                 waiting.append(text)
                 yield from text[1]
 
-    found: list[str] = []
+    found: list[Sentence] = []
     for translation in translator.translate_stream(sources(), **options):
-        found.append(translation.text)
         gaps, sentences, tail = waiting[0]
+        text, of_tokens = sentences[len(found)], translation.token_links
+        of_spans = span_links(text, translation.text, of_tokens) if links and of_tokens else None
+        found.append(Sentence(gaps[len(found)], text, translation.text, of_spans))
         if len(found) == len(sentences):
             waiting.popleft()
-            yield TranslatedText(
-                [Sentence(*part) for part in zip(gaps, sentences, found, strict=True)], tail
-            )
+            yield TranslatedText(found, tail)
             found = []
+
+
+def can_align(translator, options) -> bool:
+    """Whether a translator gives alignments beside what some options of `translate` ask for."""
+    asked = getattr(translator, "can_align", None)
+    return asked is not None and asked(**options)
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:

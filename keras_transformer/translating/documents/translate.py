@@ -102,14 +102,16 @@ def _parts(translator, lines, format, name, everything, options) -> Iterator[str
         everything: see `translate_document`.
         options: of `translate_stream`.
     """
-    languages = _languages(translator)
+    languages = languages_of(translator)
     mark, document = open_document(lines, format, name, languages, everything=everything)
     yield mark
-    found = translated_texts(translator, document.texts(), languages.source, **options)
+    found = translated_texts(
+        translator, document.texts(), languages.source, links=document.wants_links, **options
+    )
     yield from document.written(found)
 
 
-def _languages(translator) -> Languages:
+def languages_of(translator) -> Languages:
     """What a translator, or the export that it was loaded from, says of its languages."""
     if tokenizers := getattr(translator, "tokenizers", None):
         codes = tokenizers.source_language, tokenizers.target_language
