@@ -176,5 +176,9 @@ def _check_text(where: str, name: str, text: str) -> None:
             f"{len(text.split())} words, and a {name} has {MOST_CHARACTERS} in {MOST_WORDS} at "
             "most: a glossary is of terms, not of sentences."
         )
-    if any(ord(character) < 32 or "\uf8fa" <= character <= "\uf8fe" for character in text):
-        raise InputError(f"{where}: its {name} {text[:30]!r} has a control character: remove it.")
+    if any(
+        ord(one) < 32 or "\uf8fa" <= one <= "\uf8fe" or "\ud800" <= one < "\ue000" for one in text
+    ):
+        raise InputError(
+            f"{where}: its {name} {text[:30]!r} has a control character or half of one: remove it."
+        )

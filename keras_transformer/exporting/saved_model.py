@@ -61,7 +61,7 @@ def export(
       longest)``, and ``tail``, ``(batch,)``: the translation is gaps and target sentences in turn,
       and the tail;
     - ``glossary`` also takes a scalar ``glossary``, a string of lines of a term and the translation
-      that it is to have, parted by a tab, and gives what ``sentences`` does;
+      that it is to have, parted by a tab, and gives what ``alignment`` does;
     - ``tokenize`` gives ``tokens`` and ``ids``, ``(batch, longest)``, and how many ``pieces`` the
       model makes of each text, the ``longest`` of how many tokens, ``(batch,)``.
 

@@ -23,8 +23,10 @@ from typing import Any, NamedTuple
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from keras_transformer.data.glossary import Glossary
 from keras_transformer.documents.base import Languages
 from keras_transformer.documents.formats import SUFFIXES
+from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import UNKNOWN_LANGUAGE
 from keras_transformer.languages import language_name, primary_language
 from keras_transformer.serving.access import bearer
@@ -248,6 +250,7 @@ class Libre(Interface):
         format = _text(fields, "format") or "text"
         if format not in _FORMATS:
             raise invalid(f"{format} format is not supported: text and html are.")
+        glossary = _glossary(fields)
         is_list = isinstance(texts, list)
         texts = texts if is_list else [texts]
         event["texts"] = len(texts)
@@ -261,11 +264,11 @@ class Libre(Interface):
             others = [[] for _ in texts]
             if format == "html":
                 pages = await self._translations.documents(
-                    model, texts, "html", "q", Languages(*pair[:2]), group, deadline
+                    model, texts, "html", "q", Languages(*pair[:2]), group, deadline, glossary
                 )
                 translated = [page.decode("utf-8") for page in pages]
             else:
-                translated = await self._translations.texts(model, texts, deadline)
+                translated = await self._translations.texts(model, texts, deadline, glossary)
                 if count:
                     others = await self._translations.alternatives(
                         model, texts, count + 1, deadline
@@ -308,6 +311,7 @@ class Libre(Interface):
                 Languages(*pair[:2]),
                 group,
                 deadline,
+                _glossary(fields),
             )
         try:
             kept = await self.service.files.keep(content, f"{path.stem}_{target}{suffix}", group)
@@ -414,6 +418,25 @@ class Libre(Interface):
         if count > most:
             raise invalid(f"Invalid request: alternatives must be at most {most}.")
         return max(count, 0)
+
+
+def _glossary(fields: dict[str, Any]) -> str:
+    """The glossary of a request as lines; empty where it has none.
+
+    It is not of LibreTranslate: lines of a term and its translation with a tab between them, or in
+    JSON an object of translations by their terms, or a list of pairs.
+
+    Raises:
+        Failure: for another.
+    """
+    given = fields.get("glossary")
+    if not given:
+        return ""
+    try:
+        found = Glossary.parse(given) if isinstance(given, str) else Glossary.of(given)
+        return found.lines()
+    except InputError as error:
+        raise invalid(f"Invalid request: {error}") from error
 
 
 async def _in_time(answer: Awaitable, deadline: float):

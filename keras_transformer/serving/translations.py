@@ -23,10 +23,10 @@ from keras_transformer.serving.failures import Failure, Kind, invalid
 from keras_transformer.serving.limits import Room
 from keras_transformer.serving.loaded_model import LoadedModel
 from keras_transformer.serving.service import Inputs, Service
-from keras_transformer.serving.signatures import Outputs, Signature
+from keras_transformer.serving.signatures import Outputs, Scalar, Signature
 
 _TRANSLATION, _BEAM = "translation", "translate_beam"
-_SENTENCES, _ALIGNMENT = "sentences", "alignment"
+_SENTENCES, _ALIGNMENT, _GLOSSARY = "sentences", "alignment", "glossary"
 _OF_SENTENCES = {"gaps", "source_sentences", "target_sentences", "tail"}
 _OF_ALIGNMENT = _OF_SENTENCES | {
     *("source_tokens", "target_tokens", "alignment", "alignment_weights"),
@@ -50,17 +50,24 @@ class Translations:
         most = service.settings.max_body_bytes
         self._documents = Room(most * _IN_MEMORY, most * _IN_MEMORY_EACH)
 
-    async def texts(self, model: LoadedModel, texts: Sequence[str], deadline: float) -> list[str]:
+    async def texts(
+        self, model: LoadedModel, texts: Sequence[str], deadline: float, glossary: str = ""
+    ) -> list[str]:
         """The translations of texts, as the signature that answers by default gives them.
 
         Args:
             model: from `Service.using`, whose context must stay open meanwhile.
             texts: that UTF-8 can say.
             deadline: on the clock of `time.monotonic`.
+            glossary: lines of terms and their translations, which a tab parts, if there are any.
 
         Raises:
             Failure: see `Service.predict`; or when the model has no such signature.
         """
+        if glossary:
+            signature, scalars = _of_glossary(model, glossary)
+            outputs = await self._predict(model, signature, texts, deadline, scalars)
+            return _decoded(outputs[_TRANSLATION])
         signature, output = _default(model)
         return _decoded((await self._predict(model, signature, texts, deadline))[output])
 
@@ -100,11 +107,12 @@ class Translations:
         languages: Languages,
         group: str,
         deadline: float,
+        glossary: str = "",
     ) -> list[bytes]:
         """Translated documents, in the encodings that they came in.
 
         Args:
-            model, deadline: see `texts`.
+            model, deadline, glossary: see `texts`.
             contents: of the documents; a text is taken for UTF-8.
             format: of `documents.formats.FORMATS`.
             name: of the documents, for errors.
@@ -119,7 +127,7 @@ class Translations:
         with _Place(self._documents, group, sum(map(len, contents))) as place:
             try:
                 return await self._translated(
-                    model, contents, format, name, languages, group, deadline
+                    model, contents, format, name, languages, group, deadline, glossary
                 )
             except InputError as error:
                 raise invalid(str(error)) from error
@@ -130,7 +138,7 @@ class Translations:
         raise _full()
 
     async def _translated(
-        self, model, contents, format, name, languages, group, deadline
+        self, model, contents, format, name, languages, group, deadline, glossary
     ) -> list[bytes]:
         settings = self._service.settings
         is_small = sum(map(len, contents)) <= _SMALL
@@ -146,7 +154,9 @@ class Translations:
         size, is_first = 0, True
         for places, links in self._shares(translated, marked):
             own = [texts[place] for place in places]
-            outputs, used = await self._divided(model, own, deadline, links, is_first=is_first)
+            outputs, used = await self._divided(
+                model, own, deadline, links, glossary, is_first=is_first
+            )
             if used is _OF_ALIGNMENT:  # which takes a while
                 found = await helper.run(group, _of_signature, own, outputs, used)
             else:
@@ -186,19 +196,26 @@ class Translations:
                 yield places[begin : begin + most], links
 
     async def _divided(
-        self, model: LoadedModel, texts: list[str], deadline: float, links: bool, *, is_first: bool
+        self,
+        model: LoadedModel,
+        texts: list[str],
+        deadline: float,
+        links: bool,
+        glossary: str,
+        *,
+        is_first: bool,
     ) -> tuple[Outputs, set[str]]:
         """What the signature gives that says most of texts, and what of that is to be used.
 
         Where the queue is full after a part of the document is done, the rest waits.
 
         Args:
-            model, texts, deadline: see `texts`.
+            model, texts, deadline, glossary: see `texts`.
             links: whether those of words are wanted.
             is_first: whether nothing of the document is done.
         """
         signature, output = _default(model)
-        used = {output}
+        used, scalars = {output}, None
         names = {_ALIGNMENT: _OF_ALIGNMENT} if links else {}
         for name, needed in (names | {_SENTENCES: _OF_SENTENCES}).items():
             other = model.signatures.get(name)
@@ -206,9 +223,13 @@ class Translations:
             if usable and other.outputs.keys() >= needed:
                 signature, used = other, needed
                 break
+        if glossary:
+            signature, scalars = _of_glossary(model, glossary)
+            aligns = links and signature.outputs.keys() >= _OF_ALIGNMENT
+            used = _OF_ALIGNMENT if aligns else _OF_SENTENCES
         while True:
             try:
-                return await self._predict(model, signature, texts, deadline), used
+                return await self._predict(model, signature, texts, deadline, scalars), used
             except Failure as failure:
                 pause = min(failure.retry_after or 0.0, _LONGEST_PAUSE)
                 is_late = time.monotonic() + pause >= deadline
@@ -308,6 +329,17 @@ def _default(model: LoadedModel) -> tuple[Signature, str]:
     if output is None or signature.scalars:
         raise Failure(Kind.NOT_OFFERED, "this model gives no text for a text: use its signatures.")
     return signature, output
+
+
+def _of_glossary(model: LoadedModel, glossary: str) -> tuple[Signature, dict[str, Scalar]]:
+    """The signature that follows a glossary, and its parameter."""
+    signature = model.signatures.get(_GLOSSARY)
+    usable = signature in model.default_signatures and signature.scalars.keys() == {_GLOSSARY}
+    if not usable or not signature.outputs.keys() >= {_TRANSLATION, *_OF_SENTENCES}:
+        raise Failure(
+            Kind.NOT_OFFERED, "this model follows no glossary: export it again with this version."
+        )
+    return signature, {_GLOSSARY: signature.scalars[_GLOSSARY].scalar(glossary)}
 
 
 def _decoded(values) -> list[str]:

@@ -263,8 +263,11 @@ class GraphTranslation:
             how many tokens each sentence has, ``source_sentence_tokens`` and
             ``target_sentence_tokens``, int32 ``(batch, longest)``.
         """
+        return self._aligned(self._pieces(text))
+
+    def _aligned(self, pieces) -> dict:
+        """What `alignment` gives, of pieces."""
         tokenizers = self.translator.tokenizers
-        pieces = self._pieces(text)
         found, owners = self._found(pieces), tf.cast(pieces.texts, tf.int64)
         count = tf.size(pieces.sentences.tails, tf.int64)
         best = found.tokens[:, 0]
@@ -338,7 +341,9 @@ class GraphTranslation:
         return self._sentences(self._found(pieces), pieces)
 
     def glossary(self, text, glossary) -> dict:
-        """`sentences`, with given translations of terms.
+        """`alignment`, with given translations of terms.
+
+        Source tokens have the translations beside their terms, where the model has learned that.
 
         Args:
             text: strings, ``(batch,)``.
@@ -346,7 +351,7 @@ class GraphTranslation:
                 first of equal terms counts.
         """
         pieces = self.translator.divide(text, self._config, terms_of_lines(glossary))
-        return self._sentences(self._found(pieces), pieces)
+        return self._aligned(pieces)
 
     def tokenize(self, text) -> dict:
         """Tokens of texts, and what the model makes of them.

@@ -48,6 +48,7 @@ def test_what_is_no_glossary(given):
         ("a " * 17 + "\tb", r"g, line 1: its term .* has 33 characters in 17 words"),
         ("a\tb\x01", r"g, line 1: its translation .* has a control character"),
         ("a\tb\uf8fb", r"g, line 1: its translation .* has a control character"),
+        ("a\tb\ud800", r"g, line 1: its translation .* has a control character or half of one"),
         (
             "Gato\tcat\ngato\ttomcat",
             r"line 2: translates 'gato' as 'tomcat', and g, line 1, as 'cat'",

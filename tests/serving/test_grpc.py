@@ -56,10 +56,15 @@ def code_of(call, request, **options):
 
 @pytest.mark.parametrize(
     "signature",
-    ["serving_default", "corpus_style", "attention", "sentences", "tokenize", "translate_beam"],
+    [
+        *("serving_default", "corpus_style", "attention", "sentences", "tokenize"),
+        *("translate_beam", "glossary"),
+    ],
 )
 def test_answers_equal_rest_and_the_saved_model(stub, server, direct, signature):
-    scalars = BEAM if signature == "translate_beam" else {}
+    scalars = {"translate_beam": BEAM, "glossary": {"glossary": np.str_("sol\tsun")}}.get(
+        signature, {}
+    )
     answer = stub.Predict(predict_request(TEXTS, signature, **scalars), timeout=30)
     assert answer.model_spec.version.value == 1
     assert answer.model_spec.signature_name == signature

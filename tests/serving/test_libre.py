@@ -151,6 +151,31 @@ def test_html_keeps_its_tags_and_is_what_documents_are_translated_to(client, pag
     assert found == translate_document(Backwards(), page, "html")
 
 
+GLOSSARY = {"gato preto": "black cat", "dois": "two"}
+
+
+def test_a_glossary_is_followed(client):
+    """It is turned round as all else, by this model."""
+    lines = "".join(f"{term}\t{other}\n" for term, other in GLOSSARY.items())
+    for glossary in (
+        GLOSSARY,
+        list(map(list, GLOSSARY.items())),
+        lines,
+        lines.replace("\n", "\r\n"),
+    ):
+        answer = translate(client, q=["um Gato preto dorme", "um"], glossary=glossary)
+        assert answer["translatedText"] == ["dorme cat black um", "um"]
+    form = client.post("/translate", data=PAIR | {"q": "dois x", "glossary": lines})
+    assert form.json()["translatedText"] == "x two"
+    page = translate(client, q="<p>um dois</p>", format="html", glossary=GLOSSARY)
+    assert page["translatedText"] == "<p>two um</p>"
+    files = {"file": ("a.txt", b"um dois\n")}
+    file = client.post("/translate_file", data=PAIR | {"glossary": lines}, files=files).json()
+    assert client.get(file["translatedFileUrl"]).text == "two um\n"
+    nothing = translate(client, q="um dois", glossary="")
+    assert nothing == translate(client, q="um dois")
+
+
 def test_pages_of_a_list_are_translated_each_for_itself(client):
     found = translate(client, q=PAGES, format="html")["translatedText"]
     assert found == [translate_document(Backwards(), page, "html") for page in PAGES]
@@ -323,6 +348,12 @@ WRONG = {
     "a list of alternatives": PAIR | {"q": "a", "alternatives": [1]},
     "too many alternatives": PAIR | {"q": "a", "alternatives": 16},
     "far too many alternatives": PAIR | {"q": "a", "alternatives": 10**30},
+    "a glossary of one column": PAIR | {"q": "a", "glossary": "gato"},
+    "a number for a glossary": PAIR | {"q": "a", "glossary": 5},
+    "a list of texts for a glossary": PAIR | {"q": "a", "glossary": ["gato"]},
+    "a glossary in conflict": PAIR | {"q": "a", "glossary": [["a", "b"], ["A", "c"]]},
+    "half a character in a glossary": PAIR | {"q": "a", "glossary": {"a": "\ud800"}},
+    "too much of a glossary": PAIR | {"q": "a", "glossary": {f"a{i}": "b" for i in range(99)}},
 }
 
 

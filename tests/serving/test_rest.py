@@ -56,7 +56,9 @@ def test_answers_equal_the_saved_model_whatever_runs_beside(server, direct):
     requests = []
     for _ in range(120):
         signature = str(
-            random.choice(["serving_default", "attention", "tokenize", "translate_beam"])
+            random.choice(
+                ["serving_default", "attention", "tokenize", "translate_beam", "glossary"]
+            )
         )
         texts = [
             " ".join(random.choice(words, random.integers(0, 15)))
@@ -65,6 +67,8 @@ def test_answers_equal_the_saved_model_whatever_runs_beside(server, direct):
         scalars = {}
         if signature == "translate_beam":
             scalars = BEAM | {"beam_size": int(random.integers(1, 4))}
+        if signature == "glossary":
+            scalars = {"glossary": str(random.choice(["", "sol\tsun", "sol\tlight\nmar\tsea"]))}
         requests.append((signature, texts, scalars))
 
     async def ask(client, signature, texts, scalars):
@@ -79,9 +83,9 @@ def test_answers_equal_the_saved_model_whatever_runs_beside(server, direct):
     found = gather([ask(client, *request) for request in requests], most=40)
     for (signature, texts, scalars), answer in zip(requests, found, strict=True):
         assert answer.status_code == 200, answer.text
+        types = {"length_penalty": tf.float32, "glossary": tf.string}
         typed = {
-            name: tf.constant(value, tf.float32 if name == "length_penalty" else tf.int32)
-            for name, value in scalars.items()
+            name: tf.constant(value, types.get(name, tf.int32)) for name, value in scalars.items()
         }
         assert_equals(answer.json()["outputs"], direct(signature, texts, **typed))
     metrics = httpx.get(f"{server.url}/metrics").text
@@ -152,6 +156,26 @@ def test_scalars_come_in_column_format_and_row_format_says_so(client, server, di
         answer = client.post(f"/v1/models/{server.name}:predict", content=body)
         assert answer.status_code == 400, (wrong, answer.text)
         assert next(iter(wrong)) in answer.json()["error"]
+
+
+def test_a_text_may_be_a_parameter(client, server, direct):
+    def ask(glossary):
+        inputs = {"text": TEXTS, "glossary": glossary}
+        return post(client, server, signature_name="glossary", inputs=inputs)
+
+    word = TEXTS[0].split()[0]
+    lines = f"{word}\té \U0001f600"
+    expected = direct("glossary", TEXTS, glossary=tf.constant(lines))
+    assert_equals(ask(lines).json()["outputs"], expected)
+    encoded = {"b64": base64.b64encode(lines.encode()).decode()}
+    assert ask(encoded).json() == ask(lines).json()
+    for wrong in (5, None, ["a\tb"], {"a": "b"}, "a\tb\n" * 10_000):
+        answer = ask(wrong)
+        assert answer.status_code == 400, wrong
+        assert "glossary" in answer.json()["error"]
+    answer = ask("no translation")
+    assert answer.status_code == 400
+    assert "is no term and its translation" in answer.json()["error"]
 
 
 @pytest.mark.parametrize(
@@ -427,7 +451,8 @@ def test_health_metrics_and_the_page(client, server):
         "version": 1,
         "max_characters": 200,
         "signatures": [
-            *("attention", "corpus_style", "pairs", "sentences", "serving_default", "tokenize"),
+            *("attention", "corpus_style", "glossary", "pairs", "sentences", "serving_default"),
+            "tokenize",
             "translate_beam",
         ],
         "examples": EXAMPLES[:2],

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import tensorflow as tf
 
 from keras_transformer.data.text.sentences import split_sentences
+from keras_transformer.data.text.terms import AS, TERM, TERM_END, annotate, terms_of_lines
 
 EXAMPLES = ["um gato preto dorme.", "a menina <b>viu</b> o gato.", "gato " * 50]
 """What the export has; the last is longer than the limit of the server for many tests."""
@@ -93,10 +94,19 @@ class TinyModel(tf.Module):
             "normalized_scores": scores / (1.0 + length_penalty) + tf.cast(max_length, tf.float32),
         }
 
-    def sentences(self, text):
+    def glossary(self, text, glossary):
+        """Terms stand for their translations before all is turned round."""
+        return self.sentences(text, terms_of_lines(glossary))
+
+    def sentences(self, text, terms=None):
         """Each sentence for itself."""
         found = split_sentences(text)
-        count, outputs = tf.size(text), self.translate(found.texts)
+        texts = found.texts
+        if terms is not None:
+            texts = annotate(texts, *terms).texts
+            pattern = f" {TERM} .*? {AS} (.*?) {TERM_END} "
+            texts = tf.strings.regex_replace(texts, pattern, r" \1 ")
+        count, outputs = tf.size(text), self.translate(texts)
         parts = tf.strings.join([found.gaps, outputs["translation"]])
 
         def rows(values):
@@ -141,6 +151,7 @@ def export_tiny(folder, *, version=1, mark="", seconds=0.3, twin=False):
         "attention": concrete(model.attention, text),
         "translate_beam": concrete(model.beam, text, *beam),
         "sentences": concrete(model.sentences, text),
+        "glossary": concrete(model.glossary, text, tf.TensorSpec((), tf.string, name="glossary")),
         "tokenize": concrete(model.tokenize, text),
         "pairs": concrete(model.pairs, text),
         "numbers": concrete(lambda x: {"y": x}, tf.TensorSpec((None,), tf.float32, name="x")),

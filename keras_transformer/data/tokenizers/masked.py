@@ -19,7 +19,7 @@ from keras_transformer.data.text.placeholders import (
 )
 from keras_transformer.data.text.terms import annotate_pair
 from keras_transformer.data.text.words import word_spans
-from keras_transformer.data.tokenizers.surfaces import surfaces
+from keras_transformer.data.tokenizers.surfaces import BESIDE, surfaces
 
 
 class PairOptions(NamedTuple):
@@ -137,7 +137,13 @@ def _texts_and_surfaces(names: tf.RaggedTensor, sides) -> list[tuple[str, list[s
         sides: the masked text of each pair, numbers of its placeholders, and what they stand for.
     """
     return [
-        (filled(text, kept), surfaces(of_text, dict(zip(slots, kept, strict=True))))
+        (
+            filled(text, kept),
+            [
+                "" if said == BESIDE else said
+                for said in surfaces(of_text, dict(zip(slots, kept, strict=True)))
+            ],
+        )
         for of_text, (text, slots, kept) in zip(_decoded(names), sides, strict=True)
     ]
 

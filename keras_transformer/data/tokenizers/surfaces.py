@@ -4,17 +4,21 @@ import re
 from collections.abc import Mapping, Sequence
 
 from keras_transformer.data.text.casing import MARKS
+from keras_transformer.data.text.terms import AS
 from keras_transformer.data.text.terms import MARKS as TERM_MARKS
 
 _SILENT = {"[PAD]", "[START]", "[END]", "[JOIN]", *MARKS, *TERM_MARKS, "<pad>", "<s>", "</s>", ""}
 _, _AS, _TERM_END = TERM_MARKS
+
+BESIDE = AS
+"""What the tokens beside a term say: nothing of the text, but they belong to that term."""
 _UNKNOWN = {"[UNK]", "<unk>"}
 _PLACEHOLDER = re.compile(r"\[KEEP_([0-9]+)\]")
 
 
 def surfaces(names: Sequence[str], kept: Mapping[int, str]) -> list[str | None]:
-    """What each token says: an empty text for marks and for translations of terms in a source,
-    ``None`` for an unknown word.
+    """What each token says: an empty text for marks, `BESIDE` for a translation beside a term in a
+    source, with the signs around it, ``None`` for an unknown word.
 
     Args:
         names: of the tokens, as `lookup` gives them: ``##`` marks the inside of a word, or ``▁``
@@ -23,8 +27,9 @@ def surfaces(names: Sequence[str], kept: Mapping[int, str]) -> list[str | None]:
     """
     says, beside = [], False
     for name in names:
-        beside = (beside or name == _AS) and name != _TERM_END
-        says.append("" if beside else _surface(name, kept))
+        beside = beside or name == _AS
+        says.append(BESIDE if beside else _surface(name, kept))
+        beside = beside and name != _TERM_END
     return says
 
 

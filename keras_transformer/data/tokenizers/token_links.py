@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from keras_transformer.data.text.scripts import UNSPACED
 from keras_transformer.data.text.words import Span, token_spans, words_at
-from keras_transformer.data.tokenizers.surfaces import surfaces
+from keras_transformer.data.tokenizers.surfaces import BESIDE, surfaces
 
 NONE = -1
 """In place of a source token where there is none."""
@@ -73,8 +73,12 @@ def links_of_row(source, target, places, weights) -> TokenLinks:
 
 
 def spans_of_tokens(text: str, says: Sequence[str | None]) -> list[Span | None]:
-    """`token_spans`; marks have those of the token that follows."""
-    spans = token_spans(text, says)
+    """`token_spans`; marks have those of the token that follows, what stands beside a term those of
+    the term's last."""
+    spans = token_spans(text, ["" if one == BESIDE else one for one in says])
+    for i in range(1, len(spans)):
+        if says[i] == BESIDE:
+            spans[i] = spans[i - 1]
     for i in range(len(spans) - 2, -1, -1):
         if says[i] == "":
             spans[i] = spans[i + 1]
