@@ -31,8 +31,8 @@ class DecodingConfig:
     glossary_mode: Literal["annotate", "constrain", "both"] | None = Field(
         None,
         description="how a glossary is followed: its translations stand beside the terms of the "
-        "source, or what lacks them is searched again and has to have them, or both; null: both "
-        "where training.terms has taught it, else constrain",
+        "source, or what lacks them is searched again and has to have them, or both; null: "
+        "constrain, which brought most terms and the best BLEU",
     )
     length_ratio: Positive = Field(
         2.0, description="most target tokens for each source token, length_offset on top"

@@ -244,9 +244,14 @@ class BeamSearch(Strategy):
         length = tf.where(self.length_penalty > 0, limits, position + 2)
         settled = ended["ranks"][:, self.n_best - 1] >= best_score / self.penalty(length)
         if self.config.early_stopping:
-            enough = tf.round(tf.cast(self.beams, tf.float32) * self.config.patience)
+            enough = tf.round(tf.cast(self.enough, tf.float32) * self.config.patience)
             settled |= tf.cast(ended["count"], tf.float32) >= tf.maximum(enough, 1.0)
         return settled
+
+    @property
+    def enough(self):
+        """How many hypotheses end a search that stops early."""
+        return self.beams
 
 
 class _Candidates:
@@ -299,6 +304,11 @@ class ConstrainedBeamSearch(BeamSearch):
 
     transparent: tuple[int, ...] = ()
     continuations: tf.Tensor | None = None
+
+    @property
+    def enough(self):
+        """As many as the beam has that was asked for: the others are there for the terms."""
+        return max(self.config.beam_size, self.config.n_best)
 
     def step(self, position, fixed, moving, logits):
         beams, terms = self.beams, fixed["terms"]

@@ -91,7 +91,7 @@ class CTranslate2Translator(BaseTranslator):
         target = self.tokenizers.target
         self._end = names[target.end_id]
         unknown = [[names[UNK]]] if self.tokenizers.placeholders else []  # it is kept
-        self._never = [[names[PAD]], *unknown]
+        self._never = [[names[PAD]], *unknown, *([names[mark]] for mark in target.term_marks)]
         first = target.first_placeholder
         self._placeholders = frozenset(names[first : first + self.tokenizers.placeholders])
 

@@ -17,13 +17,13 @@ def ways_of(config: DecodingConfig, tokenizers) -> tuple[bool, bool]:
     """How a glossary is followed: by translations beside its terms, and by constrained search.
 
     Args:
-        config: whose `glossary_mode` says it, or leaves it to the tokenizers.
+        config: whose `glossary_mode` says it; by constrained search unless it does.
         tokenizers: of the model.
 
     Raises:
         InputError: for translations beside terms where the model has not learned them.
     """
-    way = config.glossary_mode or ("both" if tokenizers.terms else "constrain")
+    way = config.glossary_mode or "constrain"
     if way != "constrain" and not tokenizers.terms:
         raise InputError(
             f"decoding.glossary_mode: {way} is for models that have learned terms: train with "

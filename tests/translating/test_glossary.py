@@ -170,7 +170,7 @@ def test_ctranslate2(translator, tmp_path):
 
 def test_a_recurrent_model(tiny_corpus):
     tokenizers = tokenizers_of(tiny_corpus)
-    model = model_of(tokenizers, RecurrentSeq2Seq, units=16, embedding_dim=16)
+    model = model_of(tokenizers, RecurrentSeq2Seq, units=16)
     translator = Translator(tokenizers, model, decoding=SHORT, jit_compile=False)
     check(texts_of(translator.translate(TEXTS, glossary=GLOSSARY)))
 
@@ -178,9 +178,8 @@ def test_a_recurrent_model(tiny_corpus):
 def test_how_a_glossary_is_followed(translator):
     seen = functools.partial(translator.translate, ["O gato dorme"], glossary={"gato": "tomcat"})
     if translator.tokenizers.terms:
-        ids = translator.divide(
-            tf.constant(["O gato dorme"]), DecodingConfig(), (["gato"], ["tomcat"])
-        ).ids
+        terms = tf.constant(["gato"]), tf.constant(["tomcat"])
+        ids = translator.divide(tf.constant(["O gato dorme"]), DecodingConfig(), terms).ids
         names = [name.decode() for name in translator.tokenizers.source.lookup(ids)[0].numpy()]
         assert [name for name in names if name in MARKS] == list(MARKS)
         seen(glossary_mode="annotate")  # and whatever it gives
@@ -281,10 +280,10 @@ def test_a_model_learns_to_follow_terms(taught_run):
             for terms, other in zip(asked, found, strict=True)
         )
         shares.append(had / sum(map(len, asked)))
-    assert min(shares) > 0.7, shares
+    assert min(shares) > 0.6, shares
 
 
-def test_a_run_that_starts_from_one_without_terms(taught_run, tiny_run, tiny_corpus, tmp_path):
-    config = tiny_run.config.replace({"training": {"terms": 0.1, "max_steps": 1}})
+def test_a_run_that_starts_from_one_without_terms(tiny_config, tiny_run, tiny_corpus, tmp_path):
+    config = tiny_config.replace({"training": {"terms": 0.1, "max_steps": 1}})
     with pytest.raises(InputError, match="a vocabulary with ids for the signs of terms"):
         train(tiny_corpus, tmp_path / "run", config, init_from=tiny_run.folder)
