@@ -1425,7 +1425,7 @@ def test_the_keyboard_works_every_control(page):
     focus(page, "#beam-size")
     page.press("2")
     page.until(lambda: len(page.all("#beams tbody tr")) == 2)
-    focus(page, "summary")
+    focus(page, "#alternatives summary")
     page.press(Keys.ENTER)
     assert not page["beams"].is_displayed()
     focus(page, "#copy")

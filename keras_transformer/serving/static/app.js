@@ -947,7 +947,7 @@ function drawPointedSentence(from) {
 
 /** Makes a sentence the one whose attention is shown. */
 function choose(index) {
-  const { sentences } = answer;
+  const sentences = answer?.sentences;
   if (index === null || !sentences) return;
   answer.chosen = index;
   markChosen();
