@@ -70,6 +70,7 @@ def test_answers_equal_the_saved_model_whatever_runs_beside(server, direct):
         if signature == "translate_beam":
             scalars = BEAM | {"beam_size": int(random.integers(1, 4))}
         if signature == "glossary":
+            texts = [f"a {text}" for text in texts]  # of empty ones the rows are empty
             scalars = {"glossary": str(random.choice(["", "sol\tsun", "sol\tlight\nmar\tsea"]))}
         requests.append((signature, texts, scalars))
 
@@ -171,7 +172,7 @@ def test_a_text_may_be_a_parameter(client, server, direct):
     assert_equals(ask(lines).json()["outputs"], expected)
     encoded = {"b64": base64.b64encode(lines.encode()).decode()}
     assert ask(encoded).json() == ask(lines).json()
-    for wrong in (5, None, ["a\tb"], {"a": "b"}, "a\tb\n" * 10_000):
+    for wrong in (5, None, ["a\tb"], {"a": "b"}, "a\tb\n" * 80):
         answer = ask(wrong)
         assert answer.status_code == 400, wrong
         assert "glossary" in answer.json()["error"]

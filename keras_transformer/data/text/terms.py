@@ -204,8 +204,9 @@ _MOST_SOURCE_WORDS, _MOST_TARGET_WORDS = 3, 5
 _TERMS_OF_A_PAIR = (1, 1, 2, 3)
 _CORE = re.compile(r"\w(?:.*\w)?", re.DOTALL)
 _FEWEST_LETTERS = 3
-_SMALL = 0.5
-"""Share of terms of training that are written in small letters, as glossaries have them."""
+_SMALL, _ALONE = 0.5, 0.5
+"""Shares of terms of training whose translations are in small letters, as glossaries have them; and
+whose translations stand there alone, so that nothing else tells what they become."""
 
 
 def annotate_pair(
@@ -213,7 +214,7 @@ def annotate_pair(
 ) -> MaskedPair:
     """A pair whose source has for some words their translations beside them, as `annotate` writes.
 
-    They are words that are linked to one another alone.
+    They are words that are linked to one another alone. Of some there is the translation only.
 
     Args:
         pair: of training.
@@ -228,12 +229,12 @@ def annotate_pair(
     wanted, taken = chance.choice(_TERMS_OF_A_PAIR), []
     phrases = _phrases(pair.source, pair.target, links)
     for begin, end, target in chance.sample(phrases, len(phrases)):
-        if len(taken) < wanted and all(end <= b or e <= begin for b, e, _ in taken):
-            small = chance.random() < _SMALL
-            taken.append((begin, end, _in_small(target) if small else target))
-    for begin, end, target in sorted(taken, reverse=True):
-        term = f" {TERM} {source[begin:end]} {AS} {target} {TERM_END} "
-        source = source[:begin] + term + source[end:]
+        if len(taken) < wanted and all(end <= b or e <= begin for b, e, *_ in taken):
+            small, alone = chance.random() < _SMALL, chance.random() < _ALONE
+            term = "" if alone else source[begin:end]
+            taken.append((begin, end, term, _in_small(target) if small else target))
+    for begin, end, term, target in sorted(taken, reverse=True):
+        source = f"{source[:begin]} {TERM} {term} {AS} {target} {TERM_END} {source[end:]}"
     return pair._replace(annotated=source)
 
 

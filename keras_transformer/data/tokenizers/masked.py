@@ -140,7 +140,7 @@ def _texts_and_surfaces(names: tf.RaggedTensor, sides) -> list[tuple[str, list[s
         (
             filled(text, kept),
             [
-                "" if said == BESIDE else said
+                None if said == BESIDE else said
                 for said in surfaces(of_text, dict(zip(slots, kept, strict=True)))
             ],
         )

@@ -146,14 +146,18 @@ LINKS = [(0, 0), (1, 2), (2, 1), (3, 3), (4, 4), (4, 5), (5, 7), (6, 6)]
 
 
 def test_pairs_are_annotated_with_what_is_linked_to_them():
-    seen = set()
-    for seed in range(300):
+    seen, alone = set(), 0
+    for seed in range(400):
         changed = annotate_pair(PAIR, LINKS, 1.0, b"%d" % seed)
         assert (changed.source, changed.target) == (PAIR.source, PAIR.target)
-        assert (
-            re.sub(rf" {TERM} (.*?) {AS} .*? {TERM_END} ", r"\1", changed.annotated) == PAIR.source
-        )
-        seen.update(re.findall(rf"{TERM} (.*?) {AS} (.*?) {TERM_END}", changed.annotated))
+        terms = re.findall(rf" {TERM} (.*?) {AS} (.*?) {TERM_END} ", changed.annotated)
+        seen.update(term for term in terms if term[0])
+        if not any(source == "" for source, _ in terms):
+            written = re.sub(rf" {TERM} (.*?) {AS} .*? {TERM_END} ", r"\1", changed.annotated)
+            assert written == PAIR.source
+        else:
+            alone += 1
+    assert 100 < alone < 350  # in some there is the translation only
     assert ("gato", "cat") in seen
     assert ("gato preto", "black cat") in seen
     assert {("casa", "House"), ("casa", "house")} <= seen  # as glossaries write it, too
