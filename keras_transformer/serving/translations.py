@@ -400,7 +400,9 @@ def _of_signature(texts: list[str], outputs: Outputs, used: set[str]) -> list[Tr
     found = []
     for row, (text, one) in enumerate(zip(texts, _sentences_of(outputs), strict=True)):
         if "".join(part.gap + part.source for part in one.sentences) + one.tail != text:
-            one = _of_one(text, one.text)  # its sentences are not those of the text
+            # Its sentences are not those of the text, or it has none and stands between them.
+            whole = outputs[_TRANSLATION][row] if _TRANSLATION in outputs else one.text.encode()
+            one = _of_one(text, *_decoded([whole]))
         elif used is _OF_ALIGNMENT:
             one = _with_links(one, outputs, row)
         found.append(one)
