@@ -62,6 +62,9 @@ def export(
       and the tail;
     - ``glossary`` also takes a scalar ``glossary``, a string of lines of a term and the translation
       that it is to have, parted by a tab, and gives what ``alignment`` does;
+    - ``alternatives`` also takes the scalars ``prefix``, a string that the translations begin with,
+      up to a word, and ``count`` (int32), and gives, the best first, ``translations`` that go on
+      with different words, and their ``scores``, ``(batch, count)``;
     - ``tokenize`` gives ``tokens`` and ``ids``, ``(batch, longest)``, and how many ``pieces`` the
       model makes of each text, the ``longest`` of how many tokens, ``(batch,)``.
 
@@ -171,6 +174,12 @@ class _ServingModule(tf.Module):
                 GraphTranslation.glossary,
                 text,
                 tf.TensorSpec((), tf.string, name="glossary"),
+            ),
+            "alternatives": (
+                GraphTranslation.alternatives,
+                text,
+                tf.TensorSpec((), tf.string, name="prefix"),
+                tf.TensorSpec((), tf.int32, name="count"),
             ),
             "tokenize": (GraphTranslation.tokenize, text),
         }

@@ -5,7 +5,8 @@ GET  /v1/models/NAME[/versions/N]/metadata   signatures
 POST /v1/models/NAME[/versions/N]:predict    answers; /labels/LABEL may stand for /versions/N
 POST /translate and others                   LibreTranslate's interface; see `libre`
 GET  /healthz /readyz /metrics               for those who operate the server
-GET  /                                       translate in the browser
+GET  /                                       translate in the browser; the page also asks
+POST /page/words                             which words belong together; see `page_words`
 """
 
 import re
@@ -35,6 +36,8 @@ from keras_transformer.serving.failures import REQUEST_ID, Failure, Kind
 from keras_transformer.serving.libre import Libre, is_of_libre
 from keras_transformer.serving.loaded_model import LoadedModel
 from keras_transformer.serving.metrics import CONTENT_TYPE
+from keras_transformer.serving.page_words import PATH as WORDS_PATH
+from keras_transformer.serving.page_words import PageWords
 from keras_transformer.serving.service import Service
 from keras_transformer.serving.signatures import bytes_in_memory
 
@@ -70,7 +73,7 @@ def make_app(service: Service):
     others.router.redirect_slashes = False  # it would lead to whatever Host a request gives
     # Models without Starlette's layers, which take as long as all the rest here.
     shared = Shared(service)
-    return _Observed(_Models(shared), Libre(shared), others, service)
+    return _Observed(_Models(shared), Libre(shared), PageWords(shared), others, service)
 
 
 def _always(answer):
@@ -192,9 +195,10 @@ class _Models(Interface):
 class _Observed:
     """Gives requests an id, times, counts and logs them; answers after unexpected errors."""
 
-    def __init__(self, models: "_Models", libre: Libre, others, service: Service):
+    def __init__(self, models: "_Models", libre: Libre, words: PageWords, others, service: Service):
         self._models = models
         self._libre = libre
+        self._words = words
         self._others = others
         self._service = service
         self._edge = Edge(service.settings)
@@ -267,6 +271,8 @@ class _Observed:
     def _app(self, path: str):
         if path.startswith("/v1/"):
             return self._models
+        if path == WORDS_PATH:
+            return self._words
         return self._libre if is_of_libre(path) else self._others
 
 

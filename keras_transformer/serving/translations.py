@@ -98,6 +98,42 @@ class Translations:
             for beam, row in zip(found, scores, strict=True)
         ]
 
+    async def linked(
+        self, model: LoadedModel, text: str, group: str, deadline: float, glossary: str = ""
+    ) -> tuple[TranslatedText, float]:
+        """A translated text with its sentences and their links, and its score.
+
+        Args:
+            model, deadline, glossary: see `texts`.
+            text: that UTF-8 can say.
+            group: whose it is; see `limits.group_of`.
+
+        Returns:
+            without links where a signature that follows glossaries tells none.
+
+        Raises:
+            Failure: see `Service.predict`; or when the model has no such signature.
+        """
+        if glossary:
+            signature, scalars = _of_glossary(model, glossary)
+        else:
+            signature, scalars = model.signatures.get(_ALIGNMENT), None
+            if not _aligns(model, signature):
+                raise Failure(
+                    Kind.NOT_OFFERED,
+                    "this model tells no words that belong together: export it again.",
+                )
+        outputs = await self._predict(model, signature, [text], deadline, scalars)
+        used = _OF_ALIGNMENT if outputs.keys() >= _OF_ALIGNMENT else _OF_SENTENCES
+        helper = self._helper(len(text))
+        [found] = await helper.run(group, _of_signature, [text], outputs, used)
+        score = outputs.get("score")
+        return found, 0.0 if score is None else float(score[0])
+
+    def _helper(self, size: int):
+        """Who reads and writes what has so many characters or bytes."""
+        return self._service.helper if size <= _SMALL else self._service.large_helper
+
     async def documents(
         self,
         model: LoadedModel,
@@ -141,8 +177,7 @@ class Translations:
         self, model, contents, format, name, languages, group, deadline, glossary
     ) -> list[bytes]:
         settings = self._service.settings
-        is_small = sum(map(len, contents)) <= _SMALL
-        helper = self._service.helper if is_small else self._service.large_helper
+        helper = self._helper(sum(map(len, contents)))
         opened = [
             await helper.run(group, _opened, content, format, name, languages)
             for content in contents
@@ -342,6 +377,12 @@ def _of_glossary(model: LoadedModel, glossary: str) -> tuple[Signature, dict[str
     return signature, {_GLOSSARY: signature.scalars[_GLOSSARY].scalar(glossary)}
 
 
+def _aligns(model: LoadedModel, signature: Signature | None) -> bool:
+    """Whether a signature tells which words of texts and of their translations belong together."""
+    usable = signature in model.default_signatures and not signature.scalars
+    return usable and signature.outputs.keys() >= _OF_ALIGNMENT
+
+
 def _decoded(values) -> list[str]:
     return [value.decode("utf-8", "replace") for value in values]
 
@@ -359,7 +400,9 @@ def _of_signature(texts: list[str], outputs: Outputs, used: set[str]) -> list[Tr
     found = []
     for row, (text, one) in enumerate(zip(texts, _sentences_of(outputs), strict=True)):
         if "".join(part.gap + part.source for part in one.sentences) + one.tail != text:
-            one = _of_one(text, one.text)  # its sentences are not those of the text
+            # Its sentences are not those of the text, or it has none and stands between them.
+            whole = outputs[_TRANSLATION][row] if _TRANSLATION in outputs else one.text.encode()
+            one = _of_one(text, *_decoded([whole]))
         elif used is _OF_ALIGNMENT:
             one = _with_links(one, outputs, row)
         found.append(one)

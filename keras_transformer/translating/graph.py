@@ -1,6 +1,5 @@
 """Translation of string tensors in operations of TensorFlow alone: what exports are made of."""
 
-import dataclasses
 import functools
 
 import keras
@@ -9,10 +8,19 @@ import tensorflow as tf
 from keras_transformer.config.decoding import LENGTH_PENALTIES
 from keras_transformer.data.text.terms import terms_of_lines
 from keras_transformer.data.tokenizers.token_links import NONE
+from keras_transformer.decoding.next_tokens import next_tokens
 from keras_transformer.decoding.search import SearchResult
 from keras_transformer.exporting.format import NOT_FOUND
 from keras_transformer.special_tokens import END, PAD, START
 from keras_transformer.translating.alignment import texts_of_tokens
+from keras_transformer.translating.alternatives import (
+    best_distinct,
+    checked_count,
+    one_by_one,
+    prefix_ids,
+    tried_at_once,
+    with_candidates,
+)
 from keras_transformer.translating.batches import BATCH_ROWS
 from keras_transformer.translating.glossaries import constrained, search_again, ways_of
 from keras_transformer.translating.segmentation import Pieces
@@ -89,7 +97,7 @@ def _joined(parts, owners, count, separator, where=None):
 
 
 def search_in_batches(
-    search, source: tf.RaggedTensor, limits, streams, seed=0, terms=None
+    search, source: tf.RaggedTensor, limits, streams, seed=0, terms=None, prefix=None
 ) -> SearchResult:
     """Searches for any number of rows, `BATCH_ROWS` of like lengths at a time.
 
@@ -98,7 +106,7 @@ def search_in_batches(
     Args:
         search: a `Search`.
         source: token ids, ``(rows, None)``.
-        limits, streams, seed, terms: as for `Search`.
+        limits, streams, seed, terms, prefix: as for `Search`.
     """
     order = tf.argsort(source.row_lengths(), direction="DESCENDING", stable=True)
     count, longest = tf.size(order), tf.reduce_max(tf.concat([limits, [1]], 0))
@@ -109,7 +117,8 @@ def search_in_batches(
     def one_batch(i, found):
         rows = order[i * BATCH_ROWS : (i + 1) * BATCH_ROWS]
         ids, most = tf.gather(source, rows).to_tensor(), tf.gather(limits, rows)
-        more = {} if terms is None else {"terms": tf.gather(terms, rows)}
+        more = {"terms": terms, "prefix": prefix}
+        more = {name: tf.gather(ids, rows) for name, ids in more.items() if ids is not None}
         result = search(ids, most, seed=seed, streams=tf.gather(streams, rows), **more)
         room = [[0, 0], [0, 0], [0, longest - tf.shape(result.tokens)[2]]]
         result = result._replace(
@@ -199,15 +208,7 @@ class GraphTranslation:
         limits = self.translator.limits(pieces.ids, self._config)
         limits = tf.where(max_length > 0, tf.minimum(limits, max_length), limits)
         search = self.translator.new_search(
-            dataclasses.replace(
-                self._config,
-                beam_size=1,
-                n_best=1,
-                sampling=False,
-                temperature=1.0,
-                top_k=None,
-                top_p=None,
-            ),
+            one_by_one(self._config),
             jit_compile=self.jit_compile,
             beam_size=beam_size,
             length_penalty=length_penalty,
@@ -352,6 +353,63 @@ class GraphTranslation:
         """
         pieces = self.translator.divide(text, self._config, terms_of_lines(glossary))
         return self._aligned(pieces)
+
+    def alternatives(self, text, prefix, count) -> dict:
+        """Other translations that begin alike and go on with different words, in human style.
+
+        After the prefix come the likeliest next tokens, and after each of them what greedy search
+        finds.
+
+        Args:
+            text: strings, ``(batch,)``; of one in several sentences the first has alternatives.
+            prefix: scalar string, what the translations begin with, up to a word.
+            count: scalar int32, from 1 to `alternatives.MOST_ALTERNATIVES`.
+
+        Returns:
+            the best first and each ``(batch, count)``: ``translations`` and ``scores``, sums of
+            logarithmic probabilities. An empty string and -1e9 stand where fewer were found.
+        """
+        count, translator = checked_count(count), self.translator
+        pieces, search = self._pieces(text), self._greedy
+        owners, first = pieces.texts, first_pieces(pieces)
+        is_first = tf.gather(first, owners) == tf.range(tf.size(owners))
+        gap = tf.gather(pieces.sentences.gaps, tf.gather(pieces.owners, tf.gather(first, owners)))
+        prefixes, size = tf.fill(tf.shape(gap), prefix), tf.strings.length(gap)
+        has_gap = tf.strings.substr(prefixes, tf.zeros_like(size), size) == gap
+        begin = tf.where(has_gap, size, 0)
+        after = tf.strings.substr(prefixes, begin, tf.strings.length(prefixes) - begin)
+        start = prefix_ids(
+            translator.tokenizers, tf.where(is_first, after, ""), pieces.kept, self._config.keep
+        )
+        candidates, usable = next_tokens(
+            search, tf.gather(pieces.ids, first), tf.gather(start, first), tried_at_once(count)
+        )
+        tried = tf.shape(candidates)[1]
+        candidates = tf.where(is_first[:, tf.newaxis], tf.gather(candidates, owners), 0)
+        limits = translator.limits(pieces.ids, self._config)
+        usable &= tf.gather(limits > 0, first)[:, tf.newaxis]
+        more = tf.cast(start.row_lengths(), tf.int32) + 1
+        most = translator.max_target_length(self._config)
+        limits = tf.where(limits > 0, tf.minimum(limits + more, most), 0)
+        found = search_in_batches(
+            search,
+            tf.gather(pieces.ids, tf.repeat(tf.range(tf.size(owners)), tried)),
+            tf.repeat(limits, tried),
+            tf.repeat(owners, tried),
+            prefix=with_candidates(start, candidates),
+        )
+        tokens = tf.reshape(found.tokens[:, 0], (tf.size(owners), tried, -1))
+        scores = tf.reshape(found.scores[:, 0], (tf.size(owners), tried))
+        texts, scores = (
+            self._texts(tokens, pieces, "human"),
+            tf.math.segment_sum(scores, owners),
+        )
+        return best_distinct(texts, scores, usable, prefix, count)
+
+    @functools.cached_property
+    def _greedy(self):
+        """A greedy search in the place of what is configured."""
+        return self.translator.new_search(one_by_one(self._config), jit_compile=self.jit_compile)
 
     def tokenize(self, text) -> dict:
         """Tokens of texts, and what the model makes of them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 import warnings
@@ -27,6 +28,7 @@ from keras_transformer.data.tokenizers.token_links import TokenLinks, links_of_r
 from keras_transformer.decoding.compiling import Searches
 from keras_transformer.decoding.search import Search, SearchResult
 from keras_transformer.errors import InputError, whole_number
+from keras_transformer.exporting.format import NOT_FOUND
 from keras_transformer.special_tokens import PAD, UNK
 from keras_transformer.translating.alignment import (
     AlignmentHead,
@@ -36,6 +38,7 @@ from keras_transformer.translating.alignment import (
     token_places,
     word_links,
 )
+from keras_transformer.translating.alternatives import MOST_ALTERNATIVES
 from keras_transformer.translating.batches import BATCH_ROWS, batches_by_length
 from keras_transformer.translating.glossaries import (
     constrained,
@@ -45,7 +48,12 @@ from keras_transformer.translating.glossaries import (
     term_tokens,
     ways_of,
 )
-from keras_transformer.translating.graph import first_pieces, joined_texts, most_tokens
+from keras_transformer.translating.graph import (
+    GraphTranslation,
+    first_pieces,
+    joined_texts,
+    most_tokens,
+)
 from keras_transformer.translating.load import (
     load_exported,
     load_translation_run,
@@ -252,6 +260,43 @@ class Translator(tf.Module, BaseTranslator):
                     found[row] = alternatives
         translations = join_pieces(found, pieces, config.n_best)
         return aligned(lines, translations) if alignment else translations
+
+    def alternatives(self, text: str, prefix: str, count: int = 8) -> list[Translation]:
+        """Other translations that begin alike and go on with different words, the best first.
+
+        After the prefix come the likeliest next tokens, and after each of them what greedy search
+        finds, as in the signature ``alternatives`` of an export.
+
+        Args:
+            text: of one in several sentences the first has alternatives.
+            prefix: what the translations begin with, up to a word, in human style.
+            count: how many at most, up to `alternatives.MOST_ALTERNATIVES`.
+
+        Raises:
+            InputError: for what is no text, and for another number.
+        """
+        count = whole_number("count", count, 1, MOST_ALTERNATIVES)
+        texts = [tf.constant(one) for one in utf8_list([text, prefix], "text and prefix")]
+        found = self._alternatives(texts[0][tf.newaxis], texts[1], tf.constant(count))
+        rows = zip(found["translations"][0].numpy(), found["scores"][0].numpy(), strict=True)
+        return [
+            Translation(other.decode("utf-8"), float(score))
+            for other, score in rows
+            if score > NOT_FOUND
+        ]
+
+    @functools.cached_property
+    def _alternatives(self):
+        """`GraphTranslation.alternatives` of this translator as a program, traced once."""
+        return tf.function(
+            GraphTranslation(self).alternatives,
+            input_signature=[
+                tf.TensorSpec((None,), tf.string),
+                tf.TensorSpec((), tf.string),
+                tf.TensorSpec((), tf.int32),
+            ],
+            autograph=False,
+        )
 
     def can_align(self, **options) -> bool:
         """Whether `translate` takes ``alignment=True`` beside these options of it: always."""

@@ -193,7 +193,7 @@ def test_only_the_compiled_twins_must_be_compiled(exported):
     """TensorFlow Serving refuses functions that must be compiled by XLA."""
     content = SavedModel.FromString((exported / "saved_model.pb").read_bytes())
     [meta_graph] = content.meta_graphs
-    others = {"alignment", "sentences", "tokenize"}
+    others = {"alignment", "alternatives", "glossary", "sentences", "tokenize"}
     plain = {"serving_default", "corpus_style", "translate_beam", "attention"} | others
     compiled = {"serving_xla", "corpus_style_xla", "translate_beam_xla", "attention_xla"}
     assert set(meta_graph.signature_def) - {"__saved_model_init_op"} == plain | compiled

@@ -233,6 +233,10 @@ def test_every_way_to_the_model_asks_for_a_key(guarded):
         ):
             assert asked.json()["predictions"][0]["translation"] == "b a"
 
+        assert client.post("/page/words", json={"text": "a b"}).status_code == 401
+        words = client.post("/page/words", json={"text": "a b"}, headers=with_key)
+        assert words.json()["translation"] == "b a"
+
         fields = PAIR | {"q": "a b"}
         file = {"file": ("a.txt", b"a b")}
         for wrong, status in (({}, 400), ({"api_key": ""}, 400), ({"api_key": "wrong"}, 403)):

@@ -58,7 +58,7 @@ def code_of(call, request, **options):
     "signature",
     [
         *("serving_default", "corpus_style", "attention", "sentences", "tokenize"),
-        *("translate_beam", "glossary"),
+        *("translate_beam", "glossary", "alignment"),
     ],
 )
 def test_answers_equal_rest_and_the_saved_model(stub, server, direct, signature):

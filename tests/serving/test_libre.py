@@ -13,6 +13,7 @@ import pytest
 import tiny_server
 from tiny_server import gather, running_server
 
+from keras_transformer.data.tokenizers.token_links import TokenLinks
 from keras_transformer.documents.html_tokens import tokens_of
 from keras_transformer.translating.documents.translate import translate_document
 from keras_transformer.translating.translation import BaseTranslator, Translation
@@ -35,8 +36,17 @@ class Backwards(BaseTranslator):
 
     tokenizers = SimpleNamespace(source_language="pt", target_language="en")
 
-    def translate(self, lines):
-        return [Translation(" ".join(reversed(line.split())), 0.0) for line in lines]
+    def can_align(self, **options):
+        return True
+
+    def translate(self, lines, alignment=False):
+        found = []
+        for line in lines:
+            words = line.split()
+            places = list(reversed(range(len(words))))
+            links = TokenLinks(words, words[::-1], places, [1.0] * len(words))
+            found.append(Translation(" ".join(reversed(words)), 0.0, token_links=links))
+        return found
 
 
 def predicted(client, texts, signature="serving_default"):

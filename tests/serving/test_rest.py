@@ -41,7 +41,9 @@ def post(client, server, **content):
     return client.post(f"/v1/models/{server.name}:predict", json=content)
 
 
-@pytest.mark.parametrize("signature", ["serving_default", "attention", "tokenize", "pairs"])
+@pytest.mark.parametrize(
+    "signature", ["serving_default", "attention", "alignment", "tokenize", "pairs"]
+)
 def test_answers_equal_the_saved_model(client, server, direct, signature):
     answer = post(client, server, signature_name=signature, inputs={"text": TEXTS})
     assert answer.status_code == 200, answer.text
@@ -452,7 +454,15 @@ def test_health_metrics_and_the_page(client, server):
         "version": 1,
         "max_characters": 200,
         "signatures": [
-            *("attention", "corpus_style", "glossary", "pairs", "sentences", "serving_default"),
+            *(
+                "alignment",
+                "attention",
+                "corpus_style",
+                "glossary",
+                "pairs",
+                "sentences",
+                "serving_default",
+            ),
             "tokenize",
             "translate_beam",
         ],

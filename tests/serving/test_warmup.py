@@ -57,6 +57,7 @@ def test_every_signature_answers_and_a_compiled_one_in_all_its_sizes(loaded, ask
         "attention",
         "translate_beam",
         "sentences",
+        "alignment",
         "glossary",
         "tokenize",
         "pairs",

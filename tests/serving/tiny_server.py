@@ -96,10 +96,38 @@ class TinyModel(tf.Module):
 
     def glossary(self, text, glossary):
         """Terms stand for their translations before all is turned round."""
-        return self.sentences(text, terms_of_lines(glossary))
+        return self.alignment(text, terms_of_lines(glossary))
 
-    def sentences(self, text, terms=None):
+    def sentences(self, text):
         """Each sentence for itself."""
+        return self.of_sentences(text)[0]
+
+    def alignment(self, text, terms=None):
+        """Each word belongs to itself, backwards in each sentence."""
+        outputs, owners, texts = self.of_sentences(text, terms)
+        words, count = self.words(texts), tf.size(text)
+        of_texts = tf.gather(owners, words.value_rowids())
+        places = tf.RaggedTensor.from_value_rowids(tf.ones_like(of_texts), of_texts, count)
+        places = words.with_flat_values(tf.ragged.range(places.row_lengths()).flat_values + 1)
+
+        def rows(values):
+            return tf.RaggedTensor.from_value_rowids(values, of_texts, count).to_tensor()
+
+        lengths = tf.RaggedTensor.from_value_rowids(
+            tf.cast(words.row_lengths(), tf.int32), owners, count
+        ).to_tensor()
+        alignment = rows(tf.cast(tf.reverse(places, [1]).flat_values, tf.int32))
+        return outputs | {
+            "source_tokens": rows(words.flat_values),
+            "target_tokens": rows(tf.reverse(words, [1]).flat_values),
+            "alignment": alignment,
+            "alignment_weights": tf.cast(alignment > 0, tf.float32),
+            "source_sentence_tokens": lengths,
+            "target_sentence_tokens": lengths,
+        }
+
+    def of_sentences(self, text, terms=None):
+        """What `sentences` gives, whose each sentence is, and what of it is turned round."""
         found = split_sentences(text)
         texts = found.texts
         if terms is not None:
@@ -113,7 +141,7 @@ class TinyModel(tf.Module):
             return tf.RaggedTensor.from_value_rowids(values, found.owners, count)
 
         whole = tf.strings.reduce_join(rows(parts), axis=-1)
-        return {
+        outputs = {
             "translation": tf.strings.join([whole, found.tails]),
             "score": tf.math.segment_sum(outputs["score"], found.owners),
             "source_sentences": rows(found.texts).to_tensor(),
@@ -121,6 +149,7 @@ class TinyModel(tf.Module):
             "gaps": rows(found.gaps).to_tensor(),
             "tail": found.tails,
         }
+        return outputs, found.owners, texts
 
     def tokenize(self, text):
         tokens = self.tokens(text)
@@ -151,6 +180,7 @@ def export_tiny(folder, *, version=1, mark="", seconds=0.3, twin=False):
         "attention": concrete(model.attention, text),
         "translate_beam": concrete(model.beam, text, *beam),
         "sentences": concrete(model.sentences, text),
+        "alignment": concrete(model.alignment, text),
         "glossary": concrete(model.glossary, text, tf.TensorSpec((), tf.string, name="glossary")),
         "tokenize": concrete(model.tokenize, text),
         "pairs": concrete(model.pairs, text),

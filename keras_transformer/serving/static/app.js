@@ -1,21 +1,29 @@
-// The server's page: translation as you type, where the model looked, what else beam search found.
+// The server's page: translation as you type, which words belong together, where the model looked,
+// what else beam search found.
 //
-// It speaks TensorFlow Serving's REST API with its own origin and nothing else. Whatever the user
-// or the server wrote reaches the document as text nodes only, so it can never become markup.
+// It speaks the REST API of its own origin and nothing else. Whatever the user or the server wrote
+// reaches the document as text nodes, so it can never become markup; of rich text a few kinds of
+// elements are made anew.
 
 const TYPING_PAUSE = 250; // milliseconds without a keystroke before the text is sent
-const BEAM_PAUSE = 300; // more of them before the costlier beam search is asked for
+const WORDS_PAUSE = 100; // more of them before the words that belong together are asked for
+const BEAM_PAUSE = 300; // and before the costlier beam search is
 const MOST_TRIES = 8; // of a request that a busy server turned away
 const LONGEST_WAIT = 30; // seconds between two tries
 const MAP_LIMIT = 80; // tokens a side; every pair is a table cell, and too many make typing stutter
 const READOUT_WEIGHTS = 6;
 const NO_HYPOTHESIS = -1e8; // beam search pads with -1e9 where it found fewer than asked for
 
+const MOST_MARKUP = 2 ** 21; // letters of pasted markup; what has more is taken as plain text
+const MOST_NESTED = 32; // elements in one another; those further inside leave their text alone
+const MOST_ELEMENTS = 10_000; // of a rich text, likewise
+
 const element = (id) => document.getElementById(id);
 const textBox = element("text");
+const richBox = element("rich"); // takes the place of the text box while the source is rich text
 
 let config = null; // what page/config.json says, once it has arrived
-let answer = null; // {text, sentences, chosen, attention: {source, target, heads}}; see translate
+let answer = null; // {text, sentences, chosen, words, attention: {source, target, heads}}
 let view = null; // the attention as it is drawn: {source, target, maps, shown}
 let chosenHead = 0; // index into view.maps; 0 is the average
 
@@ -116,6 +124,11 @@ async function untilFree(request, signal, onBusy) {
 
 let refusedToGiveKey = false;
 
+/** Whether an error asks for an API key; the route of rich text does so with other statuses. */
+function wantsKey({ status, message }) {
+  return status === 401 || ([400, 403].includes(status) && /\bAPI key\b/.test(message));
+}
+
 /** Sends `request(headers)` with the user's API key, and asks for it where the server wants one. */
 async function withKey(request) {
   for (;;) {
@@ -123,7 +136,7 @@ async function withKey(request) {
     try {
       return await request(key === null ? {} : { Authorization: `Bearer ${key}` });
     } catch (error) {
-      if (error.status !== 401 || refusedToGiveKey) throw error;
+      if (!wantsKey(error) || refusedToGiveKey) throw error;
       if (sessionStorage.getItem(API_KEY) !== key) continue; // given meanwhile
       const given = window.prompt("This server asks for an API key:")?.trim();
       // A header holds no other characters.
@@ -136,16 +149,23 @@ async function withKey(request) {
   }
 }
 
-/** The first (and only) row of each named output of a signature. */
-async function predict(signature, inputs, names, signal, onBusy) {
-  const request = (headers) => fetchJson(`v1/models/${encodeURIComponent(config.model)}:predict`, {
+/** What the server answers to `content`, as soon as it is free. */
+async function post(path, content, signal, onBusy) {
+  const request = (headers) => fetchJson(path, {
     method: "POST",
     headers: { "Content-Type": "application/json", ...headers },
-    body: JSON.stringify({ signature_name: signature, inputs }),
+    body: JSON.stringify(content),
     signal,
   });
-  const outputs = (await untilFree(() => withKey(request), signal, onBusy))?.outputs;
+  const value = await untilFree(() => withKey(request), signal, onBusy);
   signal.throwIfAborted();
+  return value;
+}
+
+/** The first (and only) row of each named output of a signature. */
+async function predict(signature, inputs, names, signal, onBusy) {
+  const path = `v1/models/${encodeURIComponent(config.model)}:predict`;
+  const outputs = (await post(path, { signature_name: signature, inputs }, signal, onBusy))?.outputs;
   for (const name of names) {
     if (!Array.isArray(outputs?.[name])) {
       const reason = `The signature “${signature}” gave no “${name}”`;
@@ -169,7 +189,7 @@ function mayHaveSentences(text) {
  * then the tail being the whole; null where there is one, or the model does not tell them.
  */
 async function translatedSentences(text, signal) {
-  if (!config.signatures?.includes("sentences") || !mayHaveSentences(text)) return null;
+  if (!offers("sentences") || !mayHaveSentences(text)) return null;
   const names = ["score", "source_sentences", "target_sentences", "gaps", "tail"];
   const found = await predict("sentences", { text: [text] }, names, signal, sayBusy);
   const count = withoutPadding(found.source_sentences).length;
@@ -180,6 +200,200 @@ async function translatedSentences(text, signal) {
     tail: found.tail,
     score: found.score,
   };
+}
+
+// ----------------------------------------------------------------------------------------- words
+
+const offers = (signature) => config?.signatures?.includes(signature) ?? false;
+
+/** The lines of the glossary box as the server takes them: a tab after the term. */
+function glossaryLines() {
+  if (!offers("glossary")) return "";
+  const lines = element("terms").value.split("\n").filter((line) => line.trim() !== "");
+  return lines.map((line) => (line.includes("\t") ? line : line.replace("=", "\t"))).join("\n");
+}
+
+/**
+ * A text with the words that belong together: {translation, score, sentences, tail}, a sentence
+ * being {gap, source, target, links}; both sides of it are lists of parts, words and what stands
+ * between them, and a link is the numbers of two parts.
+ */
+async function linkedWords(text, glossary, signal, onBusy) {
+  const found = await post("page/words", { text, glossary }, signal, onBusy);
+  if (!Array.isArray(found?.sentences)) throw new AnswerError("The server told no words.");
+  return found;
+}
+
+// ------------------------------------------------------------------------------------- rich text
+
+const RICH = "b, strong, i, em, u, s, code, a, ul, ol, li, h1, h2, h3, h4, h5, h6, blockquote";
+const ALLOWED = new Set([...RICH.split(", "), "p", "br"]);
+const AS = { strike: "s", del: "s", ins: "u", kbd: "code", samp: "code", tt: "code" };
+const BLOCKS = "p, ul, ol, li, h1, h2, h3, h4, h5, h6, blockquote";
+const BOXES = "div, section, article, main, header, footer, figure, table, tr, pre, dt, dd";
+const NO_TEXT = `script, style, template, noscript, iframe, object, embed, title, textarea, select,
+  svg, math, audio, video, canvas`;
+
+/**
+ * Foreign markup as what this page shows of it; parsing it runs and loads nothing. Styles are read
+ * as data, for the page's policy would have the browser complain of each.
+ */
+function sanitised(markup) {
+  const withoutStyles = markup.replace(/<[a-z][^<>]*>/gi, (tag) => {
+    return tag.replace(/\sstyle(?=\s*=)/gi, " data-style");
+  });
+  return allowedCopy(new DOMParser().parseFromString(withoutStyles, "text/html").body);
+}
+
+/** Allowed elements inside a node, made anew, and all text; without recursion, however deep. */
+function allowedCopy(root) {
+  const copy = document.createDocumentFragment();
+  const waiting = [];
+  let count = 0;
+  const later = (node, parent, depth) => {
+    for (let child = node.lastChild; child; child = child.previousSibling) {
+      waiting.push([child, parent, depth]);
+    }
+  };
+  later(root, copy, 0);
+  while (waiting.length > 0) {
+    const [node, parent, depth] = waiting.pop();
+    if (node.nodeType === Node.TEXT_NODE) {
+      parent.append(node.data.replace(/[ \t\r\n\f]+/g, " "));
+    } else if (node.nodeType === Node.ELEMENT_NODE && !node.matches(NO_TEXT)) {
+      const hasRoom = depth < MOST_NESTED && count < MOST_ELEMENTS;
+      const own = hasRoom ? allowedElement(node) : null;
+      count += own ? 1 : 0;
+      if (own) parent.append(own);
+      else if (node.matches("td, th")) parent.append(" ");
+      later(node, own ?? parent, own ? depth + 1 : depth);
+    }
+  }
+  return copy;
+}
+
+/** A new element for one of a foreign document, with no attribute but a link; null for none. */
+function allowedElement(node) {
+  const style = node.getAttribute("data-style") ?? "";
+  const name = AS[node.localName] ?? node.localName;
+  if (name === "a") {
+    const link = linkOf(node);
+    return link && make("a", { href: link });
+  }
+  if (name === "b" && /font-weight:\s*(normal|400)/.test(style)) return null; // of word processors
+  if (name === "span") {
+    if (/font-weight:\s*(bold|[6-9]00)/.test(style)) return make("b");
+    return /font-style:\s*italic/.test(style) ? make("i") : null;
+  }
+  if (node.matches(BOXES)) return node.querySelector(`${BLOCKS}, ${BOXES}`) ? null : make("p");
+  return ALLOWED.has(name) ? make(name) : null;
+}
+
+/** Where a link of a foreign document leads, if that is a page or an address. */
+function linkOf(node) {
+  try {
+    const { protocol, href } = new URL(node.getAttribute("href"));
+    return ["http:", "https:", "mailto:"].includes(protocol) ? href : null;
+  } catch {
+    return null; // relative to a page that is not known
+  }
+}
+
+/** The markup of what is allowed inside a node. */
+function markupOf(node) {
+  return make("div", {}, allowedCopy(node)).innerHTML;
+}
+
+const isRich = () => !richBox.hidden;
+const canBeRich = () => config?.source_language && config.target_language;
+const sourceText = () => (isRich() ? markupOf(richBox) : textBox.value);
+
+/** What was pasted or dropped, as nodes, if it is rich text that this page can translate. */
+function richTextOf(data) {
+  const markup = data?.getData("text/html") ?? "";
+  if (!canBeRich() || markup === "" || markup.length > MOST_MARKUP) return null;
+  const content = sanitised(markup);
+  const fits = make("div", {}, content.cloneNode(true)).innerHTML.length <= config.max_characters;
+  return fits && content.querySelector(RICH) ? content : null;
+}
+
+/** Plain text as nodes, a line break for each line end. */
+function linesOf(text) {
+  return text.split(/\r?\n/).flatMap((line, index) => (index ? [make("br"), line] : [line]));
+}
+
+/** Rich text that is pasted into the text box turns all of it into rich text. */
+function takeRichText(event, data) {
+  const content = richTextOf(data);
+  if (!content) return; // the browser pastes plain text
+  event.preventDefault();
+  const { value, selectionStart: begin, selectionEnd: end } = textBox;
+  richBox.replaceChildren(...linesOf(value.slice(0, begin)), content, ...linesOf(value.slice(end)));
+  showSource(true);
+  getSelection().selectAllChildren(richBox);
+  getSelection().collapseToEnd();
+  translateSoon(0);
+}
+
+/** Rich and plain text that is pasted into rich text; too much of it is left out, and said so. */
+function addToRichText(event, data) {
+  event.preventDefault();
+  const text = data?.getData("text/plain") ?? "";
+  const content = richTextOf(data);
+  if (!content && text.length > config.max_characters) {
+    setState("too-long", "What was pasted is too long.");
+    return;
+  }
+  const range = getSelection().rangeCount ? getSelection().getRangeAt(0) : null;
+  if (!range || !richBox.contains(range.commonAncestorContainer)) return;
+  range.deleteContents();
+  const parts = document.createDocumentFragment();
+  parts.append(...(content?.childNodes ?? linesOf(text)));
+  range.insertNode(parts);
+  range.collapse(false);
+  translateSoon();
+}
+
+/** Shows the box of rich or of plain text. */
+function showSource(rich) {
+  richBox.hidden = !rich;
+  textBox.hidden = rich;
+  element("plain").hidden = !rich;
+  if (!rich) richBox.replaceChildren();
+  (rich ? richBox : textBox).focus();
+}
+
+async function translateRich(markup, signal) {
+  const glossary = glossaryLines();
+  const content = {
+    q: markup, source: config.source_language, target: config.target_language, format: "html",
+    ...(glossary ? { glossary } : {}),
+  };
+  const found = await post("translate", content, signal, sayBusy);
+  if (typeof found?.translatedText !== "string") {
+    throw new AnswerError("The server gave no translation.");
+  }
+  forgetAnswer();
+  element("translation").classList.add("rich-text");
+  element("translation").replaceChildren(sanitised(found.translatedText));
+  for (const link of element("translation").querySelectorAll("a")) {
+    Object.assign(link, { target: "_blank", rel: "noopener noreferrer" });
+  }
+  element("copy").disabled = element("translation").textContent === "";
+  setState("ready");
+}
+
+/** Copies rich text as this page means it, without its fonts and colours. */
+function copyRich(event) {
+  const selection = getSelection();
+  const box = [element("translation"), richBox].find((node) => {
+    return node.matches(".rich-text") && node.contains(selection.anchorNode);
+  });
+  if (!box || selection.isCollapsed) return;
+  event.preventDefault();
+  const content = selection.getRangeAt(0).cloneContents();
+  event.clipboardData.setData("text/html", markupOf(content));
+  event.clipboardData.setData("text/plain", selection.toString());
 }
 
 // ------------------------------------------------------------------------------------- attention
@@ -314,18 +528,31 @@ function setState(state, message = "") {
 /** Shows a translation: its text, or its sentences beside those of the source. */
 function showTranslation(text, score, sentences = null) {
   const shown = sentences ? sentenceList("target", sentences) : text;
+  element("translation").setAttribute("aria-live", "polite");
+  element("translation").classList.remove("rich-text");
   element("translation").replaceChildren(shown);
-  element("source-sentences").replaceChildren(sentences ? sentenceList("source", sentences) : "");
-  element("mirror").hidden = !sentences;
+  const withWords = text !== "" && offers("alignment");
+  const source = sentences ? sentenceList("source", sentences) : answer?.text ?? "";
+  element("source-sentences").replaceChildren(source);
+  element("mirror").hidden = !sentences && !withWords;
+  element("mirror-title").textContent = sentences ? "Sentences" : "Words";
+  element("mirror").dataset.several = Boolean(sentences);
+  element("mirror").dataset.pointing = withWords ? "words" : "sentences";
+  element("mirror").setAttribute("aria-busy", String(withWords));
   element("attention-sentence").hidden = !sentences;
   Object.assign(pointedSentence, { hover: null, focus: null });
+  Object.assign(pointedWord, { hover: null, focus: null });
   element("score").textContent = score === null ? "" : `log-probability ${scoreText(score)}`;
   element("copy").disabled = element("translation").textContent === "";
 }
 
 const SIDES = {
-  source: { partner: "target", name: "Sentences of the text" },
-  target: { partner: "source", name: "Sentences of the translation" },
+  source: {
+    partner: "target", name: "Sentences of the text", words: "Words of the text",
+  },
+  target: {
+    partner: "source", name: "Sentences of the translation", words: "Words of the translation",
+  },
 };
 
 /** One side of a text, in its own shape; its sentences are options, so that keys can choose one. */
@@ -348,6 +575,64 @@ function sentenceNode(side, text, index) {
   Object.assign(node, { role: "option", ariaSelected: "false", tabIndex: -1 });
   node.setAttribute("aria-describedby", `${SIDES[side].partner}-sentence-${index}`);
   return node;
+}
+
+/** Puts the words of both sides in the place of the text that is shown, which stays the same. */
+function showWords({ sentences, tail }) {
+  const parts = { source: element("source-sentences"), target: element("translation") };
+  for (const [side, box] of Object.entries(parts)) {
+    const focused = box.contains(document.activeElement)
+      ? Number(document.activeElement.closest(".sentence").dataset.index) : null;
+    const nodes = sentences.flatMap((sentence, index) => {
+      return [sentence.gap, wordsNode(side, sentences, index)];
+    });
+    const list = make("span", { role: "listbox", ariaLabel: SIDES[side].words }, ...nodes, tail);
+    const first = list.querySelector("[role=option]");
+    if (first) first.tabIndex = 0;
+    else list.removeAttribute("role");
+    box.setAttribute("aria-live", "off"); // it has been read out
+    box.replaceChildren(list);
+    if (focused !== null) {
+      box.querySelector(`[data-index="${focused}"] [role=option]`)?.focus();
+    }
+  }
+  markChosen();
+  drawPointedSentence(null);
+  element("mirror").setAttribute("aria-busy", "false");
+}
+
+/** The words of a sentence; those that can be pointed at are options. */
+function wordsNode(side, sentences, index) {
+  const partners = partnersOf(side, sentences[index].links);
+  const id = `${side}-sentence-${index}`;
+  const node = make("span", { id, className: "sentence" });
+  node.dataset.index = index;
+  if (sentences.length > 1) {
+    Object.assign(node, { role: "group", ariaLabel: `Sentence ${index + 1}` });
+  }
+  node.append(...sentences[index][side].map((text, part) => {
+    const others = partners.get(part);
+    if (!others) return text;
+    const word = make("span", { id: wordId(side, index, part), className: "word" }, text);
+    Object.assign(word, { role: "option", ariaSelected: "false", tabIndex: -1 });
+    word.dataset.part = part;
+    const ids = others.map((other) => wordId(SIDES[side].partner, index, other));
+    word.setAttribute("aria-describedby", ids.join(" "));
+    return word;
+  }));
+  return node;
+}
+
+const wordId = (side, sentence, part) => `${side}-word-${sentence}-${part}`;
+
+/** By the number of each part of a side that has any, the parts of the other that belong to it. */
+function partnersOf(side, links) {
+  const partners = new Map();
+  for (const [source, target] of links) {
+    const [part, other] = side === "source" ? [source, target] : [target, source];
+    partners.set(part, [...partners.get(part) ?? [], other]);
+  }
+  return partners;
 }
 
 function forgetAnswer() {
@@ -527,7 +812,10 @@ function reveal({ row, column }) {
   box.scrollBy(move("left"), move("top"));
 }
 
-/** One tab stop a list of options; arrow keys, Home and End move within it. */
+/**
+ * One tab stop a list of options; arrow keys, Home and End move within it. Where options are in
+ * groups, up and down lead to the group before and after.
+ */
 function moveByKeys(list) {
   const optionsOf = () => [...list.querySelectorAll("[role=option]")];
   list.addEventListener("focusin", (event) => {
@@ -538,13 +826,23 @@ function moveByKeys(list) {
     const here = options.indexOf(document.activeElement);
     const step = getComputedStyle(list).direction === "rtl" ? -1 : 1;
     const target = {
-      ArrowRight: here + step, ArrowDown: here + 1, ArrowLeft: here - step, ArrowUp: here - 1,
+      ArrowRight: here + step, ArrowDown: inGroup(options, here, 1),
+      ArrowLeft: here - step, ArrowUp: inGroup(options, here, -1),
       Home: 0, End: options.length - 1,
     }[event.key];
     if (here < 0 || target === undefined) return;
     event.preventDefault();
     options[Math.min(Math.max(target, 0), options.length - 1)].focus();
   });
+}
+
+/** Where up or down leads to from an option: the first option of the next group, if there are any. */
+function inGroup(options, here, step) {
+  const groups = options.map((option) => option.closest("[role=group]"));
+  const next = [...new Set(groups)];
+  const group = next[next.indexOf(groups[here]) + step];
+  if (!groups[here] || !group) return groups[here] ? here : here + step;
+  return groups.indexOf(group);
 }
 
 /** Focus and pointer point at a token. */
@@ -596,46 +894,52 @@ function point(by, place) {
   drawPointed();
 }
 
-// ------------------------------------------------------------------------ pointing at a sentence
+// ---------------------------------------------------------------- pointing at a sentence or word
 
 const pointedSentence = { hover: null, focus: null }; // numbers; the pointer wins over the focus
+const pointedWord = { hover: null, focus: null }; // nodes, likewise
 
 /** Focus and pointer show the partner of a sentence; a click, Enter and the space bar choose it. */
 function followSentences(box) {
   moveByKeys(box);
   const numberOf = (event) => {
-    const option = event.target.closest("[role=option]");
-    return option && Number(option.dataset.index);
+    const option = event?.target.closest(".sentence[role=option], .sentence[role=group]");
+    return option ? Number(option.dataset.index) : null;
   };
-  const pointAt = (by, index) => {
-    pointedSentence[by] = index;
+  const pointAt = (by, event) => {
+    pointedSentence[by] = numberOf(event);
+    pointedWord[by] = event?.target.closest(".word") ?? null;
     drawPointedSentence(box);
   };
-  box.addEventListener("pointerover", (event) => pointAt("hover", numberOf(event)));
+  box.addEventListener("pointerover", (event) => pointAt("hover", event));
   box.addEventListener("pointerleave", () => pointAt("hover", null));
-  box.addEventListener("focusin", (event) => pointAt("focus", numberOf(event)));
+  box.addEventListener("focusin", (event) => pointAt("focus", event));
   box.addEventListener("focusout", () => pointAt("focus", null));
   box.addEventListener("click", (event) => {
-    const index = numberOf(event);
-    if (index !== null && getSelection().isCollapsed) choose(index);
+    if (getSelection().isCollapsed) choose(numberOf(event));
   });
   box.addEventListener("keydown", (event) => {
-    const index = numberOf(event);
-    if (index === null || (event.key !== "Enter" && event.key !== " ")) return;
+    const isOption = event.target.closest("[role=option]");
+    if (!isOption || (event.key !== "Enter" && event.key !== " ")) return;
     event.preventDefault();
-    choose(index);
+    choose(numberOf(event));
   });
 }
 
-/** Marks a sentence and its partner, which a long source may have to be scrolled to. */
+/** Marks what is pointed at and its partner, which a long source may have to be scrolled to. */
 function drawPointedSentence(from) {
   const index = pointedSentence.hover ?? pointedSentence.focus;
   for (const node of document.querySelectorAll(".sentence")) {
     node.classList.toggle("pointed", Number(node.dataset.index) === index);
   }
+  const word = pointedWord.hover ?? pointedWord.focus;
+  const partners = word?.getAttribute("aria-describedby").split(" ") ?? [];
+  for (const node of document.querySelectorAll(".word")) {
+    node.classList.toggle("pointed", node === word || partners.includes(node.id));
+  }
   const box = element("source-sentences");
-  const node = element(`source-sentence-${index}`);
-  if (index === null || !node || from === box) return;
+  const node = element(partners[0] ?? `source-sentence-${index}`);
+  if ((index === null && !word) || !node || from === box) return;
   const [frame, place] = [box, node].map((each) => each.getBoundingClientRect());
   const above = Math.min(place.top - frame.top, 0);
   box.scrollTop += above || Math.max(place.bottom - frame.bottom, 0);
@@ -643,17 +947,24 @@ function drawPointedSentence(from) {
 
 /** Makes a sentence the one whose attention is shown. */
 function choose(index) {
-  const { sentences } = answer;
+  const sentences = answer?.sentences;
+  if (index === null || !sentences) return;
   answer.chosen = index;
-  for (const option of document.querySelectorAll(".sentence[role=option]")) {
-    option.ariaSelected = String(Number(option.dataset.index) === index);
-  }
+  markChosen();
   const place = `Sentence ${index + 1} of ${sentences.source.length}.`;
   if (element("attention-sentence").textContent !== place) {
     element("attention-sentence").textContent = place;
   }
   element("attention").setAttribute("aria-busy", "true");
   looking.start(0, (signal) => look(sentences.source[index], signal));
+}
+
+function markChosen() {
+  for (const node of document.querySelectorAll(".sentence[role]")) {
+    const isChosen = Number(node.dataset.index) === answer.chosen;
+    if (node.role === "option") node.ariaSelected = String(isChosen);
+    else node.ariaCurrent = String(isChosen);
+  }
 }
 
 async function look(sentence, signal) {
@@ -674,26 +985,30 @@ async function look(sentence, signal) {
 // ----------------------------------------------------------------------------------- translating
 
 const translating = new Newest();
+const linking = new Newest();
 const looking = new Newest();
 const searching = new Newest();
 
 /** Starts over from what the text box holds now. */
 function translateSoon(delay = TYPING_PAUSE) {
   translating.stop();
+  linking.stop();
   looking.stop();
   searching.stop();
-  const text = textBox.value;
+  const text = sourceText();
   const length = [...text].length;
   const limit = config?.max_characters ?? Infinity;
   showLength(length, limit);
-  if (text.trim() === "") {
+  setGlossaryState();
+  if ((isRich() ? richBox.textContent : text).trim() === "") {
     forgetAnswer();
     setState("idle");
     if (!config) open();
   } else if (length > limit) {
     forgetAnswer();
     const excess = (length - limit).toLocaleString("en");
-    setState("too-long", `The text is too long by ${excess} characters.`);
+    const what = isRich() ? "text with its markup" : "text";
+    setState("too-long", `The ${what} is too long by ${excess} characters.`);
   } else {
     setState("translating", "Translating…");
     translating.start(delay, (signal) => translate(text, signal));
@@ -710,6 +1025,15 @@ function showLength(length, limit) {
 async function translate(text, signal) {
   try {
     if (!config) await loadConfig(signal);
+    if (isRich()) {
+      await translateRich(text, signal);
+      return;
+    }
+    const glossary = glossaryLines();
+    if (glossary) {
+      await translateWithTerms(text, glossary, signal);
+      return;
+    }
     const sentences = await translatedSentences(text, signal);
     if (sentences) {
       const before = answer?.sentences?.source[answer.chosen];
@@ -726,12 +1050,50 @@ async function translate(text, signal) {
       drawAttention();
     }
     element("alternatives").hidden = false;
+    if (offers("alignment")) linking.start(WORDS_PAUSE, link);
     searchSoon(BEAM_PAUSE);
   } catch (error) {
     if (signal.aborted) return;
     forgetAnswer();
-    setState("failed", messageOf(error));
+    setState("failed", setGlossaryState(error) ? "The glossary has a mistake." : messageOf(error));
   }
+}
+
+/** Translates by a glossary, which attention and beam search know nothing of. */
+async function translateWithTerms(text, glossary, signal) {
+  const words = await linkedWords(text, glossary, signal, sayBusy);
+  forgetAnswer();
+  answer = { text, sentences: null, chosen: null, attention: null };
+  showTranslation(words.translation, words.score);
+  setState("ready");
+  showWords(words);
+}
+
+/** Learns which words of what is shown belong together; without them it is shown as before. */
+async function link(signal) {
+  const { text, sentences } = answer;
+  try {
+    const words = await linkedWords(text, "", signal, () => {});
+    const isSame = words.translation === element("translation").textContent;
+    if (isSame && (!sentences || sentences.source.length === words.sentences.length)) {
+      showWords(words);
+    }
+  } catch (error) {
+    if (!signal.aborted && !(error instanceof AnswerError)) console.error(error);
+  } finally {
+    if (!signal.aborted) element("mirror").setAttribute("aria-busy", "false");
+  }
+}
+
+/** Says beside the glossary what is wrong with it; gives whether an error was about it. */
+function setGlossaryState(error = null) {
+  const [, message] = error?.message.match(/^(?:Invalid request: )?(glossary\b.*)$/s) ?? [];
+  element("terms").setAttribute("aria-invalid", String(message !== undefined));
+  element("glossary-state").textContent = message ? message[0].toUpperCase() + message.slice(1) : "";
+  const count = glossaryLines() ? glossaryLines().split("\n").length : 0;
+  element("glossary-count").textContent = count ? `${count} ${count === 1 ? "line" : "lines"}` : "";
+  if (message) element("glossary").open = true;
+  return message !== undefined;
 }
 
 function sayBusy(seconds) {
@@ -789,10 +1151,16 @@ function drawAlternatives({ translations, scores, normalized_scores }) {
 }
 
 async function copyTranslation() {
-  const text = element("translation").textContent;
+  const box = element("translation");
   let copied = false;
   try {
-    await navigator.clipboard.writeText(text);
+    if (box.matches(".rich-text")) {
+      const parts = { "text/html": markupOf(box), "text/plain": box.innerText };
+      const blobs = Object.entries(parts).map(([type, text]) => [type, new Blob([text], { type })]);
+      await navigator.clipboard.write([new ClipboardItem(Object.fromEntries(blobs))]);
+    } else {
+      await navigator.clipboard.writeText(box.textContent);
+    }
     copied = true;
   } catch {
     copied = copySelected(element("translation")); // plain http gives no clipboard object
@@ -811,7 +1179,7 @@ function copySelected(node) {
 
 function replaceText(text) {
   textBox.value = text;
-  textBox.focus();
+  showSource(false);
   translateSoon(0);
 }
 
@@ -825,7 +1193,9 @@ async function loadConfig(signal) {
     make("code", { textContent: model }));
   document.title = `${model} · Keras Transformer`;
   if (source) nameLanguage("source-label", source, textBox);
+  richBox.lang = source ?? "";
   if (target) nameLanguage("target-label", target, element("translation"));
+  element("glossary").hidden = !offers("glossary");
   const examples = config.examples ?? [];
   element("examples").hidden = examples.length === 0;
   element("example-list").replaceChildren(...examples.map((text) => {
@@ -851,11 +1221,23 @@ function nameLanguage(labelId, code, node) {
 
 function listen() {
   textBox.addEventListener("input", () => translateSoon());
+  textBox.addEventListener("paste", (event) => takeRichText(event, event.clipboardData));
+  textBox.addEventListener("drop", (event) => takeRichText(event, event.dataTransfer));
+  richBox.addEventListener("paste", (event) => addToRichText(event, event.clipboardData));
+  richBox.addEventListener("drop", (event) => addToRichText(event, event.dataTransfer));
+  richBox.addEventListener("input", () => {
+    if (richBox.textContent.trim() === "") replaceText("");
+    else translateSoon();
+  });
+  document.addEventListener("copy", copyRich);
+  element("plain").addEventListener("click", () => replaceText(richBox.innerText));
+  element("terms").addEventListener("input", () => translateSoon());
   element("clear").addEventListener("click", () => replaceText(""));
   element("copy").addEventListener("click", copyTranslation);
   element("retry").addEventListener("click", open);
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && !event.isComposing) replaceText("");
+    if (event.key !== "Escape" || event.isComposing || event.target === element("terms")) return;
+    replaceText("");
   });
   for (const radio of document.querySelectorAll("input[name=units]")) {
     radio.addEventListener("change", () => {
