@@ -381,6 +381,8 @@ class GraphTranslation:
         start = prefix_ids(
             translator.tokenizers, tf.where(is_first, after, ""), pieces.kept, self._config.keep
         )
+        most = translator.max_target_length(self._config)
+        start = start[:, : most - 1]  # nothing begins with what is longer
         candidates, usable = next_tokens(
             search, tf.gather(pieces.ids, first), tf.gather(start, first), tried_at_once(count)
         )
@@ -389,7 +391,6 @@ class GraphTranslation:
         limits = translator.limits(pieces.ids, self._config)
         usable &= tf.gather(limits > 0, first)[:, tf.newaxis]
         more = tf.cast(start.row_lengths(), tf.int32) + 1
-        most = translator.max_target_length(self._config)
         limits = tf.where(limits > 0, tf.minimum(limits + more, most), 0)
         found = search_in_batches(
             search,
