@@ -55,6 +55,7 @@ def test_alternatives_begin_with_the_prefix_and_go_on_with_different_words(trans
         assert best.text in [other.text for other in found]  # greedy search goes on as it did
 
 
+@pytest.mark.slow
 def test_an_export_gives_the_same(translator, signature):
     texts = ["O gato dorme .", "  - O gato dorme . A menina viu o gato !", "", "O e-mail a@b.org ."]
     for text in texts:
@@ -81,6 +82,7 @@ def test_the_first_of_several_sentences_has_alternatives_and_the_rest_is_whole(t
     assert all(other.text.endswith(tail) for other in found)
 
 
+@pytest.mark.slow
 def test_texts_of_a_batch_do_not_know_of_each_other(translator, signature):
     texts = ["O gato dorme .", "a menina", "", "o gato preto viu a menina ."]
     together = signature(texts, "the ", 3)
@@ -91,17 +93,20 @@ def test_texts_of_a_batch_do_not_know_of_each_other(translator, signature):
 
 
 @pytest.mark.parametrize("prefix", ["the", "nothing like it, ", "\0", "😀 ", "the " * 200])
+@pytest.mark.slow
 def test_any_prefix_gives_what_begins_with_it_or_nothing(translator, prefix):
     for other in translator.alternatives("O gato dorme .", prefix, 3):
         assert other.text.startswith(prefix.rstrip())
 
 
 @pytest.mark.parametrize("count", [0, 17, -1, 2.5])
+@pytest.mark.slow
 def test_another_count_is_an_error(translator, count):
     with pytest.raises(InputError, match="count"):
         translator.alternatives("O gato", "", count)
 
 
+@pytest.mark.slow
 def test_the_likelier_of_equal_words_counts_and_longer_words_are_others():
     texts = [["a cat", "a cat sat", "a dog", "another", "ab", "a  cow", "a "]]
     scores = [[-5.0, -1.0, -2.0, -0.1, -0.2, -3.0, -0.3]]

@@ -110,12 +110,14 @@ def test_a_glossary_without_terms_of_the_texts_changes_nothing(translator):
         assert found == texts_of(translator.translate(TEXTS))
 
 
+@pytest.mark.slow
 def test_a_row_does_not_mind_its_batch_mates(translator):
     together = texts_of(translator.translate(TEXTS, glossary=GLOSSARY))
     alone = [translator.translate([text], glossary=GLOSSARY)[0].text for text in TEXTS]
     assert together == alone
 
 
+@pytest.mark.slow
 def test_prefixes_and_terms(translator):
     prefixes = ["the", "", "a girl", "", ""]
     found = texts_of(translator.translate(TEXTS, glossary=GLOSSARY, target_prefix=prefixes))
@@ -204,6 +206,7 @@ def test_terms_that_cannot_be_written(translator):
     assert "[UNK]" not in found[0].text
 
 
+@pytest.mark.slow
 def test_terms_of_long_sentences(translator):
     """Each piece of a sentence has its own, and no piece begins within a term."""
     text = " ".join(f"o gato viu {i} meninas e a menina" for i in range(30))
