@@ -1,5 +1,6 @@
 """How translations and continuations are searched for."""
 
+import dataclasses
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -72,6 +73,11 @@ class DecodingConfig:
         description="draw from the most probable tokens that have this much probability in sum",
     )
     seed: Annotated[int, Field(ge=-(2**31), lt=2**31)] = Field(1, description="seed of sampling")
+
+    def without_sampling(self, **changes) -> "DecodingConfig":
+        """This configuration for a search that draws no samples, with other fields changed."""
+        no_samples = {"sampling": False, "temperature": 1.0, "top_k": None, "top_p": None}
+        return dataclasses.replace(self, **no_samples, **changes)
 
     def __post_init__(self):
         if self.max_length is not None and self.min_length >= self.max_length:

@@ -1,7 +1,5 @@
 """Other words at a place of a translation, in operations of TensorFlow alone."""
 
-import dataclasses
-
 import tensorflow as tf
 
 from keras_transformer.exporting.format import NOT_FOUND
@@ -20,13 +18,6 @@ def checked_count(count):
     message = f"count is not between 1 and {MOST_ALTERNATIVES}, it is:"
     with tf.control_dependencies([tf.debugging.Assert(allowed, [message, count])]):
         return tf.identity(count)
-
-
-def one_by_one(config):
-    """A `DecodingConfig` for a greedy search in the place of another's."""
-    return dataclasses.replace(
-        config, beam_size=1, n_best=1, sampling=False, temperature=1.0, top_k=None, top_p=None
-    )
 
 
 def prefix_ids(tokenizers, texts, kept: tf.RaggedTensor, keep) -> tf.RaggedTensor:

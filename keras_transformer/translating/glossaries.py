@@ -1,7 +1,5 @@
 """Translations that have the terms of a glossary: what lacks some is searched for again."""
 
-import dataclasses
-
 import numpy as np
 import tensorflow as tf
 
@@ -34,14 +32,7 @@ def ways_of(config: DecodingConfig, tokenizers) -> tuple[bool, bool]:
 
 def constrained(config: DecodingConfig) -> DecodingConfig:
     """A configuration for a search for hypotheses with given terms, which draws no samples."""
-    return dataclasses.replace(
-        config,
-        sampling=False,
-        temperature=1.0,
-        top_k=None,
-        top_p=None,
-        beam_size=max(config.beam_size, config.n_best),
-    )
+    return config.without_sampling(beam_size=max(config.beam_size, config.n_best))
 
 
 def term_tokens(tokenizer) -> dict:

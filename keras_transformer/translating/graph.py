@@ -16,7 +16,6 @@ from keras_transformer.translating.alignment import texts_of_tokens
 from keras_transformer.translating.alternatives import (
     best_distinct,
     checked_count,
-    one_by_one,
     prefix_ids,
     tried_at_once,
     with_candidates,
@@ -208,7 +207,7 @@ class GraphTranslation:
         limits = self.translator.limits(pieces.ids, self._config)
         limits = tf.where(max_length > 0, tf.minimum(limits, max_length), limits)
         search = self.translator.new_search(
-            one_by_one(self._config),
+            self._config.without_sampling(beam_size=1, n_best=1),
             jit_compile=self.jit_compile,
             beam_size=beam_size,
             length_penalty=length_penalty,
@@ -410,7 +409,9 @@ class GraphTranslation:
     @functools.cached_property
     def _greedy(self):
         """A greedy search in the place of what is configured."""
-        return self.translator.new_search(one_by_one(self._config), jit_compile=self.jit_compile)
+        return self.translator.new_search(
+            self._config.without_sampling(beam_size=1, n_best=1), jit_compile=self.jit_compile
+        )
 
     def tokenize(self, text) -> dict:
         """Tokens of texts, and what the model makes of them.

@@ -5,6 +5,7 @@ import functools
 import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig
+from keras_transformer.translating.graph import GraphTranslation
 from keras_transformer.translating.segmentation import Pieces
 
 
@@ -54,6 +55,19 @@ class Programs:
             sentences=config.sentences, keep=config.keep, glossary_mode=config.glossary_mode
         )
         return self._pieces(kind, glossary is not None)(texts, *(glossary or ()))
+
+    @functools.cached_property
+    def alternatives(self):
+        """`GraphTranslation.alternatives`, traced once."""
+        return tf.function(
+            GraphTranslation(self._translator).alternatives,
+            input_signature=[
+                tf.TensorSpec((None,), tf.string),
+                tf.TensorSpec((), tf.string),
+                tf.TensorSpec((), tf.int32),
+            ],
+            autograph=False,
+        )
 
     def texts(self, ids, style, begins, kept):
         """Texts of target ids, ``(batch, seq)``; see `Tokenizer.detokenize`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import time
 import warnings
@@ -49,7 +48,6 @@ from keras_transformer.translating.glossaries import (
     ways_of,
 )
 from keras_transformer.translating.graph import (
-    GraphTranslation,
     first_pieces,
     joined_texts,
     most_tokens,
@@ -277,26 +275,13 @@ class Translator(tf.Module, BaseTranslator):
         """
         count = whole_number("count", count, 1, MOST_ALTERNATIVES)
         texts = [tf.constant(one) for one in utf8_list([text, prefix], "text and prefix")]
-        found = self._alternatives(texts[0][tf.newaxis], texts[1], tf.constant(count))
+        found = self._programs.alternatives(texts[0][tf.newaxis], texts[1], tf.constant(count))
         rows = zip(found["translations"][0].numpy(), found["scores"][0].numpy(), strict=True)
         return [
             Translation(other.decode("utf-8"), float(score))
             for other, score in rows
             if score > NOT_FOUND
         ]
-
-    @functools.cached_property
-    def _alternatives(self):
-        """`GraphTranslation.alternatives` of this translator as a program, traced once."""
-        return tf.function(
-            GraphTranslation(self).alternatives,
-            input_signature=[
-                tf.TensorSpec((None,), tf.string),
-                tf.TensorSpec((), tf.string),
-                tf.TensorSpec((), tf.int32),
-            ],
-            autograph=False,
-        )
 
     def can_align(self, **options) -> bool:
         """Whether `translate` takes ``alignment=True`` beside these options of it: always."""

@@ -486,15 +486,14 @@ class SubwordTokenizer(Tokenizer):
 
     @classmethod
     @abc.abstractmethod
-    def from_bytes(
-        cls,
-        vocabulary: bytes,
-        normalization: str,
-        case: str | None = None,
-        placeholders: int = 0,
-        terms: bool = False,
-    ) -> Self:
-        """Makes a tokenizer from the content of its vocabulary file."""
+    def from_bytes(cls, vocabulary: bytes, normalization: str, **options: Any) -> Self:
+        """Makes a tokenizer from the content of its vocabulary file.
+
+        Args:
+            vocabulary: the content.
+            normalization: the style that text is brought into.
+            options: `case`, `placeholders` and `terms` of tokenizers that have them.
+        """
 
     @abc.abstractmethod
     def _split(self, text: tf.Tensor) -> tf.RaggedTensor:
@@ -553,8 +552,11 @@ def read_tokenizer(folder: str | os.PathLike, description: dict) -> SubwordToken
     """
     try:
         cls, style = KINDS[description["kind"]], description["normalization"]
-        case = description.get("case")  # version 0.1 wrote neither
-        placeholders, terms = description.get("placeholders", 0), description.get("terms", False)
+        options = {  # version 0.1 wrote none of them
+            "case": description.get("case"),
+            "placeholders": description.get("placeholders", 0),
+            "terms": bool(description.get("terms", False)),
+        }
         path = Path(folder) / Path(description["file"]).name
     except (KeyError, TypeError) as error:
         raise InputError(
@@ -573,7 +575,7 @@ def read_tokenizer(folder: str | os.PathLike, description: dict) -> SubwordToken
             "bring back a copy, or delete that entry to take the file as it is"
         )
     try:
-        return cls.from_bytes(content, style, case, placeholders, bool(terms))
+        return cls.from_bytes(content, style, **options)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 

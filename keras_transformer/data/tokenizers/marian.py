@@ -6,7 +6,7 @@ All of it is done by operations of TensorFlow, as in the other tokenizers of tra
 import base64
 import json
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import tensorflow as tf
 import tensorflow_text as tf_text
@@ -66,14 +66,7 @@ class MarianTokenizer(SubwordTokenizer):
         )
 
     @classmethod
-    def from_bytes(
-        cls,
-        vocabulary: bytes,
-        normalization: str,
-        case: str | None = None,
-        placeholders: int = 0,
-        terms: bool = False,
-    ) -> Self:
+    def from_bytes(cls, vocabulary: bytes, normalization: str, **options: Any) -> Self:
         try:
             content = parse_json(vocabulary)
             model = base64.b64decode(content["model"], validate=True)

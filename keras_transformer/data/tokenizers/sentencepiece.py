@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from typing import Self
+from typing import Any, Self
 
 import tensorflow as tf
 import tensorflow_text as tf_text
@@ -70,15 +70,8 @@ class SentencePieceTokenizer(SubwordTokenizer):
         return learn_sentencepiece(lines, vocab_size, marks)
 
     @classmethod
-    def from_bytes(
-        cls,
-        vocabulary: bytes,
-        normalization: str,
-        case: str | None = None,
-        placeholders: int = 0,
-        terms: bool = False,
-    ) -> Self:
-        return cls(vocabulary, normalization, case=case, placeholders=placeholders, terms=terms)
+    def from_bytes(cls, vocabulary: bytes, normalization: str, **options: Any) -> Self:
+        return cls(vocabulary, normalization, **options)
 
     def _characters(self) -> set[str]:
         with tf.init_scope():  # not in the graph that asks

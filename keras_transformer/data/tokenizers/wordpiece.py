@@ -5,7 +5,7 @@ The tutorial's splits text into words as BERT does.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Self
+from typing import Any, Self
 
 import tensorflow as tf
 import tensorflow_text as tf_text
@@ -67,20 +67,13 @@ class _PieceTable(SubwordTokenizer):
         )
 
     @classmethod
-    def from_bytes(
-        cls,
-        vocabulary: bytes,
-        normalization: str,
-        case: str | None = None,
-        placeholders: int = 0,
-        terms: bool = False,
-    ) -> Self:
+    def from_bytes(cls, vocabulary: bytes, normalization: str, **options: Any) -> Self:
         try:
             # Not splitlines(): a piece may be one of the characters that it takes for line ends.
             pieces = vocabulary.decode().replace("\r\n", "\n").removesuffix("\n").split("\n")
         except UnicodeDecodeError as error:
             raise InputError(f"the vocabulary is not UTF-8 text: {error}") from error
-        return cls(pieces, normalization, case=case, placeholders=placeholders, terms=terms)
+        return cls(pieces, normalization, **options)
 
     def _characters(self) -> set[str]:
         pieces = self.vocabulary[len(self.control_tokens) :]
