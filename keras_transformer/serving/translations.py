@@ -393,7 +393,7 @@ def _of_signature(texts: list[str], outputs: Outputs, used: set[str]) -> list[Tr
     Args:
         texts: that it was given.
         outputs: of the signature.
-        used: of these; see `Translations._divided`.
+        used: of these: a translation alone, or what is known of sentences, or of links as well.
     """
     if len(used) == 1:
         return list(map(_of_one, texts, _decoded(outputs[min(used)])))

@@ -20,6 +20,7 @@ CALLERS_FIELDS = {
     "length_ratio": 2.5,
     "length_offset": 4,
     "keep": ("ACME",),
+    "glossary_mode": "annotate",
 }
 """Fields that callers of a `Search` apply, with other values than the defaults."""
 

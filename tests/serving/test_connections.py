@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from keras_transformer.serving import connections
 from keras_transformer.serving.bodies import Bodies
 from keras_transformer.serving.connections import Connection, Connections, HttpServer
 from keras_transformer.serving.failures import Failure, Kind
@@ -187,6 +188,13 @@ async def test_what_waits_to_be_sent_is_bounded():
             writer.close()
 
 
+@pytest.fixture
+def lingering_for_long(monkeypatch):
+    """How much a refused client sends decides when it is cut off, not how fast this machine is."""
+    monkeypatch.setattr(connections, "_LINGERING", 60.0)
+
+
+@pytest.mark.usefixtures("lingering_for_long")
 @run
 async def test_a_refused_client_gets_its_answer_though_it_still_sends():
     async with listening() as edge:

@@ -933,7 +933,7 @@ def test_what_is_written_and_pasted_into_rich_text_is_translated(page, toy):
     assert "owned" not in page.browser.title
 
 
-def test_formatting_can_be_removed_and_rich_text_cleared(page):
+def test_formatting_can_be_removed_and_rich_text_cleared(page, toy):
     assert not page["plain"].is_displayed()
     paste(page, "<p>um <b>gato</b></p>")
     page.until(lambda: page.state() == "ready")
@@ -953,7 +953,7 @@ def test_formatting_can_be_removed_and_rich_text_cleared(page):
     page.until(lambda: page["text"].is_displayed())
 
 
-def test_rich_text_is_copied_as_rich_text(page):
+def test_rich_text_is_copied_as_rich_text(page, toy):
     paste(page, RICH)
     page.until(lambda: page.state() == "ready")
     page.run("""

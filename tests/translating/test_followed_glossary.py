@@ -186,7 +186,8 @@ def test_how_a_glossary_is_followed(translator):
     seen = functools.partial(translator.translate, ["O gato dorme"], glossary={"gato": "tomcat"})
     if translator.tokenizers.terms:
         terms = tf.constant(["gato"]), tf.constant(["tomcat"])
-        ids = translator.divide(tf.constant(["O gato dorme"]), DecodingConfig(), terms).ids
+        config = DecodingConfig(glossary_mode="annotate")
+        ids = translator.divide(tf.constant(["O gato dorme"]), config, terms).ids
         names = [name.decode() for name in translator.tokenizers.source.lookup(ids)[0].numpy()]
         assert [name for name in names if name in MARKS] == list(MARKS)
         seen(glossary_mode="annotate")  # and whatever it gives
