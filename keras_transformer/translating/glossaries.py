@@ -5,7 +5,6 @@ import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig
 from keras_transformer.data.text.casing import MARKS
-from keras_transformer.data.text.terms import has_terms
 from keras_transformer.decoding.search import SearchResult
 from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import PAD, RESERVED_TOKENS, UNK
@@ -80,16 +79,15 @@ def ids_of_terms(tokenizer, terms: tf.Tensor) -> tf.RaggedTensor:
     return tf.ragged.boolean_mask(ids, keep)
 
 
-def search_again(found: SearchResult, texts, terms: tf.RaggedTensor, search) -> SearchResult:
+def search_again(found: SearchResult, lacks, search) -> SearchResult:
     """What was found, with hypotheses of another search where the best lacks terms.
 
     Args:
         found: a `SearchResult` of all rows.
-        texts: their best hypotheses, strings ``(rows,)``.
-        terms: that each is to have, ``(rows, None)``.
+        lacks: which rows lack terms, bool ``(rows,)``.
         search: searches for rows, whose numbers it is given, int32 ``(n,)``.
     """
-    lacking = tf.cast(tf.where(~has_terms(texts, terms))[:, 0], tf.int32)
+    lacking = tf.cast(tf.where(lacks)[:, 0], tf.int32)
 
     def again():
         other = search(lacking)

@@ -46,11 +46,11 @@ def first_pieces(pieces: Pieces) -> tf.Tensor:
     return tf.searchsorted(pieces.texts, tf.range(tf.size(pieces.sentences.tails)))
 
 
-def sentence_texts(tokenizer, tokens, pieces: Pieces, style):
+def sentence_texts(detokenize, tokens, pieces: Pieces, style):
     """Sentences from the tokens of their pieces, strings ``(n, sentences)``.
 
     Args:
-        tokenizer: of the target.
+        detokenize: what the target tokenizer does under this name.
         tokens: ids of `n` hypotheses of each piece, ``(pieces, n, length)``.
         pieces: of the texts.
         style: ``human`` or ``corpus``.
@@ -58,17 +58,17 @@ def sentence_texts(tokenizer, tokens, pieces: Pieces, style):
     count, n, length = tf.unstack(tf.shape(tokens))
     begins = tf.repeat(pieces.begins, n)
     kept = tf.gather(pieces.kept, tf.repeat(tf.range(count), n))
-    texts = tokenizer.detokenize(tf.reshape(tokens, (count * n, length)), style, begins, kept)
+    texts = detokenize(tf.reshape(tokens, (count * n, length)), style, begins, kept)
     texts = tf.transpose(tf.reshape(texts, (count, n)))
     # Empty pieces leave no trace.
     count = tf.size(pieces.sentences.owners)
     return _joined(texts, pieces.owners, count, " ", where=texts != "")
 
 
-def joined_texts(tokenizer, tokens, pieces: Pieces, style):
+def joined_texts(detokenize, tokens, pieces: Pieces, style):
     """Texts from the tokens of their pieces, strings ``(batch, n)``; see `sentence_texts`."""
     sentences = pieces.sentences
-    found = sentence_texts(tokenizer, tokens, pieces, style)
+    found = sentence_texts(detokenize, tokens, pieces, style)
     found = sentences.gaps + found
     joined = _joined(found, sentences.owners, tf.size(sentences.tails), "")
     return tf.transpose(joined + sentences.tails)
@@ -350,7 +350,8 @@ class GraphTranslation:
             glossary: scalar string, lines of a term and its translation, parted by a tab; the
                 first of equal terms counts.
         """
-        pieces = self.translator.divide(text, self._config, terms_of_lines(glossary))
+        terms = terms_of_lines(glossary)
+        pieces = self.translator.programs.pieces(text, self._config, terms)
         return self._aligned(pieces)
 
     def alternatives(self, text, prefix, count) -> dict:
@@ -409,9 +410,10 @@ class GraphTranslation:
     @functools.cached_property
     def _greedy(self):
         """A greedy search in the place of what is configured."""
-        return self.translator.new_search(
-            self._config.without_sampling(beam_size=1, n_best=1), jit_compile=self.jit_compile
-        )
+        config = self._config.without_sampling(beam_size=1, n_best=1)
+        if config == self._config:
+            return self._search
+        return self.translator.new_search(config, jit_compile=self.jit_compile)
 
     def tokenize(self, text) -> dict:
         """Tokens of texts, and what the model makes of them.
@@ -436,7 +438,7 @@ class GraphTranslation:
 
     def _pieces(self, text) -> Pieces:
         """What the model translates of texts, ``(batch,)``."""
-        return self.translator.divide(text, self._config)
+        return self.translator.programs.pieces(text, self._config)
 
     def _found(self, pieces) -> SearchResult:
         """What the search that is configured finds for each piece."""
@@ -451,9 +453,9 @@ class GraphTranslation:
             more = self.translator.terms_of_rows(pieces, rows, self._config)
             return search_in_batches(self._term_search, **more)
 
-        target = self.translator.tokenizers.target
-        texts = target.detokenize(found.tokens[:, 0], "human", pieces.begins, pieces.kept)
-        return search_again(found, texts, pieces.terms, again)
+        best = found.tokens[:, 0]
+        have = self.translator.programs.have_terms(best, pieces.begins, pieces.kept, pieces.terms)
+        return search_again(found, ~have, again)
 
     @functools.cached_property
     def _term_search(self):
@@ -470,8 +472,8 @@ class GraphTranslation:
 
     def _sentences(self, found, pieces):
         """What `sentences` gives, of what was found for the pieces."""
-        target = self.translator.tokenizers.target
-        translated = sentence_texts(target, found.tokens[:, :1], pieces, "human")[0]
+        detokenize = self.translator.programs.texts
+        translated = sentence_texts(detokenize, found.tokens[:, :1], pieces, "human")[0]
         return {
             **self._best(found, pieces, "human"),
             "source_sentences": self._by_text(pieces.sentences.texts, pieces),
@@ -487,7 +489,7 @@ class GraphTranslation:
         return tf.RaggedTensor.from_value_rowids(values, sentences.owners, count).to_tensor()
 
     def _texts(self, tokens, pieces, style):
-        return joined_texts(self.translator.tokenizers.target, tokens, pieces, style)
+        return joined_texts(self.translator.programs.texts, tokens, pieces, style)
 
 
 def variables_of(model) -> list[tf.Variable]:

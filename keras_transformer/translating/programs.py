@@ -5,6 +5,7 @@ import functools
 import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig
+from keras_transformer.data.text.terms import has_terms
 from keras_transformer.translating.graph import GraphTranslation
 from keras_transformer.translating.segmentation import Pieces
 
@@ -26,14 +27,20 @@ class Programs:
             input_signature=[tf.TensorSpec([None, None], tf.int64)] * 2,
             autograph=False,
         )
+        of_texts = [
+            tf.TensorSpec([None, None], tf.int64),
+            tf.TensorSpec([None], tf.bool),
+            tf.RaggedTensorSpec([None, None], tf.string),
+        ]
+        self.have_terms = tf.function(
+            self._have_terms,
+            input_signature=[*of_texts, tf.RaggedTensorSpec([None, None], tf.string)],
+            autograph=False,
+        )
         self._texts = {
             style: tf.function(
                 functools.partial(self._detokenize, style),
-                input_signature=[
-                    tf.TensorSpec([None, None], tf.int64),
-                    tf.TensorSpec([None], tf.bool),
-                    tf.RaggedTensorSpec([None, None], tf.string),
-                ],
+                input_signature=of_texts,
                 autograph=False,
             )
             for style in ("corpus", "human")
@@ -54,6 +61,8 @@ class Programs:
         kind = DecodingConfig(
             sentences=config.sentences, keep=config.keep, glossary_mode=config.glossary_mode
         )
+        # The static shape of the call would be inferred half into the graph, and contradict itself.
+        texts = tf.compat.v1.placeholder_with_default(texts, [None])
         return self._pieces(kind, glossary is not None)(texts, *(glossary or ()))
 
     @functools.cached_property
@@ -74,6 +83,10 @@ class Programs:
         if style not in self._texts:
             return self._detokenize(style, ids, begins, kept)  # which says what is wrong
         return self._texts[style](ids, begins, kept)
+
+    def _have_terms(self, ids, begins, kept, terms):
+        """Whether texts of target ids have their terms; see `texts` and `has_terms`."""
+        return has_terms(self.texts(ids, "human", begins, kept), terms)
 
     def _divider(self, config, with_glossary):
         def pieces(texts, *glossary):

@@ -42,7 +42,6 @@ from keras_transformer.translating.batches import BATCH_ROWS, batches_by_length
 from keras_transformer.translating.glossaries import (
     constrained,
     ids_of_terms,
-    search_again,
     term_ids,
     term_tokens,
     ways_of,
@@ -131,7 +130,7 @@ class Translator(tf.Module, BaseTranslator):
         self.folder: Path | None = None  # of the run that it was loaded from
         self.examples: list[str] = []
         self.alignment_head: AlignmentHead | None = None
-        self._programs = Programs(self)
+        self.programs = Programs(self)
         self._searches = Searches(self.new_search)
         self._term_searches = Searches(self.new_term_search)
 
@@ -163,7 +162,7 @@ class Translator(tf.Module, BaseTranslator):
         if sentence.shape.rank not in (0, 1):
             raise InputError(f"Expected a string or a vector of strings; got {sentence.shape}.")
         texts, tokenizers = tf.reshape(sentence, [-1]), self.tokenizers
-        pieces = self.divide(texts, self.decoding)
+        pieces = self.programs.pieces(texts, self.decoding)
         if tf.executing_eagerly():
             warn_of_pieces(pieces, self.max_source_length, tokenizers.placeholders)
         source = pieces.ids
@@ -175,7 +174,7 @@ class Translator(tf.Module, BaseTranslator):
             streams=pieces.texts,
             jit_compile=self.jit_compile,
         ).tokens[:, :1]
-        text = joined_texts(tokenizers.target, found, pieces, "corpus")[:, 0]
+        text = joined_texts(self.programs.texts, found, pieces, "corpus")[:, 0]
         first = first_pieces(pieces)
         source, target = tf.gather(source, first).to_tensor(), tf.gather(found[:, 0], first)
         tokens = self.target_tokens(target)
@@ -240,22 +239,36 @@ class Translator(tf.Module, BaseTranslator):
             arguments = {"streams": first_stream + owners[rows], "jit_compile": self.jit_compile}
             if prefix is not None:
                 arguments["prefix"] = tf.gather(prefix, rows).to_tensor()
-            ids = tf.gather(source, rows)
-            result = self._searches.search(ids.to_tensor(), limits[rows], config, **arguments)
-            if constrains:
-                result = self._with_terms(result, pieces, rows, config, arguments)
-            return rows, ids, result
+            source_ids = tf.gather(source, rows).to_tensor()
+            return self._searches.search(source_ids, limits[rows], config, **arguments)
 
-        batches = batches_by_length(source.row_lengths().numpy(), BATCH_TOKENS)
-        # While one batch is between kernels, another one keeps the cores busy.
-        workers = min(len(batches), 1 + (os.cpu_count() or 1), 8)
-        with ThreadPoolExecutor(workers) as executor:
-            for rows, ids, result in executor.map(search, batches):
-                translations = self._translations(
-                    ids, result, pieces, rows, style, attention, alignment, token_scores
-                )
-                for row, alternatives in zip(rows, translations, strict=True):
-                    found[row] = alternatives
+        def search_with_terms(rows):
+            return self._search_with_terms(pieces, rows, config, prefix)
+
+        def translated(search, rows) -> list[np.ndarray]:
+            """Puts the translations of rows in their places; gives those rows that lack terms."""
+            lengths = source.row_lengths().numpy()[rows]
+            batches = [rows[batch] for batch in batches_by_length(lengths, BATCH_TOKENS)]
+            # While one batch is between kernels, another one keeps the cores busy.
+            workers = max(min(len(batches), 1 + (os.cpu_count() or 1), 8), 1)
+            lacking = []
+            with ThreadPoolExecutor(workers) as executor:
+                for batch, result in zip(batches, executor.map(search, batches), strict=True):
+                    translations = self._translations(
+                        result, pieces, batch, style, attention, alignment, token_scores
+                    )
+                    was_found = result.found[:, 0].numpy()
+                    for row, one, found_one in zip(batch, translations, was_found, strict=True):
+                        if found_one or not found[row]:
+                            found[row] = one
+                    if constrains:
+                        lacking.append(self._lacking(result, pieces, batch))
+            return lacking
+
+        lacking = translated(search, np.arange(len(owners)))
+        if constrains:
+            # What has no room for all its terms stays as it is.
+            translated(search_with_terms, np.concatenate(lacking))
         translations = join_pieces(found, pieces, config.n_best)
         return aligned(lines, translations) if alignment else translations
 
@@ -275,7 +288,7 @@ class Translator(tf.Module, BaseTranslator):
         """
         count = whole_number("count", count, 1, MOST_ALTERNATIVES)
         texts = [tf.constant(one) for one in utf8_list([text, prefix], "text and prefix")]
-        found = self._programs.alternatives(texts[0][tf.newaxis], texts[1], tf.constant(count))
+        found = self.programs.alternatives(texts[0][tf.newaxis], texts[1], tf.constant(count))
         rows = zip(found["translations"][0].numpy(), found["scores"][0].numpy(), strict=True)
         return [
             Translation(other.decode("utf-8"), float(score))
@@ -332,7 +345,7 @@ class Translator(tf.Module, BaseTranslator):
         for batch in batches_by_length(np.maximum(*lengths)[kept], BATCH_TOKENS):
             rows = kept[batch]
             ids = tf.gather(source, rows).to_tensor(), tf.gather(target, rows)[:, 1:].to_tensor()
-            places, weights = (part.numpy() for part in self._programs.token_places(*ids))
+            places, weights = (part.numpy() for part in self.programs.token_places(*ids))
             for i, row in enumerate(rows):
                 says, other_says = (side[row][1] for side in sides)
                 count = len(other_says) - 1  # the start is no token of a translation
@@ -368,7 +381,7 @@ class Translator(tf.Module, BaseTranslator):
         self.jit_compile = self.jit_compile is not False
         source = self._pieces([b""], config).ids
         nothing = tf.ragged.constant([[]], dtype=tf.string)
-        self._programs.texts(tf.cast(source.to_tensor(), tf.int64), "human", [True], nothing)
+        self.programs.texts(tf.cast(source.to_tensor(), tf.int64), "human", [True], nothing)
         self._searches.get(config, self.jit_compile).warm_up(
             min(texts, BATCH_ROWS),
             min(source_length, self.max_source_length),
@@ -411,9 +424,9 @@ class Translator(tf.Module, BaseTranslator):
         """What the model translates of texts, UTF-8."""
         texts = tf.constant(lines, tf.string)
         if glossary is None:
-            return self._programs.pieces(texts, config)
+            return self.programs.pieces(texts, config)
         columns = [tf.constant(column, tf.string) for column in Glossary.of(glossary).columns()]
-        pieces = self._programs.pieces(texts, config, columns)
+        pieces = self.programs.pieces(texts, config, columns)
         if ways_of(config, self.tokenizers)[1]:
             self._warn_of_terms(pieces.terms)
         return pieces
@@ -468,34 +481,38 @@ class Translator(tf.Module, BaseTranslator):
             "terms": terms,
         }
 
-    def _with_terms(self, found, pieces, rows, config, arguments) -> SearchResult:
-        """What was found, with the terms of a glossary where it lacked some.
+    def _lacking(self, found, pieces, rows) -> np.ndarray:
+        """Which rows lack terms of a glossary in their best hypothesis.
 
         Args:
             found: a `SearchResult`.
             pieces: of all texts.
             rows: which of them were searched, ``(batch,)``.
-            config: a `DecodingConfig`.
-            arguments: of the search.
         """
-        begins, kept, terms = (
-            tf.gather(part, rows) for part in (pieces.begins, pieces.kept, pieces.terms)
+        parts = pieces.begins, pieces.kept, pieces.terms
+        have = self.programs.have_terms(
+            found.tokens[:, 0], *(tf.gather(part, rows) for part in parts)
         )
-        texts = self._programs.texts(found.tokens[:, 0], "human", begins, kept)
+        return rows[~have.numpy()]
 
-        def again(lacking):
-            more = self.terms_of_rows(pieces, tf.gather(rows, lacking), config)
-            if "prefix" in arguments:
-                prefix = tf.gather(arguments["prefix"], lacking)
-                room = tf.math.count_nonzero(prefix, axis=1, dtype=tf.int32)
-                limits = tf.minimum(more["limits"] + room, self.max_target_length(config))
-                more |= {"prefix": prefix, "limits": limits}
-            source = more.pop("source").to_tensor()
-            limits = more.pop("limits")
-            more["jit_compile"] = arguments["jit_compile"]
-            return self._term_searches.search(source, limits, constrained(config), **more)
+    def _search_with_terms(self, pieces, rows, config, prefix) -> SearchResult:
+        """Searches for hypotheses that have the terms of a glossary.
 
-        return search_again(found, texts, terms, again)
+        Args:
+            pieces: of all texts.
+            rows: which of them to search for, ``(batch,)``.
+            config: a `DecodingConfig`.
+            prefix: target ids of all pieces, ``(pieces, None)``, or ``None``.
+        """
+        more = self.terms_of_rows(pieces, rows, config)
+        if prefix is not None:
+            of_rows = tf.gather(prefix, rows)
+            limits = more["limits"] + tf.cast(of_rows.row_lengths(), tf.int32)
+            limits = tf.minimum(limits, self.max_target_length(config))
+            more |= {"prefix": of_rows.to_tensor(), "limits": limits}
+        source, limits = more.pop("source").to_tensor(), more.pop("limits")
+        more["jit_compile"] = self.jit_compile
+        return self._term_searches.search(source, limits, constrained(config), **more)
 
     def _prefix_ids(self, prefixes, pieces, count, keep) -> tf.RaggedTensor | None:
         """Token ids of the target prefix of each piece; only the first of a text has one."""
@@ -547,11 +564,10 @@ class Translator(tf.Module, BaseTranslator):
         positions = self.transformer.max_length
         return min(config.max_length or positions, positions)
 
-    def _translations(self, source, found, pieces, rows, style, attention, alignment, token_scores):
+    def _translations(self, found, pieces, rows, style, attention, alignment, token_scores):
         """The translations of every row of a batch, best first.
 
         Args:
-            source: ids, ``(batch, None)``.
             found: their `SearchResult`.
             pieces: of all texts.
             rows: which of the pieces the batch has, ``(batch,)``.
@@ -561,12 +577,12 @@ class Translator(tf.Module, BaseTranslator):
         flat = tf.reshape(found.tokens, (batch * n_best, length))
         of_each = np.repeat(rows, n_best)
         begins, kept = tf.gather(pieces.begins, of_each), tf.gather(pieces.kept, of_each)
-        texts = self._programs.texts(flat, style, begins, kept).numpy()
+        texts = self.programs.texts(flat, style, begins, kept).numpy()
         scores, ranks = found.scores.numpy(), found.ranks.numpy()
         found_one = found.found.numpy()
         details = [{} for _ in texts]
         if attention or alignment or token_scores:
-            sources = tf.gather(source, np.repeat(np.arange(batch), n_best))
+            sources = tf.gather(pieces.ids, of_each)
         if attention or token_scores:
             details = self._details(
                 sources,
@@ -635,7 +651,7 @@ class Translator(tf.Module, BaseTranslator):
             target: ids of the translations, ``(rows, target)``.
             kept: what placeholders stand for, ``(rows, None)``.
         """
-        places, weights = self._programs.token_places(source.to_tensor(), target)
+        places, weights = self.programs.token_places(source.to_tensor(), target)
         targets = tf.RaggedTensor.from_tensor(target, padding=PAD)
         names = [
             texts_of_tokens(tokenizer, ids, kept).to_list()

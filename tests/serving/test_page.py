@@ -123,6 +123,20 @@ def words_answer(text, glossary):
     }
 
 
+def other_outputs(text, prefix, count):
+    """What the words of a text backwards have after `prefix`, and twice with another word first."""
+    backwards = " ".join(text.split()[::-1])
+    assert backwards.startswith(prefix)
+    assert count >= 3
+    rest = backwards[len(prefix) :]
+    found = [prefix + rest, f"{prefix}novo {rest.lower()}", f"{prefix}最後。"]
+    missing = count - len(found)
+    return {
+        "translations": [found + [""] * missing],
+        "scores": [[-2.25, -3.5, -4.75] + [-1e9] * missing],
+    }
+
+
 def beam_outputs(text, beam_size, length_penalty):
     """As many hypotheses as the text has words, at most; the rest is padding."""
     words = text.split()
@@ -215,6 +229,8 @@ class Handler(BaseHTTPRequestHandler):
             outputs = attention_outputs(text, self.server.kind)
         elif signature == "sentences":
             outputs = sentences_outputs(text)
+        elif signature == "alternatives":
+            outputs = other_outputs(text, inputs["prefix"], inputs["count"])
         else:
             assert inputs["max_length"] == 0
             outputs = beam_outputs(text, inputs["beam_size"], inputs["length_penalty"])
@@ -773,6 +789,163 @@ def test_the_words_of_an_older_text_are_not_shown(words_page, toy):
     page.until(lambda: toy.answered.count("um") == 2)
     time.sleep(0.1)
     assert page.texts("#translation .word") == ["dois", "um"]
+
+
+# Other words.
+
+
+@pytest.fixture
+def menus_page(page, toy):
+    """The page of a model that has other words, too."""
+    toy.config["signatures"] = [*WITH_WORDS, "alternatives"]
+    page.open()
+    return page
+
+
+MENU = "#other-words [role=option]"
+
+
+def open_menu(page, number):
+    """Opens the menu of a word of the translation; gives the word."""
+    word = page.all("#translation .word")[number]
+    word.click()
+    page.until(lambda: page.all(MENU))
+    return word
+
+
+def test_a_word_of_the_translation_has_a_menu_of_others_to_go_on_with(menus_page):
+    page = menus_page
+    page.translate("o gato preto dorme")
+    score = page["score"].text
+    open_menu(page, 1)
+    assert page.texts(MENU) == ["preto gato o", "novo preto gato o", "最後。"]
+    assert page.texts("#other-words b") == ["preto", "novo", "最後"]
+    assert page.texts("#other-words [aria-selected=true]") == ["preto gato o"]
+    page.all(MENU)[1].click()
+    assert page["translation"].text == "dorme novo preto gato o"
+    assert page.texts("#translation .word") == ["dorme", "novo", "preto", "gato", "o"]
+    assert page["score"].text == "log-probability −3.500"
+    assert not page["attention"].is_displayed()
+    assert not page["other-words"].is_displayed()
+    # What stays is still linked; what is new is not known to belong to anything.
+    page.hover(page.all("#translation .word")[0])
+    assert page.texts(".word.pointed") == ["dorme"] * 2
+    page.hover(page.all("#translation .word")[1])
+    assert page.texts(".word.pointed") == ["novo"]
+    # The way back is the same menu.
+    open_menu(page, 1)
+    page.all(MENU)[0].click()
+    assert page["translation"].text == "dorme preto gato o"
+    assert page["score"].text == score
+    assert page["attention"].is_displayed()
+    page.hover(page.all("#translation .word")[1])
+    assert page.texts(".word.pointed") == ["preto"] * 2
+
+
+def test_keys_open_and_close_the_menu_and_choose_from_it(menus_page, toy):
+    page = menus_page
+    page.translate("o gato preto dorme")
+    focus(page, "#translation [tabindex='0']")
+    page.press(Keys.ARROW_RIGHT, Keys.ENTER)
+    page.until(lambda: page.all(MENU))
+    active = page.browser.switch_to.active_element
+    assert (active.aria_role, active.text) == ("option", "preto gato o")
+    page.press(Keys.ESCAPE)
+    page.until(lambda: not page["other-words"].is_displayed())
+    assert page["text"].get_attribute("value") == "o gato preto dorme"
+    assert page.browser.switch_to.active_element.text == "preto"
+    page.press(Keys.ENTER)
+    page.until(lambda: page.all(MENU))
+    page.press(Keys.ARROW_DOWN, Keys.ENTER)
+    assert page["translation"].text == "dorme novo preto gato o"
+    assert page.browser.switch_to.active_element.text == "novo"
+    page.press(Keys.ESCAPE)  # clears, now that nothing is open
+    assert page["text"].get_attribute("value") == ""
+
+
+def test_one_of_several_sentences_is_changed_alone(menus_page):
+    page = menus_page
+    answer = page.translate_sentences(SHAPED)
+    score = page["score"].text
+    first, second, third = answer["target_sentences"][:3]
+    place = len(first.split()) + 1
+    open_menu(page, place)
+    page.until_attention_of(PARTS[1])
+    page.all(MENU)[2].click()
+    changed = f"{second.split()[0]} 最後。"
+    assert page.texts("#translation") == [answer["translation"].replace(second, changed)]
+    assert page.texts("#translation .word")[place:][:3] == ["最", "後", third.split()[0]]
+    assert page["score"].text == ""
+    assert not page["attention"].is_displayed()
+    page.all("#source-sentences .sentence")[2].click()
+    page.until_attention_of(PARTS[2])
+    page.all("#source-sentences .sentence")[1].click()
+    assert not page["attention"].is_displayed()
+    # Before the change there is nothing else to return to than the sentence as it was.
+    open_menu(page, place - 1)
+    page.all(MENU)[0].click()
+    assert page.texts("#translation") == [answer["translation"]]
+    assert page["score"].text == score
+    page.until_attention_of(PARTS[1])
+
+
+def test_a_menu_says_what_is_wrong(menus_page, toy):
+    page = menus_page
+    page.failing = ("400",)
+    page.translate("o gato")
+    toy.failures["alternatives", "o gato"] = [
+        (400, {}, '{"error": "no other words today"}'),
+        (200, {}, json.dumps({"outputs": {"translations": [[""]], "scores": [[-1e9]]}})),
+    ]
+    for message in ("no other words today", "Nothing else was found."):
+        page.all("#translation .word")[0].click()
+        page.until(lambda message=message: page["other-words"].text == message)
+        page.press(Keys.ESCAPE)
+        page.until(lambda: not page["other-words"].is_displayed())
+    assert page.state() == "ready"
+
+
+def test_a_menu_closes_when_the_text_changes(menus_page, toy):
+    page = menus_page
+    page.translate("o gato")
+    toy.delays["o gato"] = 0.5
+    page.all("#translation .word")[0].click()
+    assert page["other-words"].text == "Searching…"
+    page["text"].send_keys(" dorme")
+    page.until(lambda: page.texts("#translation .word") == ["dorme", "gato", "o"])
+    assert not page["other-words"].is_displayed()
+    page.until(lambda: toy.answered.count("o gato") > 1)
+    assert not page["other-words"].is_displayed()
+
+
+def test_words_have_no_menus_with_a_glossary_nor_where_the_model_has_no_others(menus_page, toy):
+    page = menus_page
+    page.translate("o gato preto")
+    assert len(page.all("#translation [aria-haspopup]")) == 3
+    assert page.all(".of-menus")[0].is_displayed()
+    page["glossary"].find_element(By.TAG_NAME, "summary").click()
+    page["terms"].send_keys("gato = cat")
+    page.until(lambda: page["translation"].text == "preto cat o")
+    page.all("#translation .word")[1].click()
+    assert not page["other-words"].is_displayed()
+    assert not page.all("#translation [aria-haspopup]")
+    assert not page.all(".of-menus")[0].is_displayed()
+    toy.config["signatures"] = WITH_WORDS
+    page.open()
+    page.translate("o gato preto")
+    assert page.all("#translation .word")
+    assert not page.all("#translation [aria-haspopup]")
+
+
+def test_menus_of_the_real_server_go_on_from_a_word(page):
+    if "alternatives" not in page.config["signatures"]:
+        return
+    page.translate("o gato preto dorme")
+    page.until(lambda: page.all("#translation .word"))
+    open_menu(page, 1)
+    assert page.texts("#other-words b")[:3] == ["preto", "1", "2"]
+    page.all(MENU)[1].click()
+    assert page["translation"].text == "dorme 1 preto gato o"
 
 
 # Glossaries.

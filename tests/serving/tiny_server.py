@@ -151,6 +151,26 @@ class TinyModel(tf.Module):
         }
         return outputs, found.owners, texts
 
+    def alternatives(self, text, prefix, count):
+        """What comes after the prefix, with nothing or a number before it; all that differs."""
+        whole = tf.strings.regex_replace(prefix, r"\s+$", "")
+        best = self.translate(text)["translation"]
+        size = tf.strings.length(whole)
+        begins = tf.strings.substr(
+            best, tf.zeros_like(best, tf.int32), tf.fill(tf.shape(best), size)
+        )
+        rest = tf.strings.substr(best, tf.fill(tf.shape(best), size), tf.strings.length(best))
+        numbers = tf.as_string(tf.range(1, count))
+        words = tf.concat([[""], tf.where(whole == "", numbers, " " + numbers)], 0)
+        rest = tf.where(whole == "", " " + rest, rest)
+        found = whole + words + rest[:, None]
+        scores = -tf.cast(tf.range(count), tf.float32)
+        usable = tf.fill(tf.shape(found), True) & (begins == whole)[:, None]
+        return {
+            "translations": tf.where(usable, tf.strings.strip(found), ""),
+            "scores": tf.where(usable, scores, -1e9),
+        }
+
     def tokenize(self, text):
         tokens = self.tokens(text)
         ids = tokens.with_flat_values(tf.strings.to_hash_bucket_fast(tokens.flat_values, 99) + 1)
@@ -182,6 +202,12 @@ def export_tiny(folder, *, version=1, mark="", seconds=0.3, twin=False):
         "sentences": concrete(model.sentences, text),
         "alignment": concrete(model.alignment, text),
         "glossary": concrete(model.glossary, text, tf.TensorSpec((), tf.string, name="glossary")),
+        "alternatives": concrete(
+            model.alternatives,
+            text,
+            tf.TensorSpec((), tf.string, name="prefix"),
+            tf.TensorSpec((), tf.int32, name="count"),
+        ),
         "tokenize": concrete(model.tokenize, text),
         "pairs": concrete(model.pairs, text),
         "numbers": concrete(lambda x: {"y": x}, tf.TensorSpec((None,), tf.float32, name="x")),

@@ -149,7 +149,7 @@ def test_undivided_is_as_it_was(tiny_run):
     (found,) = loaded.translate(["  O gato. A menina.  "], sentences=False, style="corpus")
     assert found.text == found.text.strip()
     undivided = DecodingConfig(sentences=False)
-    assert len(loaded._programs.pieces(tf.constant(["O gato. A menina."]), undivided).owners) == 1
+    assert len(loaded.programs.pieces(tf.constant(["O gato. A menina."]), undivided).owners) == 1
 
 
 def test_documents_are_translated_by_runs_and_by_exports(translator, exported):

@@ -8,6 +8,7 @@
 const TYPING_PAUSE = 250; // milliseconds without a keystroke before the text is sent
 const WORDS_PAUSE = 100; // more of them before the words that belong together are asked for
 const BEAM_PAUSE = 300; // and before the costlier beam search is
+const OTHER_WORDS = 8; // at most, in the menu of a word of the translation
 const MOST_TRIES = 8; // of a request that a busy server turned away
 const LONGEST_WAIT = 30; // seconds between two tries
 const MAP_LIMIT = 80; // tokens a side; every pair is a table cell, and too many make typing stutter
@@ -23,7 +24,9 @@ const textBox = element("text");
 const richBox = element("rich"); // takes the place of the text box while the source is rich text
 
 let config = null; // what page/config.json says, once it has arrived
-let answer = null; // {text, sentences, chosen, words, attention: {source, target, heads}}
+// {text, score, sentences, chosen, words, attention: {source, target, heads}}; `words` is what the
+// server said of them, with `shown`, its sentences as the user has changed them.
+let answer = null;
 let view = null; // the attention as it is drawn: {source, target, maps, shown}
 let chosenHead = 0; // index into view.maps; 0 is the average
 
@@ -396,7 +399,136 @@ function copyRich(event) {
   event.clipboardData.setData("text/plain", selection.toString());
 }
 
+// ---------------------------------------------------------------------------------- other words
+
+const SPACE = /^\s+$/;
+// What the server parts texts into, and what is between: words, other signs one by one, and so the
+// characters of scripts without spaces.
+const UNSPACED = String.raw`\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff`
+  + String.raw`\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua9e0-\ua9ff\uaa60-\uaa7f\uf900-\ufaff`
+  + String.raw`\uff66-\uff9f\u{20000}-\u{2ffff}`;
+const PART = new RegExp(
+  String.raw`[${UNSPACED}]|(?:(?![${UNSPACED}])[\p{L}\p{M}\p{N}_])+|\s+|.`, "gsu");
+const NEXT_WORD = /^\s*([\p{L}\p{M}\p{N}]+|.?)(.*)$/su;
+
+/** Whether words of the translation have menus of others; these know no glossary. */
+const hasMenus = () => offers("alternatives") && glossaryLines() === "";
+
+const isChanged = (index) => {
+  const { sentences, shown } = answer?.words ?? {};
+  return sentences !== undefined && sentences[index] !== shown[index];
+};
+
+/** Opens the menu of what else could stand in the place of a word of the translation. */
+function openMenu(word) {
+  const menu = element("other-words");
+  const index = Number(word.closest(".sentence").dataset.index);
+  const part = Number(word.dataset.part);
+  const { source, target } = answer.words.shown[index];
+  const inputs = {
+    text: [source.join("")],
+    prefix: target.slice(0, part).join(""),
+    count: OTHER_WORDS,
+  };
+  sayInMenu("Searching…");
+  menu.showPopover();
+  placeMenu(word);
+  offering.start(0, async (signal) => {
+    const onBusy = (seconds) => sayInMenu(busyText(seconds));
+    try {
+      const names = ["translations", "scores"];
+      const found = await predict("alternatives", inputs, names, signal, onBusy);
+      fillMenu(found, inputs.prefix.trimEnd(), { index, part });
+    } catch (error) {
+      if (signal.aborted) return;
+      sayInMenu(messageOf(error));
+    }
+    placeMenu(word);
+  });
+}
+
+function closeMenu() {
+  element("other-words").hidePopover(); // which tells `offering` to stop
+}
+
+/** Below the word where there is room, else above it, within the window. */
+function placeMenu(word) {
+  const menu = element("other-words");
+  const place = word.getBoundingClientRect();
+  const [width, height] = [menu.offsetWidth, menu.offsetHeight];
+  const below = place.bottom + 4;
+  const top = below + height <= innerHeight ? below : Math.max(place.top - height - 4, 4);
+  menu.style.top = `${top}px`;
+  menu.style.left = `${Math.max(Math.min(place.left, innerWidth - width - 8), 8)}px`;
+}
+
+function sayInMenu(message) {
+  element("other-words").removeAttribute("role");
+  element("other-words").replaceChildren(make("p", { className: "note", role: "status" }, message));
+}
+
+/** Fills the menu: of each translation what comes after `prefix`, which all have. */
+function fillMenu({ translations, scores }, prefix, { index, part }) {
+  const shown = answer.words.shown[index].target.join("");
+  const options = translations.flatMap((text, i) => {
+    if (scores[i] < NO_HYPOTHESIS || !text.startsWith(prefix)) return [];
+    const [, word, rest] = text.slice(prefix.length).match(NEXT_WORD);
+    const option = make("div", { role: "option", tabIndex: -1, dir: "auto" },
+      make("b", { textContent: word }), make("span", { textContent: rest }));
+    option.ariaSelected = String(text === shown);
+    option.lang = config.target_language ?? "";
+    const choose = () => goOn(index, part, prefix, text, scores[i]);
+    option.addEventListener("click", choose);
+    option.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      choose();
+    });
+    return [option];
+  });
+  if (options.length === 0) {
+    sayInMenu("Nothing else was found.");
+    return;
+  }
+  element("other-words").role = "listbox";
+  element("other-words").replaceChildren(...options);
+  (options.find((option) => option.ariaSelected === "true") ?? options[0]).focus();
+}
+
+/** Lets a sentence of the translation go on otherwise from a part of it. */
+function goOn(index, part, prefix, text, score) {
+  closeMenu();
+  const { sentences, shown } = answer.words;
+  const kept = shown[index].target.slice(0, part);
+  while (kept.length > 0 && SPACE.test(kept.at(-1))) kept.pop();
+  const next = shown.slice();
+  next[index] = text === sentences[index].target.join("") ? sentences[index] : {
+    ...shown[index],
+    target: [...kept, ...text.slice(prefix.length).match(PART) ?? []],
+    links: shown[index].links.filter(([, target]) => target < kept.length),
+  };
+  answer.words.shown = next;
+  drawWords();
+  const changed = next.some((_, each) => isChanged(each));
+  const ofAll = changed && next.length > 1 ? null : score; // scores of sentences are not told
+  showScore(changed ? ofAll : answer.score);
+  const first = element(wordId("target", index, part)) ?? element(`target-sentence-${index}`);
+  first.focus();
+  showAttention(index);
+}
+
 // ------------------------------------------------------------------------------------- attention
+
+/** Shows the attention of the translation; of a sentence that the user changed there is none. */
+function showAttention(index) {
+  if (answer.sentences) {
+    choose(index);
+  } else if (isChanged(0)) {
+    hideAttention();
+  } else if (answer.attention) {
+    drawAttention();
+  }
+}
 
 function withoutPadding(texts) {
   return texts.slice(0, texts.findLastIndex((text) => text !== "") + 1);
@@ -538,12 +670,17 @@ function showTranslation(text, score, sentences = null) {
   element("mirror-title").textContent = sentences ? "Sentences" : "Words";
   element("mirror").dataset.several = Boolean(sentences);
   element("mirror").dataset.pointing = withWords ? "words" : "sentences";
+  element("mirror").dataset.menus = String(withWords && hasMenus());
   element("mirror").setAttribute("aria-busy", String(withWords));
   element("attention-sentence").hidden = !sentences;
   Object.assign(pointedSentence, { hover: null, focus: null });
   Object.assign(pointedWord, { hover: null, focus: null });
-  element("score").textContent = score === null ? "" : `log-probability ${scoreText(score)}`;
+  showScore(score);
   element("copy").disabled = element("translation").textContent === "";
+}
+
+function showScore(score) {
+  element("score").textContent = score === null ? "" : `log-probability ${scoreText(score)}`;
 }
 
 const SIDES = {
@@ -578,7 +715,16 @@ function sentenceNode(side, text, index) {
 }
 
 /** Puts the words of both sides in the place of the text that is shown, which stays the same. */
-function showWords({ sentences, tail }) {
+function showWords(words) {
+  answer.words = { ...words, shown: words.sentences };
+  drawWords();
+  markChosen();
+  drawPointedSentence(null);
+  element("mirror").setAttribute("aria-busy", "false");
+}
+
+function drawWords() {
+  const { shown: sentences, tail } = answer.words;
   const parts = { source: element("source-sentences"), target: element("translation") };
   for (const [side, box] of Object.entries(parts)) {
     const focused = box.contains(document.activeElement)
@@ -596,9 +742,6 @@ function showWords({ sentences, tail }) {
       box.querySelector(`[data-index="${focused}"] [role=option]`)?.focus();
     }
   }
-  markChosen();
-  drawPointedSentence(null);
-  element("mirror").setAttribute("aria-busy", "false");
 }
 
 /** The words of a sentence; those that can be pointed at are options. */
@@ -610,14 +753,17 @@ function wordsNode(side, sentences, index) {
   if (sentences.length > 1) {
     Object.assign(node, { role: "group", ariaLabel: `Sentence ${index + 1}` });
   }
+  const haveMenus = side === "target" && hasMenus();
   node.append(...sentences[index][side].map((text, part) => {
-    const others = partners.get(part);
-    if (!others) return text;
+    const others = partners.get(part) ?? [];
+    const hasMenu = haveMenus && /[\p{L}\p{N}]/u.test(text);
+    if (others.length === 0 && !hasMenu) return text;
     const word = make("span", { id: wordId(side, index, part), className: "word" }, text);
     Object.assign(word, { role: "option", ariaSelected: "false", tabIndex: -1 });
     word.dataset.part = part;
+    if (hasMenu) word.ariaHasPopup = "listbox";
     const ids = others.map((other) => wordId(SIDES[side].partner, index, other));
-    word.setAttribute("aria-describedby", ids.join(" "));
+    if (ids.length > 0) word.setAttribute("aria-describedby", ids.join(" "));
     return word;
   }));
   return node;
@@ -636,6 +782,7 @@ function partnersOf(side, links) {
 }
 
 function forgetAnswer() {
+  closeMenu();
   answer = null;
   showTranslation("", null);
   hideAttention();
@@ -914,15 +1061,22 @@ function followSentences(box) {
   box.addEventListener("pointerover", (event) => pointAt("hover", event));
   box.addEventListener("pointerleave", () => pointAt("hover", null));
   box.addEventListener("focusin", (event) => pointAt("focus", event));
-  box.addEventListener("focusout", () => pointAt("focus", null));
+  box.addEventListener("focusout", (event) => {
+    if (!element("other-words").contains(event.relatedTarget)) pointAt("focus", null);
+  });
+  const act = (event) => {
+    choose(numberOf(event));
+    const word = event.target.closest(".word");
+    if (word?.ariaHasPopup === "listbox") openMenu(word);
+  };
   box.addEventListener("click", (event) => {
-    if (getSelection().isCollapsed) choose(numberOf(event));
+    if (getSelection().isCollapsed) act(event);
   });
   box.addEventListener("keydown", (event) => {
     const isOption = event.target.closest("[role=option]");
     if (!isOption || (event.key !== "Enter" && event.key !== " ")) return;
     event.preventDefault();
-    choose(numberOf(event));
+    act(event);
   });
 }
 
@@ -933,7 +1087,7 @@ function drawPointedSentence(from) {
     node.classList.toggle("pointed", Number(node.dataset.index) === index);
   }
   const word = pointedWord.hover ?? pointedWord.focus;
-  const partners = word?.getAttribute("aria-describedby").split(" ") ?? [];
+  const partners = word?.getAttribute("aria-describedby")?.split(" ") ?? [];
   for (const node of document.querySelectorAll(".word")) {
     node.classList.toggle("pointed", node === word || partners.includes(node.id));
   }
@@ -954,6 +1108,11 @@ function choose(index) {
   const place = `Sentence ${index + 1} of ${sentences.source.length}.`;
   if (element("attention-sentence").textContent !== place) {
     element("attention-sentence").textContent = place;
+  }
+  if (isChanged(index)) {
+    looking.stop();
+    hideAttention();
+    return;
   }
   element("attention").setAttribute("aria-busy", "true");
   looking.start(0, (signal) => look(sentences.source[index], signal));
@@ -987,6 +1146,7 @@ async function look(sentence, signal) {
 const translating = new Newest();
 const linking = new Newest();
 const looking = new Newest();
+const offering = new Newest();
 const searching = new Newest();
 
 /** Starts over from what the text box holds now. */
@@ -995,6 +1155,7 @@ function translateSoon(delay = TYPING_PAUSE) {
   linking.stop();
   looking.stop();
   searching.stop();
+  closeMenu();
   const text = sourceText();
   const length = [...text].length;
   const limit = config?.max_characters ?? Infinity;
@@ -1037,15 +1198,16 @@ async function translate(text, signal) {
     const sentences = await translatedSentences(text, signal);
     if (sentences) {
       const before = answer?.sentences?.source[answer.chosen];
-      answer = { text, sentences, chosen: null, attention: null };
+      answer = { text, score: sentences.score, sentences, chosen: null, attention: null };
       showTranslation(null, sentences.score, sentences);
       setState("ready");
       choose(Math.max(sentences.source.indexOf(before), 0));
     } else {
       const names = ["translation", "score", "source_tokens", "target_tokens", "attention"];
       const outputs = await predict("attention", { text: [text] }, names, signal, sayBusy);
-      answer = { text, sentences, chosen: null, attention: trimmedAttention(outputs) };
-      showTranslation(outputs.translation, outputs.score);
+      const { score } = outputs;
+      answer = { text, score, sentences, chosen: null, attention: trimmedAttention(outputs) };
+      showTranslation(outputs.translation, score);
       setState("ready");
       drawAttention();
     }
@@ -1063,7 +1225,7 @@ async function translate(text, signal) {
 async function translateWithTerms(text, glossary, signal) {
   const words = await linkedWords(text, glossary, signal, sayBusy);
   forgetAnswer();
-  answer = { text, sentences: null, chosen: null, attention: null };
+  answer = { text, score: words.score, sentences: null, chosen: null, attention: null };
   showTranslation(words.translation, words.score);
   setState("ready");
   showWords(words);
@@ -1237,6 +1399,7 @@ function listen() {
   element("retry").addEventListener("click", open);
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || event.isComposing || event.target === element("terms")) return;
+    if (element("other-words").matches(":popover-open")) return; // which the browser closes
     replaceText("");
   });
   for (const radio of document.querySelectorAll("input[name=units]")) {
@@ -1258,6 +1421,16 @@ function listen() {
   followMap();
   followSentences(element("source-sentences"));
   followSentences(element("translation"));
+  moveByKeys(element("other-words"));
+  element("other-words").addEventListener("toggle", (event) => {
+    if (event.newState !== "closed") return;
+    offering.stop();
+    if (element("translation").contains(document.activeElement)) return;
+    Object.assign(pointedSentence, { focus: null });
+    Object.assign(pointedWord, { focus: null });
+    drawPointedSentence(null);
+  });
+  document.addEventListener("scroll", closeMenu, { passive: true });
   element("beam-size").addEventListener("change", () => searchSoon(0));
   element("length-penalty").addEventListener("input", () => searchSoon(BEAM_PAUSE));
   element("beam-retry").addEventListener("click", () => searchSoon(0));
