@@ -161,7 +161,8 @@ def main() -> int:
     if arguments.model is None:
         parser.error("give --model, or --catalogues to make a glossary from")
     glossary = Glossary.load(arguments.glossary)
-    translator = kt.Translator.load(arguments.model)
+    # From the first round on as later: programs are compiled where they are first needed.
+    translator = kt.Translator.load(arguments.model, jit_compile=True)
     modes = MODES if translator.tokenizers.terms else (None, "constrain")
     results = measured(translator, pairs, glossary, arguments.repeats, modes)
     plain = statistics.median(results["without"]["seconds"])

@@ -56,6 +56,12 @@ class ModelConfig:
 
     family: Literal["transformer"] = Field("transformer", description="the kind of model")
     num_layers: Count = Field(4, description="layers of the encoder, and as many of the decoder")
+    num_encoder_layers: Count | None = Field(
+        None, description="layers of the encoder; null: num_layers"
+    )
+    num_decoder_layers: Count | None = Field(
+        None, description="layers of the decoder; null: num_layers"
+    )
     d_model: Count = Field(128, description="width of the model")
     num_heads: Count = Field(8, description="attention heads of a layer")
     dff: Count = Field(512, description="width inside the feed-forward networks")
@@ -99,6 +105,11 @@ class ModelConfig:
         description="tell attention lengths, not masks: padding is at the end only, as in all "
         "batches of `train`",
     )
+
+    @property
+    def decoder_layers(self) -> int:
+        """Number of layers of the decoder."""
+        return self.num_decoder_layers or self.num_layers
 
     def __post_init__(self):
         if self.key_dim is None and self.d_model % self.num_heads:

@@ -257,16 +257,16 @@ class Config:
                 "training.guided_alignment is for the Transformer that translates, not "
                 f"{self.model.family}: set it to 0."
             )
-        elif (recipe.alignment_layer or 1) > self.model.num_layers:
+        elif (recipe.alignment_layer or 1) > self.model.decoder_layers:
             raise InputError(
                 f"training.alignment_layer ({recipe.alignment_layer}) is above the number of "
-                f"layers, model.num_layers ({self.model.num_layers}): lower it."
+                f"layers of the decoder ({self.model.decoder_layers}): lower it."
             )
 
     @property
     def guided_head(self) -> tuple[int, int]:
         """Numbers of the decoder layer and of the head, from 1, that learn alignments if any do."""
-        return self.training.alignment_layer or max(1, self.model.num_layers - 1), 1
+        return self.training.alignment_layer or max(1, self.model.decoder_layers - 1), 1
 
     def replace(self, changes: dict[str, Any], origin="The configuration") -> "Config":
         """This configuration with some values changed.

@@ -68,9 +68,6 @@ _NUMBER, _NUMBERS, _IDS, _TERMS = (tf.TensorSpec([None] * rank, tf.int32) for ra
 
 _TERM_ROOM = 4, 8  # how many terms, and tokens of each, compiled programs have room for: multiples
 
-TERM_BEAMS = 10
-"""Fewest beams of a search for hypotheses with given terms, as in Post and Vilar (2018)."""
-
 
 _graph_function = functools.partial(tf.function, autograph=False)
 """Without AutoGraph, which would rewrite the code of every layer of the model; loops and conditions
@@ -118,8 +115,8 @@ class Search:
         placeholders: how many ids, from `first_placeholder` on, every hypothesis has once if the
             source has them, and else not at all.
         term_tokens: if given, hypotheses have to have the terms that callers give, by a
-            `ConstrainedBeamSearch` of `TERM_BEAMS` beams or more; its `transparent` and
-            `continuations`.
+            `ConstrainedBeamSearch`; its `transparent` and `continuations`.
+        term_beams: fewest beams of that search; 10 unless given, as in Post and Vilar (2018).
     """
 
     def __init__(
@@ -136,6 +133,7 @@ class Search:
         placeholders=0,
         first_placeholder=0,
         term_tokens=None,
+        term_beams=10,
     ):
         self.model = model
         self.placeholders = range(first_placeholder, first_placeholder + placeholders)
@@ -148,7 +146,7 @@ class Search:
         penalty = config.length_penalty if length_penalty is None else length_penalty
         self.with_terms = term_tokens is not None
         if self.with_terms:
-            self.beams = max(self.beams, TERM_BEAMS)
+            self.beams = max(self.beams, term_beams)
             strategy = functools.partial(ConstrainedBeamSearch, **term_tokens)
         else:
             with_beams = beam_size is not None or config.beam_size > 1

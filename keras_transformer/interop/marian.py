@@ -106,12 +106,13 @@ class MarianFamily(Family):
         size = config["vocab_size"]
         last = size - 1
         config.require(decoder_vocab_size=size, pad_token_id=last, decoder_start_token_id=last)
-        for name in ("layers", "attention_heads", "ffn_dim"):
+        for name in ("attention_heads", "ffn_dim"):
             config.require(**{f"decoder_{name}": config[f"encoder_{name}"]})
         dropout = config.get("dropout", 0.1)
         return Transformer(
             **{
-                "num_layers": config["encoder_layers"],
+                "num_encoder_layers": config["encoder_layers"],
+                "num_decoder_layers": config["decoder_layers"],
                 "d_model": config["d_model"],
                 "num_heads": config["encoder_attention_heads"],
                 "dff": config["encoder_ffn_dim"],
@@ -151,7 +152,7 @@ class MarianFamily(Family):
         ]
         table.append(Entry("final_logits_bias", ("tied_bias",), OutputBias()))
         for side in _SIDES:
-            for i in range(model.encoder.num_layers):
+            for i in range(getattr(model, side).num_layers):
                 table += _layer(side, i)
         return table
 
@@ -173,7 +174,6 @@ class MarianFamily(Family):
         )
         size = model.target_vocab_size - 1
         both_sides = {
-            "layers": stack.num_layers,
             "attention_heads": stack.num_heads,
             "ffn_dim": stack.dff,
         }
@@ -186,6 +186,7 @@ class MarianFamily(Family):
             "decoder_vocab_size": size,
             "d_model": stack.d_model,
             **{f"{side}_{name}": n for side in _SIDES for name, n in both_sides.items()},
+            **{f"{side}_layers": getattr(model, side).num_layers for side in _SIDES},
             "activation_function": activation_name(stack.activation),
             "dropout": stack.dropout_rate,
             "attention_dropout": (

@@ -8,6 +8,7 @@ the model, decoding runs `decode_step` with an explicit cache.
 import keras
 import tensorflow as tf
 
+from keras_transformer.errors import InputError
 from keras_transformer.layers import Decoder, Encoder
 from keras_transformer.layers.attention.masks import padding_keep_mask, padding_lengths
 from keras_transformer.models.base import TranslationModel, source_and_target
@@ -18,7 +19,7 @@ class Transformer(TranslationModel):
     """Sequence-to-sequence Transformer (Attention Is All You Need, figure 1).
 
     Args:
-        num_layers: number of encoder layers, and of decoder layers.
+        num_layers: number of encoder layers, and of decoder layers, where those are not given.
         d_model: width of the model.
         num_heads: number of attention heads.
         dff: width inside the feed-forward networks.
@@ -42,6 +43,11 @@ class Transformer(TranslationModel):
         attention_implementation: one of `dot_product.IMPLEMENTATIONS`; see `MultiHeadAttention`.
         right_padded: pass lengths instead of masks to attention, which is faster and which cuDNN
             needs. All padding must be at the end of rows, as in the batches of this package.
+        num_encoder_layers, num_decoder_layers: a depth of each side's own. A translation passes the
+            encoder once and the decoder for each token, so that depth costs less there.
+
+    Raises:
+        InputError: when a side has no number of layers.
 
     Call arguments:
         inputs: ``(context, x)``, source token ids ``(batch, source)`` and target token ids
@@ -69,7 +75,7 @@ class Transformer(TranslationModel):
     def __init__(
         self,
         *,
-        num_layers,
+        num_layers=None,
         d_model,
         num_heads,
         dff,
@@ -90,6 +96,8 @@ class Transformer(TranslationModel):
         output_bias=False,
         attention_implementation="auto",
         right_padded=False,
+        num_encoder_layers=None,
+        num_decoder_layers=None,
         **kwargs,
     ):
         super().__init__(
@@ -101,8 +109,15 @@ class Transformer(TranslationModel):
             **kwargs,
         )
         self.right_padded = right_padded
+        depths = [
+            num_layers if depth is None else depth
+            for depth in (num_encoder_layers, num_decoder_layers)
+        ]
+        if None in depths:
+            raise InputError(
+                "A Transformer needs num_layers, or num_encoder_layers and num_decoder_layers."
+            )
         stack_arguments = {
-            "num_layers": num_layers,
             "d_model": d_model,
             "num_heads": num_heads,
             "dff": dff,
@@ -120,8 +135,11 @@ class Transformer(TranslationModel):
             "embeddings_initializer": self.embeddings_initializer(d_model),
             "dtype": self.dtype_policy,
         }
-        self.encoder = self.encoder_class(vocab_size=self.input_vocab_size, **stack_arguments)
+        self.encoder = self.encoder_class(
+            num_layers=depths[0], vocab_size=self.input_vocab_size, **stack_arguments
+        )
         self.decoder = self.decoder_class(
+            num_layers=depths[1],
             vocab_size=self.target_vocab_size,
             embedding=self.encoder.pos_embedding.embedding if share_embeddings else None,
             **stack_arguments,
@@ -244,4 +262,8 @@ class Transformer(TranslationModel):
         config = {**self.decoder.get_config(), **super().get_config()}
         for key in ("vocab_size", "embeddings_initializer"):
             del config[key]
+        depths = self.encoder.num_layers, self.decoder.num_layers
+        if depths[0] != depths[1]:
+            del config["num_layers"]
+            config["num_encoder_layers"], config["num_decoder_layers"] = depths
         return {**config, "right_padded": self.right_padded}

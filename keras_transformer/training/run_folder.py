@@ -360,6 +360,8 @@ def _learn_tokenizers(corpus: Corpus, config: Config) -> Tokenizers:
         case=case,
         placeholders=placeholders,
         terms=config.training.terms > 0,
+        noise=config.training.noise if translates else 0.0,
+        seed=config.training.seed,
     )
     sizes = [f"{int(tokenizers.source.get_vocab_size()):,} tokens"]
     if not tokenizers.shared:

@@ -9,6 +9,10 @@ from keras_transformer.decoding.search import SearchResult
 from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import PAD, RESERVED_TOKENS, UNK
 
+TERM_BEAMS = 4, 10
+"""Fewest beams of the two searches for a hypothesis with terms: with those that the best one lacks,
+and, where that lost others, with all."""
+
 
 def ways_of(config: DecodingConfig, tokenizers) -> tuple[bool, bool]:
     """How a glossary is followed: by translations beside its terms, and by constrained search.

@@ -21,7 +21,12 @@ from keras_transformer.translating.alternatives import (
     with_candidates,
 )
 from keras_transformer.translating.batches import BATCH_ROWS
-from keras_transformer.translating.glossaries import constrained, search_again, ways_of
+from keras_transformer.translating.glossaries import (
+    TERM_BEAMS,
+    constrained,
+    search_again,
+    ways_of,
+)
 from keras_transformer.translating.segmentation import Pieces
 
 MOST_BEAMS = 32
@@ -449,20 +454,27 @@ class GraphTranslation:
         if pieces.terms is None or not ways_of(self._config, self.translator.tokenizers)[1]:
             return found
 
-        def again(rows):
-            more = self.translator.terms_of_rows(pieces, rows, self._config)
-            return search_in_batches(self._term_search, **more)
+        for search, some in zip(self._term_searches, (True, False), strict=True):
+            lacking = self.translator.programs.lacking_terms(
+                found.tokens[:, 0], pieces.begins, pieces.kept, pieces.terms
+            )
+            wanted = pieces._replace(terms=lacking) if some else pieces
 
-        best = found.tokens[:, 0]
-        have = self.translator.programs.have_terms(best, pieces.begins, pieces.kept, pieces.terms)
-        return search_again(found, ~have, again)
+            def again(rows, search=search, wanted=wanted):
+                more = self.translator.terms_of_rows(wanted, rows, self._config)
+                return search_in_batches(search, **more)
+
+            found = search_again(found, lacking.row_lengths() > 0, again)
+        return found
 
     @functools.cached_property
-    def _term_search(self):
-        """The search for what lacks terms."""
-        return self.translator.new_term_search(
-            constrained(self._config), jit_compile=self.jit_compile
-        )
+    def _term_searches(self):
+        """The searches for what lacks terms."""
+        config = constrained(self._config)
+        return [
+            self.translator.new_term_search(beams, config, jit_compile=self.jit_compile)
+            for beams in TERM_BEAMS
+        ]
 
     def _best(self, found, pieces, style):
         return {

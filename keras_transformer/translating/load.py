@@ -73,8 +73,8 @@ def run_alignment_head(folder, config: Config) -> AlignmentHead | None:
         return AlignmentHead(*config.guided_head)
     chosen = AlignmentHead.load(folder)
     if chosen is None:
-        return AlignmentHead(max(1, config.model.num_layers - 1), ahead=True)
-    layers, heads = config.model.num_layers, config.model.num_heads
+        return AlignmentHead(max(1, config.model.decoder_layers - 1), ahead=True)
+    layers, heads = config.model.decoder_layers, config.model.num_heads
     if not (1 <= chosen.layer <= layers and 1 <= (chosen.head or 1) <= heads):
         raise InputError(
             f"{folder}: the model has no head {chosen.head} of layer {chosen.layer}, which "

@@ -5,7 +5,7 @@ import functools
 import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig
-from keras_transformer.data.text.terms import has_terms
+from keras_transformer.data.text.terms import lacking_terms
 from keras_transformer.translating.graph import GraphTranslation
 from keras_transformer.translating.segmentation import Pieces
 
@@ -32,8 +32,8 @@ class Programs:
             tf.TensorSpec([None], tf.bool),
             tf.RaggedTensorSpec([None, None], tf.string),
         ]
-        self.have_terms = tf.function(
-            self._have_terms,
+        self.lacking_terms = tf.function(
+            self._lacking_terms,
             input_signature=[*of_texts, tf.RaggedTensorSpec([None, None], tf.string)],
             autograph=False,
         )
@@ -84,9 +84,9 @@ class Programs:
             return self._detokenize(style, ids, begins, kept)  # which says what is wrong
         return self._texts[style](ids, begins, kept)
 
-    def _have_terms(self, ids, begins, kept, terms):
-        """Whether texts of target ids have their terms; see `texts` and `has_terms`."""
-        return has_terms(self.texts(ids, "human", begins, kept), terms)
+    def _lacking_terms(self, ids, begins, kept, terms):
+        """The terms that texts of target ids lack; see `texts` and `data.text.terms`."""
+        return lacking_terms(self.texts(ids, "human", begins, kept), terms)
 
     def _divider(self, config, with_glossary):
         def pieces(texts, *glossary):

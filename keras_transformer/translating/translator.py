@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 import warnings
@@ -40,6 +41,7 @@ from keras_transformer.translating.alignment import (
 from keras_transformer.translating.alternatives import MOST_ALTERNATIVES
 from keras_transformer.translating.batches import BATCH_ROWS, batches_by_length
 from keras_transformer.translating.glossaries import (
+    TERM_BEAMS,
     constrained,
     ids_of_terms,
     term_ids,
@@ -132,7 +134,9 @@ class Translator(tf.Module, BaseTranslator):
         self.alignment_head: AlignmentHead | None = None
         self.programs = Programs(self)
         self._searches = Searches(self.new_search)
-        self._term_searches = Searches(self.new_term_search)
+        self._term_searches = [
+            Searches(functools.partial(self.new_term_search, beams)) for beams in TERM_BEAMS
+        ]
 
     def __call__(self, sentence, max_length=MAX_TOKENS):
         """Translates in the tutorial's form, in the corpus' style.
@@ -242,16 +246,13 @@ class Translator(tf.Module, BaseTranslator):
             source_ids = tf.gather(source, rows).to_tensor()
             return self._searches.search(source_ids, limits[rows], config, **arguments)
 
-        def search_with_terms(rows):
-            return self._search_with_terms(pieces, rows, config, prefix)
-
-        def translated(search, rows) -> list[np.ndarray]:
-            """Puts the translations of rows in their places; gives those rows that lack terms."""
+        def translated(search, rows) -> dict[int, list[bytes]]:
+            """Puts the translations of rows in their places; gives the terms that rows lack."""
             lengths = source.row_lengths().numpy()[rows]
             batches = [rows[batch] for batch in batches_by_length(lengths, BATCH_TOKENS)]
             # While one batch is between kernels, another one keeps the cores busy.
             workers = max(min(len(batches), 1 + (os.cpu_count() or 1), 8), 1)
-            lacking = []
+            lacking: dict[int, list[bytes]] = {}
             with ThreadPoolExecutor(workers) as executor:
                 for batch, result in zip(batches, executor.map(search, batches), strict=True):
                     translations = self._translations(
@@ -262,13 +263,22 @@ class Translator(tf.Module, BaseTranslator):
                         if found_one or not found[row]:
                             found[row] = one
                     if constrains:
-                        lacking.append(self._lacking(result, pieces, batch))
+                        lacking |= self._lacking_terms(result, pieces, batch)
             return lacking
 
         lacking = translated(search, np.arange(len(owners)))
-        if constrains:
-            # What has no room for all its terms stays as it is.
-            translated(search_with_terms, np.concatenate(lacking))
+        # First with the terms that lack, then with all; what has no room for them stays as it is.
+        for searches, some in zip(self._term_searches, (True, False), strict=True):
+            if not lacking:
+                break
+            wanted = pieces
+            if some:
+                terms = [lacking.get(row, ()) for row in range(len(owners))]
+                wanted = pieces._replace(terms=tf.ragged.constant(terms, tf.string, 1))
+            search_again = functools.partial(
+                self._search_with_terms, searches, wanted, config=config, prefix=prefix
+            )
+            lacking = translated(search_again, np.array(sorted(lacking)))
         translations = join_pieces(found, pieces, config.n_best)
         return aligned(lines, translations) if alignment else translations
 
@@ -481,25 +491,24 @@ class Translator(tf.Module, BaseTranslator):
             "terms": terms,
         }
 
-    def _lacking(self, found, pieces, rows) -> np.ndarray:
-        """Which rows lack terms of a glossary in their best hypothesis.
+    def _lacking_terms(self, found, pieces, rows) -> dict[int, list[bytes]]:
+        """The terms of a glossary that rows lack in their best hypothesis, by their numbers.
 
         Args:
             found: a `SearchResult`.
             pieces: of all texts.
             rows: which of them were searched, ``(batch,)``.
         """
-        parts = pieces.begins, pieces.kept, pieces.terms
-        have = self.programs.have_terms(
-            found.tokens[:, 0], *(tf.gather(part, rows) for part in parts)
-        )
-        return rows[~have.numpy()]
+        parts = (tf.gather(part, rows) for part in (pieces.begins, pieces.kept, pieces.terms))
+        lacking = self.programs.lacking_terms(found.tokens[:, 0], *parts).to_list()
+        return {row: terms for row, terms in zip(rows, lacking, strict=True) if terms}
 
-    def _search_with_terms(self, pieces, rows, config, prefix) -> SearchResult:
+    def _search_with_terms(self, searches, pieces, rows, *, config, prefix) -> SearchResult:
         """Searches for hypotheses that have the terms of a glossary.
 
         Args:
-            pieces: of all texts.
+            searches: of `new_term_search`.
+            pieces: of all texts, with the terms that are wanted.
             rows: which of them to search for, ``(batch,)``.
             config: a `DecodingConfig`.
             prefix: target ids of all pieces, ``(pieces, None)``, or ``None``.
@@ -512,7 +521,7 @@ class Translator(tf.Module, BaseTranslator):
             more |= {"prefix": of_rows.to_tensor(), "limits": limits}
         source, limits = more.pop("source").to_tensor(), more.pop("limits")
         more["jit_compile"] = self.jit_compile
-        return self._term_searches.search(source, limits, constrained(config), **more)
+        return searches.search(source, limits, constrained(config), **more)
 
     def _prefix_ids(self, prefixes, pieces, count, keep) -> tf.RaggedTensor | None:
         """Token ids of the target prefix of each piece; only the first of a text has one."""
@@ -549,10 +558,10 @@ class Translator(tf.Module, BaseTranslator):
             **arguments,
         )
 
-    def new_term_search(self, config, **arguments) -> Search:
-        """A `Search` for hypotheses with given terms; see `new_search`."""
+    def new_term_search(self, beams, config, **arguments) -> Search:
+        """A `Search` of so many beams or more for hypotheses with given terms; see `new_search`."""
         tokens = term_tokens(self.tokenizers.target)
-        return self.new_search(config, term_tokens=tokens, **arguments)
+        return self.new_search(config, term_tokens=tokens, term_beams=beams, **arguments)
 
     def limits(self, source: tf.RaggedTensor, config):
         """Most target tokens of each source by a `DecodingConfig`, int32 ``(batch,)``."""

@@ -44,6 +44,7 @@ VARIANTS = {
     "no positions": {"positions": "none", "activation": "gelu"},
     "the 2022 tutorial's heads": {"key_dim": 16, "layer_norm_epsilon": 1e-3},
     "odd heads": {"num_heads": 3, "key_dim": 5, "activation": "swish"},
+    "depths apart": {"num_encoder_layers": 3, "num_decoder_layers": 2},
     "large epsilon": {"layer_norm_epsilon": 0.1, "norm_first": True},
 }
 

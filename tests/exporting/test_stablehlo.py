@@ -38,6 +38,7 @@ VARIANTS = {
     "no positions": {"positions": "none", "activation": "gelu"},
     "bfloat16": {"dtype": "mixed_bfloat16"},
     "float16": {"dtype": "mixed_float16"},
+    "depths apart": {"num_encoder_layers": 2},
 }
 
 STRANGER = """

@@ -60,7 +60,7 @@ def configuration(peers, size, **changes):
     values = {
         "vocab_size": size,
         "d_model": 32,
-        "encoder_layers": 2,
+        "encoder_layers": 3,
         "decoder_layers": 2,
         "encoder_attention_heads": 4,
         "decoder_attention_heads": 4,
@@ -318,7 +318,7 @@ def test_a_model_made_here_is_one_there(peers, tmp_path):
     "change",
     [
         {"scale_embedding": False},
-        {"decoder_layers": 1},
+        {"decoder_attention_heads": 2},
         {"normalize_embedding": True},
         {"pad_token_id": 3},
         {"activation_function": "softplus"},

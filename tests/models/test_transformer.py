@@ -4,6 +4,7 @@ import io
 import itertools
 import warnings
 from contextlib import redirect_stdout
+from unittest.mock import ANY
 
 import keras
 import numpy as np
@@ -344,6 +345,42 @@ def test_config_round_trips():
         "right_padded": True,
     }.items():
         assert config[name] == value
+
+
+def test_the_sides_may_differ_in_depth(tmp_path):
+    model = randomise(make(num_encoder_layers=3, num_decoder_layers=1))
+    assert [len(model.encoder.enc_layers), len(model.decoder.dec_layers)] == [3, 1]
+    _, scores = model((SOURCE, TARGET), return_attention_scores=True)
+    assert set(scores) == {
+        *("encoder_layer1", "encoder_layer2", "encoder_layer3"),
+        *("decoder_layer1_block1", "decoder_layer1_block2"),
+    }
+    logits = numbers(model((SOURCE, TARGET)))
+    cache = grow(model.initial_cache(model.encode(tf.constant(SOURCE))), TARGET.shape[1])
+    for position in range(TARGET.shape[1]):
+        tokens = tf.constant(TARGET[:, position : position + 1])
+        step, cache = model.decode_step(tokens, tf.constant(position), cache)
+        real = REAL[:, position]
+        np.testing.assert_allclose(numbers(step)[real, 0], logits[real, position], atol=1e-5)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.get_config() == model.get_config()
+    np.testing.assert_array_equal(numbers(loaded((SOURCE, TARGET))), logits)
+
+
+def test_num_layers_is_of_the_side_without_a_depth_of_its_own():
+    depths = {
+        (2, None, None): (2, 2),
+        (2, 3, None): (3, 2),
+        (2, None, 1): (2, 1),
+        (None, 3, 1): (3, 1),
+    }
+    for (both, encoder, decoder), expected in depths.items():
+        model = make(num_layers=both, num_encoder_layers=encoder, num_decoder_layers=decoder)
+        assert (model.encoder.num_layers, model.decoder.num_layers) == expected
+    assert make(num_encoder_layers=2).get_config() == {**make().get_config(), "name": ANY}
+    with pytest.raises(InputError, match="needs num_layers"):
+        make(num_layers=None, num_encoder_layers=3)
 
 
 def test_arguments_reach_the_layers():

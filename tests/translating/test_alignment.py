@@ -221,6 +221,13 @@ def test_files_that_do_not_belong_to_the_corpus(corpus, tiny_config, tmp_path):
         ({"training": {"alignment_layer": 2}}, "guided_alignment above 0"),
         ({"training": {"guided_alignment": 0.1}, "model": {"family": "gru"}}, "not gru"),
         ({"training": {"guided_alignment": 0.1, "alignment_layer": 9}}, "number of layers"),
+        (
+            {
+                "training": {"guided_alignment": 0.1, "alignment_layer": 2},
+                "model": {"num_layers": 4, "num_decoder_layers": 1},
+            },
+            r"layers of the decoder \(1\)",
+        ),
         ({"training": {"guided_alignment": -1}}, "guided_alignment"),
         (
             {"training": {"terms": 0.1}, "tokenizer": {"placeholders": 0}},

@@ -14,6 +14,24 @@ _WORD = re.compile(r"[^\W\d_]{4,}")
 _FINAL_STOP = re.compile(r"\s*[.。।]\s*$")
 
 
+def seed_of(seed: int, source: bytes) -> bytes:
+    """What the noise of a pair follows from: the seed of a run and the source."""
+    return b"%d %b" % (seed, source)
+
+
+def noisy_texts(source: bytes, target: bytes, share: float, seed: int) -> tuple[str, str]:
+    """A pair without placeholders, or what `noisy` makes of it.
+
+    Args:
+        source, target: UTF-8.
+        share: see `noisy`.
+        seed: of the run.
+    """
+    texts = (text.decode("utf-8", "replace") for text in (source, target))
+    pair = noisy(MaskedPair(*texts, [], []), share, seed_of(seed, source))
+    return pair.source, pair.target
+
+
 def noisy(pair: MaskedPair, share: float, seed: bytes) -> MaskedPair:
     """A pair, or what `NOISES` make of it.
 

@@ -281,7 +281,12 @@ def _in_small(text: str) -> str:
 
 
 def has_terms(texts: tf.Tensor, terms: tf.RaggedTensor) -> tf.Tensor:
-    """Whether texts have each of their terms, or what is inflected from it, bool ``(batch,)``.
+    """Whether texts have each of their terms, bool ``(batch,)``; see `lacking_terms`."""
+    return lacking_terms(texts, terms).row_lengths() == 0
+
+
+def lacking_terms(texts: tf.Tensor, terms: tf.RaggedTensor) -> tf.RaggedTensor:
+    """Those terms of texts that they neither have nor something inflected from, ``(batch, None)``.
 
     Capitals do not count. A word of four letters or more may have another ending: its last letter
     may be missing, and three may follow.
@@ -291,18 +296,16 @@ def has_terms(texts: tf.Tensor, terms: tf.RaggedTensor) -> tf.Tensor:
         terms: of each text, ``(batch, None)``.
     """
     expressions = terms_as_expressions(terms.flat_values)
-    rows = terms.value_rowids()
     found = tf.map_fn(
         lambda pair: tf.strings.regex_full_match(pair[0], pair[1]),
-        (tf.gather(texts, rows), expressions),
+        (tf.gather(texts, terms.value_rowids()), expressions),
         fn_output_signature=tf.bool,
     )
-    missing = tf.math.unsorted_segment_sum(tf.cast(~found, tf.int32), rows, tf.size(texts))
-    return missing == 0
+    return tf.ragged.boolean_mask(terms, terms.with_flat_values(~found))
 
 
 def terms_as_expressions(terms: tf.Tensor) -> tf.Tensor:
-    """Regular expressions of texts that have a term; see `has_terms`.
+    """Regular expressions of texts that have a term; see `lacking_terms`.
 
     Args:
         terms: strings ``(n,)``.

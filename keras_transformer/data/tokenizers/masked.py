@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_transformer.data.alignments import Links, check_links, source_stretches
-from keras_transformer.data.text.noise import noisy
+from keras_transformer.data.text.noise import noisy, seed_of
 from keras_transformer.data.text.placeholders import (
     Masked,
     MaskedPair,
@@ -162,7 +162,7 @@ def _masked_pairs(tokenizers, source, target, options, links=None) -> list[Maske
         first = zlib.crc32(original, 1) % count if shared_words and count else 0
         word = chance / shared_words if count and chance < shared_words else None
         pair = mask_pair(of_source, of_target, count, first=first, shared_word=word)
-        seed = b"%d %b" % (options.seed, original)
+        seed = seed_of(options.seed, original)
         noised = noisy(pair, options.noise, seed)
         if of_pair and _keeps_words(pair):
             noised = annotate_pair(noised, of_pair, options.terms, seed + b" terms")

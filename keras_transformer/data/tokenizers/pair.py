@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import keras_transformer.data.tokenizers.marian  # noqa: F401  a kind that a folder may hold
 from keras_transformer.data.corpora.corpus import UNKNOWN_LANGUAGE
+from keras_transformer.data.text.noise import noisy_texts
 from keras_transformer.data.tokenizers.adapter import as_tokenizer
 from keras_transformer.data.tokenizers.base import (
     SubwordTokenizer,
@@ -156,6 +157,8 @@ def train_tokenizers(
     case: str | None = None,
     placeholders: int = 0,
     terms: bool = False,
+    noise: float = 0.0,
+    seed: int = 0,
 ) -> Tokenizers:
     """Learns the tokenizers of a corpus from its training pairs.
 
@@ -170,6 +173,9 @@ def train_tokenizers(
             text that is not normalised, whose capitals are people's.
         placeholders: ids for what is not translated, as for `SubwordTokenizer.train`.
         terms: ids for the signs of terms, likewise; these need placeholders.
+        noise: share of the pairs that `data.text.noise.noisy` changes, as it does in training, so
+            that words without their accents are in the vocabulary, too.
+        seed: of the noise.
 
     Raises:
         InputError: unknown kind or normalisation, or a corpus without text.
@@ -179,9 +185,12 @@ def train_tokenizers(
     style = normalization or getattr(corpus, "normalization", "ptb-lower")
     case = case or ("factored" if style == "none" else None)
     sources, targets = [], []
-    for source, target in corpus.train.batch(8192).as_numpy_iterator():
-        sources.extend(source)
-        targets.extend(target)
+    for batch in corpus.train.batch(8192).as_numpy_iterator():
+        for source, target in zip(*batch, strict=True):
+            if noise:
+                source, target = noisy_texts(source, target, noise, seed)
+            sources.append(source)
+            targets.append(target)
 
     def learn(lines: list[bytes]) -> SubwordTokenizer:
         return _TRAINED[kind].train(

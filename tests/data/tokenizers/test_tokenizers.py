@@ -572,3 +572,26 @@ def test_validation_split_survives(kind, shared_data, official_validation):
         known = tf.boolean_mask(lines, ~unknown)
         tf.debugging.assert_equal(tokenizer.detokenize(tokenizer.tokenize(known)), known)
         tf.debugging.assert_equal(normalize(known), known)
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "sentencepiece"])
+def test_a_vocabulary_for_noise_has_words_without_accents(kind):
+    words = ["função", "página", "avó", "memória"]
+    sources = [f"{word} {number}" for word in words for number in range(50)]
+    corpus = SimpleNamespace(
+        train=tf.data.Dataset.from_tensor_slices((sources, sources)),
+        source_language="pt",
+        target_language="en",
+        normalization="none",
+    )
+    plain = ["funcao", "pagina", "avo", "memoria"]
+    lengths = {
+        noise: train_tokenizers(corpus, kind, vocab_size=500, noise=noise, seed=3)
+        .source.tokenize(plain)
+        .row_lengths()
+        .numpy()
+        for noise in (0.0, 0.6)
+    }
+    assert lengths[0.0].sum() > lengths[0.6].sum()
+    if kind == "wordpiece":
+        assert (lengths[0.6] == 3).all()  # start, the word, end
