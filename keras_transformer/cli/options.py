@@ -51,17 +51,22 @@ class Verb(click.Command):
             raise
 
     def invoke(self, context):
-        # TensorFlow would take all of a GPU's memory at once.
-        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-        use_compile_cache()
-        # Else with the programs of another process TensorFlow logs a warning for each.
-        if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
-            os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-            _import_tensorflow_quietly()
+        start_tensorflow()
         return super().invoke(context)
 
 
 verb = functools.partial(click.command, cls=Verb)
+
+
+def start_tensorflow() -> None:
+    """Sets what TensorFlow reads when it starts; before its first import."""
+    # TensorFlow would take all of a GPU's memory at once.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    use_compile_cache()
+    # Else with the programs of another process TensorFlow logs a warning for each.
+    if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        _import_tensorflow_quietly()
 
 
 def _import_tensorflow_quietly():

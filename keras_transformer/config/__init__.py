@@ -20,6 +20,7 @@ from keras_transformer.config.run import (
     change_decoding,
     config_from_json,
     family_of,
+    is_run,
     load_changes,
     preset,
     preset_of_run,

@@ -375,6 +375,12 @@ def load_changes(path) -> dict[str, Any]:
     return changes or {}
 
 
+def is_run(folder) -> bool:
+    """Whether a folder is a run folder; a model of CTranslate2 has a ``config.json``, too."""
+    folder = Path(folder)
+    return (folder / "config.json").is_file() and not (folder / "model.bin").is_file()
+
+
 def config_from_json(path) -> Config:
     """Reads the ``config`` of a run's ``config.json``."""
     try:

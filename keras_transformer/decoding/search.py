@@ -154,7 +154,7 @@ class Search:
         self.strategy = strategy(config, end_id, self.beams, self.n_best, penalty)
         self.forbidden = (PAD, *forbidden)
         self.jit_compile = jit_compile
-        self._begin = _graph_function(self._run_first_round, jit_compile=jit_compile)
+        self._begin = _graph_function(self._prepare, jit_compile=jit_compile)
         self._round = _graph_function(self._run_round, jit_compile=jit_compile)
         self._traced = {}  # whether there is a prefix -> the search as a graph
         self._compile = _graph_function(self._run_no_step, input_signature=[_IDS, _NUMBER, _NUMBER])
@@ -331,8 +331,11 @@ class Search:
             padded[key] = tf.pad(part, padding, constant_values=fill)
         return padded, enough
 
-    def _run_first_round(self, enough, inputs):
-        """Encodes the sources and runs the first round; see `_run_round`.
+    def _prepare(self, enough, inputs):
+        """Encodes the sources and, compiled, runs the first round; see `_run_round`.
+
+        That saves the call of another program. A graph has the steps once instead, and is traced,
+        written and loaded in half the time.
 
         Returns:
             the position and the state, a dictionary of tensors with rows first.
@@ -358,6 +361,8 @@ class Search:
             state["progress"] = tf.zeros(
                 (batch, self.beams, tf.shape(inputs["terms"])[1]), tf.int32
             )
+        if not self.jit_compile:
+            return tf.constant(0), state
         position, changed = self._run_round(tf.constant(0), enough, state)
         return position, {**state, **changed}
 

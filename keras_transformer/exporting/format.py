@@ -343,3 +343,21 @@ def find_version(folder, *files: str) -> Path | None:
         if any((candidate / file).is_file() for file in files):
             return candidate
     return None
+
+
+def find_export(path) -> Path:
+    """The version folder of an exported model that `Translator.load` can load.
+
+    Args:
+        path: it, or the folder above it, of which the highest version is taken.
+
+    Raises:
+        InputError: when there is none.
+    """
+    folder = find_version(path, SAVED_MODEL_FILE, CTRANSLATE2_FILE)
+    if folder is None:
+        raise InputError(
+            f"{path}: is neither a run folder (it has no config.json) nor an exported model "
+            "(it has no saved_model.pb or model.bin)."
+        )
+    return folder

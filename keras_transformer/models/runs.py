@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_transformer.config import Config, config_from_json
+from keras_transformer.config import Config, config_from_json, is_run
 from keras_transformer.config.model import LANGUAGE_MODELS
 from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
@@ -38,12 +38,6 @@ class SavedRun:
     config: Config
     tokenizers: Tokenizers
     model: keras.Model
-
-
-def is_run(folder) -> bool:
-    """Whether a folder is a run folder; a model of CTranslate2 has a ``config.json``, too."""
-    folder = Path(folder)
-    return (folder / "config.json").is_file() and not (folder / "model.bin").is_file()
 
 
 def is_language_model(folder) -> bool:

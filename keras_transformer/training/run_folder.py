@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from keras_transformer.config import LANGUAGE_MODELS, Config, config_from_json
+from keras_transformer.config import LANGUAGE_MODELS, Config, config_from_json, is_run
 from keras_transformer.data.alignments import Alignments, align, format_links
 from keras_transformer.data.batches.token_store import TokenizedPairs, cached_pairs, corpus_key
 from keras_transformer.data.corpora.corpus import UNKNOWN_LANGUAGE, Corpus, list_pairs
@@ -27,7 +27,7 @@ from keras_transformer.files import (
     write_json,
     write_text,
 )
-from keras_transformer.models.runs import WEIGHTS_FILE, is_run, load_weights, save_weights
+from keras_transformer.models.runs import WEIGHTS_FILE, load_weights, save_weights
 from keras_transformer.training.checkpoints import Checkpoints, arrays_of, assign_arrays
 from keras_transformer.training.lock import FolderLock
 from keras_transformer.training.loop import Progress

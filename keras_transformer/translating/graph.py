@@ -92,7 +92,7 @@ def _joined(parts, owners, count, separator, where=None):
     n = tf.shape(parts)[0]
     rows = tf.range(n)[:, tf.newaxis] * count + owners
     by_row = tf.RaggedTensor.from_value_rowids(
-        tf.reshape(parts, [-1]), tf.reshape(rows, [-1]), count * n
+        tf.reshape(parts, [-1]), tf.reshape(rows, [-1]), count * n, validate=False
     )
     if where is not None:
         by_row = tf.ragged.boolean_mask(by_row, by_row.with_flat_values(tf.reshape(where, [-1])))
@@ -286,7 +286,9 @@ class GraphTranslation:
 
         def of_texts(parts):
             rows = tf.gather(owners, parts.value_rowids())
-            return tf.RaggedTensor.from_value_rowids(parts.flat_values, rows, count).to_tensor()
+            return tf.RaggedTensor.from_value_rowids(
+                parts.flat_values, rows, count, validate=False
+            ).to_tensor()
 
         def of_targets(values):
             return of_texts(tf.RaggedTensor.from_tensor(values, target.row_lengths()))
@@ -498,7 +500,9 @@ class GraphTranslation:
         """A value of each sentence as rows of texts, padded, ``(batch, longest)``."""
         sentences = pieces.sentences
         count = tf.size(sentences.tails)
-        return tf.RaggedTensor.from_value_rowids(values, sentences.owners, count).to_tensor()
+        return tf.RaggedTensor.from_value_rowids(
+            values, sentences.owners, count, validate=False
+        ).to_tensor()
 
     def _texts(self, tokens, pieces, style):
         return joined_texts(self.translator.programs.texts, tokens, pieces, style)

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from keras_transformer.config import Config, config_from_json
+from keras_transformer.config import Config, config_from_json, is_run
 from keras_transformer.errors import InputError
-from keras_transformer.exporting.format import (
-    CTRANSLATE2_FILE,
-    SAVED_MODEL_FILE,
-    find_version,
-    usable_examples,
-)
+from keras_transformer.exporting.format import SAVED_MODEL_FILE, find_export, usable_examples
 from keras_transformer.files import read_json
-from keras_transformer.models.runs import SavedRun, is_language_model, is_run, load_run
+from keras_transformer.models.runs import SavedRun, is_language_model, load_run
 from keras_transformer.translating.alignment import FILE as ALIGNMENT_FILE
 from keras_transformer.translating.alignment import AlignmentHead
 from keras_transformer.translating.ctranslate2 import CTranslate2Translator
@@ -33,12 +28,7 @@ def load_exported(path, *, jit_compile=None) -> ExportedTranslator | CTranslate2
     """
     if is_run(path):
         return None
-    folder = find_version(path, SAVED_MODEL_FILE, CTRANSLATE2_FILE)
-    if folder is None:
-        raise InputError(
-            f"{path}: is neither a run folder (it has no config.json) nor an exported model "
-            "(it has no saved_model.pb or model.bin)."
-        )
+    folder = find_export(path)
     if (folder / SAVED_MODEL_FILE).is_file():
         return ExportedTranslator(folder, jit_compile=bool(jit_compile))
     if jit_compile:

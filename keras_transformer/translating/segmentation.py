@@ -96,12 +96,12 @@ def divide(
         terms = _terms_of_pieces(annotated.terms, ids, owners, marks)
     if kept is None:
         nothing = tf.RaggedTensor.from_row_lengths(
-            tf.constant([], tf.string), 0 * ids.row_lengths()
+            tf.constant([], tf.string), 0 * ids.row_lengths(), validate=False
         )
         return Pieces(ids, owners, found, nothing, terms)
     found, of_sentences = _with_kept(found, kept)
     count = tf.reduce_sum(tf.cast(tokenizers.source.is_placeholder(ids), tf.int64), axis=1)
-    of_pieces = tf.RaggedTensor.from_row_lengths(of_sentences, count)
+    of_pieces = tf.RaggedTensor.from_row_lengths(of_sentences, count, validate=False)
     return Pieces(ids, owners, found, of_pieces, terms)
 
 
@@ -117,7 +117,9 @@ def _terms_of_pieces(terms: tf.RaggedTensor, ids, owners, marks) -> tf.RaggedTen
     """
     if marks:
         begins = tf.cast(ids == marks[0], tf.int64)
-        return tf.RaggedTensor.from_row_lengths(terms.flat_values, tf.reduce_sum(begins, axis=1))
+        return tf.RaggedTensor.from_row_lengths(
+            terms.flat_values, tf.reduce_sum(begins, axis=1), validate=False
+        )
     pieces = tf.math.unsorted_segment_sum(
         tf.ones_like(owners), owners, tf.cast(terms.nrows(), tf.int32)
     )
@@ -226,7 +228,7 @@ def _with_few_placeholders(
     cuts = tokenizer.is_placeholder(flat) & (number > 0) & (number % tokenizer.placeholders == 0)
     of_each = tf.ragged.boolean_mask(ids, ids.with_flat_values(cuts)).row_lengths() + 1
     part = rows + tf.cumsum(tf.cast(cuts, tf.int64))
-    parts = tf.RaggedTensor.from_value_rowids(flat, part, tf.reduce_sum(of_each))
+    parts = tf.RaggedTensor.from_value_rowids(flat, part, tf.reduce_sum(of_each), validate=False)
     return parts, tf.repeat(tf.range(tf.size(of_each)), of_each)
 
 
@@ -284,7 +286,10 @@ def pieces_of(
         + tf.ragged.boolean_mask(before, tf.sequence_mask(lengths, tf.shape(before)[1])).flat_values
     )
     pieces = tf.RaggedTensor.from_value_rowids(
-        ids.flat_values, tf.cast(piece, tf.int64), tf.cast(tf.reduce_sum(counts), tf.int64)
+        ids.flat_values,
+        tf.cast(piece, tf.int64),
+        tf.cast(tf.reduce_sum(counts), tf.int64),
+        validate=False,
     )
     return pieces, tf.repeat(tf.range(tf.size(lengths)), counts)
 

@@ -189,7 +189,10 @@ def restore_capitals(
         goes_on = begins_run(sentences.owners) & ~tf.gather(begins, sentences.owners)
         texts = tf.where(goes_on, sentences.texts, texts)
     parts = tf.RaggedTensor.from_value_rowids(
-        tf.strings.join([sentences.gaps, texts]), sentences.owners, tf.size(sentences.tails)
+        tf.strings.join([sentences.gaps, texts]),
+        sentences.owners,
+        tf.size(sentences.tails),
+        validate=False,
     )
     joined = tf.strings.join([tf.strings.reduce_join(parts, axis=-1), sentences.tails])
     if language is None or primary_language(language) in ("en", "eng"):

@@ -47,6 +47,6 @@ def parts_of(text: tf.Tensor, pattern: str) -> tf.RaggedTensor:
     end = tf.ensure_shape(tf.reduce_max(tf.concat([nothing, ends], 1), axis=1), text.shape)
     rest = tf.strings.substr(text, tf.cast(end, tf.int32), tf.strings.length(text))
     rest = tf.RaggedTensor.from_row_lengths(
-        tf.boolean_mask(rest, rest != ""), tf.cast(rest != "", tf.int64)
+        tf.boolean_mask(rest, rest != ""), tf.cast(rest != "", tf.int64), validate=False
     )
     return tf.concat([parts, rest], axis=1)

@@ -88,12 +88,14 @@ def annotate(texts: tf.Tensor, sources: tf.Tensor, targets: tf.Tensor) -> Annota
         rows = tf.gather(parts.value_rowids(), first)
         return (
             tf.strings.reduce_join(written, axis=-1),
-            tf.RaggedTensor.from_value_rowids(terms, rows, parts.nrows()),
+            tf.RaggedTensor.from_value_rowids(terms, rows, parts.nrows(), validate=False),
         )
 
     def nothing():
         none = tf.zeros(tf.shape(texts), tf.int64)
-        return texts, tf.RaggedTensor.from_row_lengths(tf.constant([], tf.string), none)
+        return texts, tf.RaggedTensor.from_row_lengths(
+            tf.constant([], tf.string), none, validate=False
+        )
 
     return Annotated(*tf.cond(tf.size(sources) > 0, found, nothing))
 

@@ -457,6 +457,7 @@ class SubwordTokenizer(Tokenizer):
             tf.boolean_mask(flat, is_text),
             tf.boolean_mask(run, is_text),
             tf.reduce_sum(tf.cast(begins, tf.int64)),
+            validate=False,
         )
         span = tf.boolean_mask(tf.cumsum(tf.cast(begins_span, tf.int64)) - 1, begins)
         of_span = tf.gather(tf.boolean_mask(mark, begins_span), span)
@@ -468,7 +469,7 @@ class SubwordTokenizer(Tokenizer):
             sign = tf.where(flat == self.first_placeholder - 1, JOIN, KEPT)
             texts = tf.where(tf.boolean_mask(alone, begins), tf.boolean_mask(sign, begins), texts)
         by_row = tf.RaggedTensor.from_value_rowids(
-            texts, tf.boolean_mask(rows, begins), ids.nrows()
+            texts, tf.boolean_mask(rows, begins), ids.nrows(), validate=False
         )
         by_row = tf.ragged.boolean_mask(by_row, by_row != "")
         text = tf.strings.reduce_join(by_row, axis=-1, separator=" ")
@@ -531,7 +532,9 @@ def ragged(ids: Ids) -> tf.RaggedTensor:
 def _where(condition: tf.Tensor, values: tf.Tensor) -> tf.RaggedTensor:
     """The values where a condition holds, (n, 0 or 1) int64."""
     return tf.RaggedTensor.from_row_lengths(
-        tf.cast(tf.boolean_mask(values, condition), tf.int64), tf.cast(condition, tf.int64)
+        tf.cast(tf.boolean_mask(values, condition), tf.int64),
+        tf.cast(condition, tf.int64),
+        validate=False,
     )
 
 
