@@ -1,6 +1,9 @@
 """What a `Translator` runs as graphs besides searches: tokenising and detokenising."""
 
 import functools
+import math
+import time
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -9,19 +12,50 @@ from keras_transformer.data.text.terms import lacking_terms
 from keras_transformer.translating.graph import GraphTranslation
 from keras_transformer.translating.segmentation import Pieces
 
+PATIENCE = 3.0
+"""Seconds of running without a graph after which tracing one, which takes about as long, pays."""
 
-class Programs:
-    """Graphs that a translator runs, in a place that a SavedModel does not look into.
+
+class Gradual:
+    """A function of tensors that becomes a graph once that pays.
+
+    So a first sentence does not wait for a graph that no second one needs. In a graph around it it
+    is one from the start, and shared by all its callers.
 
     Args:
-        translator: whose tokenizers and `max_source_length` count as they are at the first call.
+        function: works eagerly and in a graph.
+        signature: specifications of its arguments.
+    """
 
+    def __init__(self, function: Callable, signature: list):
+        self._function = function
+        self._graph = tf.function(function, input_signature=signature, autograph=False)
+        self._seconds = 0.0
+
+    def __call__(self, *arguments):
+        if not tf.executing_eagerly() or self._seconds > PATIENCE:
+            return self._graph(*arguments)
+        start = time.perf_counter()
+        result = self._function(*arguments)
+        self._seconds += time.perf_counter() - start
+        return result
+
+    def warm_up(self) -> None:
+        """Has the next call make the graph."""
+        self._seconds = math.inf
+
+
+class Programs:
+    """What a translator runs besides searches, in a place that a SavedModel does not look into.
+
+    Args:
+        translator: whose tokenizers and `max_source_length` are to stay as they are.
     """
 
     def __init__(self, translator):
         self._translator = translator
         # Each way to divide makes a graph.
-        self._pieces = functools.lru_cache(maxsize=16)(self._divider)
+        self._dividers = functools.lru_cache(maxsize=16)(self._divider)
         self._places = tf.function(
             lambda source, target: translator.token_places(source, target),
             input_signature=[tf.TensorSpec([None, None], tf.int64)] * 2,
@@ -38,11 +72,7 @@ class Programs:
             autograph=False,
         )
         self._texts = {
-            style: tf.function(
-                functools.partial(self._detokenize, style),
-                input_signature=of_texts,
-                autograph=False,
-            )
+            style: Gradual(functools.partial(self._detokenize, style), of_texts)
             for style in ("corpus", "human")
         }
 
@@ -58,12 +88,16 @@ class Programs:
             config: see `Translator.divide`.
             glossary: terms and their translations, strings ``(n,)`` both, if there is one.
         """
-        kind = DecodingConfig(
-            sentences=config.sentences, keep=config.keep, glossary_mode=config.glossary_mode
-        )
         # The static shape of the call would be inferred half into the graph, and contradict itself.
         texts = tf.compat.v1.placeholder_with_default(texts, [None])
-        return self._pieces(kind, glossary is not None)(texts, *(glossary or ()))
+        return self._divider_of(config, glossary is not None)(texts, *(glossary or ()))
+
+    def warm_up(self, config) -> None:
+        """Makes the graphs that texts go through, by a `DecodingConfig`, without a glossary."""
+        for program in (self._divider_of(config, False), self._texts["human"]):
+            program.warm_up()
+        ids = tf.cast(self.pieces(tf.constant([""]), config).ids.to_tensor(), tf.int64)
+        self.texts(ids, "human", tf.constant([True]), tf.ragged.constant([[]], tf.string))
 
     @functools.cached_property
     def alternatives(self):
@@ -88,12 +122,17 @@ class Programs:
         """The terms that texts of target ids lack; see `texts` and `data.text.terms`."""
         return lacking_terms(self.texts(ids, "human", begins, kept), terms)
 
-    def _divider(self, config, with_glossary):
+    def _divider_of(self, config, with_glossary) -> Gradual:
+        kind = DecodingConfig(
+            sentences=config.sentences, keep=config.keep, glossary_mode=config.glossary_mode
+        )
+        return self._dividers(kind, with_glossary)
+
+    def _divider(self, config, with_glossary) -> Gradual:
         def pieces(texts, *glossary):
             return self._translator.divide(texts, config, glossary or None)
 
-        signature = [tf.TensorSpec([None], tf.string)] * (3 if with_glossary else 1)
-        return tf.function(pieces, input_signature=signature, autograph=False)
+        return Gradual(pieces, [tf.TensorSpec([None], tf.string)] * (3 if with_glossary else 1))
 
     def _detokenize(self, style, ids, begins, kept):
         return self._translator.tokenizers.target.detokenize(ids, style, begins, kept)

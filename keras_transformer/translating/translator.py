@@ -389,9 +389,7 @@ class Translator(tf.Module, BaseTranslator):
         source_length = whole_number("source_length", source_length)
         target_length = whole_number("target_length", target_length)
         self.jit_compile = self.jit_compile is not False
-        source = self._pieces([b""], config).ids
-        nothing = tf.ragged.constant([[]], dtype=tf.string)
-        self.programs.texts(tf.cast(source.to_tensor(), tf.int64), "human", [True], nothing)
+        self.programs.warm_up(config)
         self._searches.get(config, self.jit_compile).warm_up(
             min(texts, BATCH_ROWS),
             min(source_length, self.max_source_length),
