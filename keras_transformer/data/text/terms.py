@@ -69,7 +69,7 @@ def annotate(texts: tf.Tensor, sources: tf.Tensor, targets: tf.Tensor) -> Annota
         is_word = tf.strings.regex_full_match(parts.flat_values, _WORD)
         places = tf.where(is_word)[:, 0]
         term, words = _matches(
-            _hashes(tf.gather(parts.flat_values, places)),
+            _hashes(_folded(tf.gather(parts.flat_values, places))),
             tf.gather(parts.value_rowids(), places),
             *_of_terms(sources),
         )
@@ -125,17 +125,19 @@ def terms_of_lines(lines: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return columns[0], columns[1]
 
 
+def _folded(words: tf.Tensor) -> tf.Tensor:
+    """Words of any capitals and forms of letters in one form."""
+    return lower(tf_text.normalize_utf8(words, "NFKC"))
+
+
 def _hashes(words: tf.Tensor) -> tf.Tensor:
-    """Hashes of words of any capitals and forms of letters, int64 of their shape."""
-    return tf.strings.to_hash_bucket_fast(lower(tf_text.normalize_utf8(words, "NFKC")), 2**62)
+    """Hashes of folded words, int64 of their shape."""
+    return tf.strings.to_hash_bucket_fast(words, 2**62)
 
 
 def _of_terms(sources: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Hashes of terms and how many words each has, int64 ``(n,)``."""
-    parts = parts_of(sources, _WORD)
-    words = tf.ragged.boolean_mask(
-        parts, parts.with_flat_values(tf.strings.regex_full_match(parts.flat_values, _WORD))
-    )
+    words = _words(sources)
     lengths = words.row_lengths()
     hashes = words.with_flat_values(_hashes(words.flat_values)).to_tensor()
 
@@ -297,23 +299,61 @@ def lacking_terms(texts: tf.Tensor, terms: tf.RaggedTensor) -> tf.RaggedTensor:
         texts: strings ``(batch,)``.
         terms: of each text, ``(batch, None)``.
     """
-    expressions = terms_as_expressions(terms.flat_values)
-    found = tf.map_fn(
-        lambda pair: tf.strings.regex_full_match(pair[0], pair[1]),
-        (tf.gather(texts, terms.value_rowids()), expressions),
-        fn_output_signature=tf.bool,
+    words, wanted = _words(texts), _words(terms.flat_values)
+    rows, lengths = terms.value_rowids(), wanted.row_lengths()
+    # Each term at each word of its text.
+    counts = tf.gather(words.row_lengths(), rows)
+    places = tf.ragged.range(counts)
+    term, place = places.value_rowids(), places.flat_values
+    of_text = tf.gather(words.row_starts(), tf.gather(rows, term)) + place
+    of_term = tf.gather(wanted.row_starts(), term)
+    left = tf.gather(counts, term) - place  # words of the text from there on
+    length = tf.gather(lengths, term)
+    is_long = tf.strings.regex_full_match(wanted.flat_values, r"(?s).*\pL{4}")
+
+    def same(i, is_one):
+        i = tf.cast(i, tf.int64)
+        here = tf.where(is_one & (i < length))
+        found = tf.gather_nd(of_text, here) + i, tf.gather_nd(of_term, here) + i
+        fits = _same(
+            tf.gather(words.flat_values, found[0]),
+            tf.gather(wanted.flat_values, found[1]),
+            tf.gather(is_long, found[1]),
+        )
+        return tf.tensor_scatter_nd_update(is_one, here, fits)
+
+    longest = tf.reduce_max(tf.concat([lengths, [0]], 0))
+    _, is_one = tf.while_loop(
+        lambda i, _: tf.cast(i, tf.int64) < longest,
+        lambda i, is_one: (i + 1, same(i, is_one)),
+        (tf.constant(0), left >= length),
     )
+    count = tf.size(rows)
+    found = tf.math.unsorted_segment_sum(tf.cast(is_one, tf.int32), term, count) > 0
+    found |= lengths == 0
     return tf.ragged.boolean_mask(terms, terms.with_flat_values(~found))
 
 
-def terms_as_expressions(terms: tf.Tensor) -> tf.Tensor:
-    """Regular expressions of texts that have a term; see `lacking_terms`.
+def _words(texts: tf.Tensor) -> tf.RaggedTensor:
+    """Folded words of texts, ``(n, None)``; see `_WORD`."""
+    parts = parts_of(texts, _WORD)
+    words = tf.ragged.boolean_mask(
+        parts, parts.with_flat_values(tf.strings.regex_full_match(parts.flat_values, _WORD))
+    )
+    return words.with_flat_values(_folded(words.flat_values))
 
-    Args:
-        terms: strings ``(n,)``.
-    """
-    replace = tf.strings.regex_replace
-    escaped = replace(tf.strings.strip(terms), r"([!-/:-@\[-`{-~])", r"\\\1")
-    escaped = replace(escaped, r"(\pL{3})(\pL)(\s|$)", r"\1(?:\2)?\\pL{0,3}\3")
-    escaped = replace(escaped, r"\s+", r"\\s+")
-    return tf.strings.join([r"(?is)(?:.*[^\pL\pN\pM])?", escaped, r"(?:[^\pL\pN\pM].*)?"])
+
+def _same(words: tf.Tensor, wanted: tf.Tensor, is_long: tf.Tensor) -> tf.Tensor:
+    """Whether words are those that are wanted, with another ending where these are long."""
+    characters = tf.strings.length(wanted, "UTF8_CHAR")
+    stems = tf.strings.substr(
+        wanted, tf.zeros_like(characters), tf.maximum(characters - 1, 0), "UTF8_CHAR"
+    )
+
+    def begins(beginnings):
+        sizes = tf.strings.length(beginnings)
+        return tf.strings.substr(words, tf.zeros_like(sizes), sizes) == beginnings
+
+    more = tf.strings.length(words, "UTF8_CHAR") - characters
+    inflected = (begins(stems) & (more <= 2)) | (begins(wanted) & (more <= 3))
+    return (words == wanted) | (is_long & inflected)
