@@ -76,5 +76,5 @@ def write_result(
     asked = {name: value for name, value in vars(arguments).items() if name not in ("job", "json")}
     result = {"machine": host, "versions": versions(), "settings": asked | settings, **content}
     path = arguments.json or Path(tempfile.mkdtemp(), Path(sys.argv[0]).stem).with_suffix(".json")
-    path.write_text(json.dumps(result, indent=2) + "\n")
+    path.write_text(json.dumps(result, indent=2, default=str) + "\n")
     say(f"written to {path}")

@@ -176,7 +176,6 @@ def main() -> int:
             f"{name:10}{result['bleu']:7.2f}{exact / count:12.1%}{inflected / count:12.1%}"
             f"{ratio:7.2f}  of {count}"
         )
-    arguments.glossary, arguments.catalogues = str(arguments.glossary), None
     write_result(arguments, host, {}, results=results)
     return 0
 
