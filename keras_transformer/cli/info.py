@@ -41,7 +41,9 @@ def _of_export(path: Path) -> None:
     else:
         about = read_json(folder / LIMITS_FILE)
         sides = read_json(folder / "tokenizers" / "tokenizers.json")
-        source, target = (sides[side]["language"] for side in ("source", "target"))
+        source, target = (
+            sides.get(side, {}).get("language", UNKNOWN_LANGUAGE) for side in ("source", "target")
+        )
     write_line(f"languages: {source} to {target}")
     if "max_source_length" in about:
         write_line(f"max_source_length: {about['max_source_length']}")

@@ -334,8 +334,7 @@ class Search:
     def _prepare(self, enough, inputs):
         """Encodes the sources and, compiled, runs the first round; see `_run_round`.
 
-        That saves the call of another program. A graph has the steps once instead, and is traced,
-        written and loaded in half the time.
+        That saves the call of another program. A graph has the steps once instead of twice.
 
         Returns:
             the position and the state, a dictionary of tensors with rows first.

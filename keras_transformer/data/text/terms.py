@@ -312,7 +312,6 @@ def lacking_terms(texts: tf.Tensor, terms: tf.RaggedTensor) -> tf.RaggedTensor:
     is_long = tf.strings.regex_full_match(wanted.flat_values, r"(?s).*\pL{4}")
 
     def same(i, is_one):
-        i = tf.cast(i, tf.int64)
         here = tf.where(is_one & (i < length))
         found = tf.gather_nd(of_text, here) + i, tf.gather_nd(of_term, here) + i
         fits = _same(
@@ -324,9 +323,9 @@ def lacking_terms(texts: tf.Tensor, terms: tf.RaggedTensor) -> tf.RaggedTensor:
 
     longest = tf.reduce_max(tf.concat([lengths, [0]], 0))
     _, is_one = tf.while_loop(
-        lambda i, _: tf.cast(i, tf.int64) < longest,
+        lambda i, _: i < longest,
         lambda i, is_one: (i + 1, same(i, is_one)),
-        (tf.constant(0), left >= length),
+        (tf.constant(0, tf.int64), left >= length),
     )
     count = tf.size(rows)
     found = tf.math.unsorted_segment_sum(tf.cast(is_one, tf.int32), term, count) > 0
