@@ -84,7 +84,7 @@ def given(translations: Sequence[str], wanted) -> tuple[int, int, int]:
     """How many terms translations have as they are written, and with any ending; of how many."""
     import tensorflow as tf
 
-    from keras_transformer.data.text.terms import has_terms
+    from keras_transformer.data.text.terms import lacks_terms
 
     texts, terms = zip(
         *((text, term) for text, row in zip(translations, wanted, strict=True) for term in row),
@@ -94,8 +94,8 @@ def given(translations: Sequence[str], wanted) -> tuple[int, int, int]:
         bool(re.search(rf"(?i)(?<!\w){re.escape(term)}(?!\w)", text))
         for text, term in zip(texts, terms, strict=True)
     )
-    inflected = has_terms(tf.constant(texts), tf.ragged.constant([[term] for term in terms]))
-    return exact, int(tf.math.count_nonzero(inflected)), len(terms)
+    lacks = lacks_terms(tf.constant(texts), tf.ragged.constant([[term] for term in terms]))
+    return exact, int(tf.math.count_nonzero(~lacks.flat_values)), len(terms)
 
 
 def measured(translator, pairs, glossary, repeats: int, modes) -> dict[str, dict]:

@@ -11,6 +11,9 @@ ROWS = (1, 4, 16, 64, 256)
 SOURCE_ROOM, ROOM = 32, 48
 """Smallest source and target lengths that are compiled for; the next ones double them."""
 
+PREFIX_ROOM = 16
+"""Smallest room for a target prefix, likewise."""
+
 
 def doubled(size: int, at_least):
     """The smallest of `size`, `2 * size`, `4 * size` and so on that is at least `at_least`."""

@@ -31,6 +31,7 @@ import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig
 from keras_transformer.decoding.buckets import (
+    PREFIX_ROOM,
     ROOM,
     SOURCE_ROOM,
     bucket_of_rows,
@@ -252,7 +253,8 @@ class Search:
             inputs |= self._of_placeholders(source)
         if prefix is not None:
             columns = tf.shape(prefix)[1]
-            inputs["prefix"] = tf.pad(prefix, [[0, 0], [0, 16 - columns % 16]])
+            room = doubled(PREFIX_ROOM, columns + 1) - columns
+            inputs["prefix"] = tf.pad(prefix, [[0, 0], [0, room]])
         if terms is not None:
             _, *sizes = tf.unstack(tf.shape(terms))
             rooms = [room - size % room for size, room in zip(sizes, _TERM_ROOM, strict=True)]

@@ -1,4 +1,12 @@
-"""Translations that have the terms of a glossary: what lacks some is searched for again."""
+"""Translations that have the terms of a glossary: what lacks some is searched for again.
+
+First where the terms belong: hypotheses are made to begin with their own words up to a term, in the
+place of the words that stand for it or where these would be, and go on from there. What still lacks
+terms is searched for by constrained beam search, wherever the terms come then.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -8,10 +16,14 @@ from keras_transformer.data.text.casing import MARKS
 from keras_transformer.decoding.search import SearchResult
 from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import PAD, RESERVED_TOKENS, UNK
+from keras_transformer.translating.batches import BATCH_ROWS
+
+TIMES_IN_PLACE = 2
+"""How often hypotheses are made to begin with terms: going on may lose another one."""
 
 TERM_BEAMS = 4, 10
-"""Fewest beams of the two searches for a hypothesis with terms: with those that the best one lacks,
-and, where that lost others, with all."""
+"""Fewest beams of the two constrained searches: with the terms that the best hypothesis lacks, and,
+where that lost others, with all."""
 
 
 def ways_of(config: DecodingConfig, tokenizers) -> tuple[bool, bool]:
@@ -44,12 +56,14 @@ def term_tokens(tokenizer) -> dict:
         count = int(tokenizer.get_vocab_size())
         names = tokenizer.lookup(tf.range(count, dtype=tf.int64)[tf.newaxis])[0].numpy()
     names = [name.decode("utf-8", "replace") for name in names]
-    begins = [name.startswith("▁") for name in names]
-    if any(begins):
-        goes_on = ~np.array(begins)
+    # Signs may follow a term.
+    goes_on = np.array([any(map(str.isalnum, name)) for name in names])
+    begins = np.array([name.startswith("▁") for name in names])
+    if begins.any():
+        goes_on &= ~begins
         goes_on[: len(RESERVED_TOKENS)] = False
     else:
-        goes_on = np.array([name.startswith("##") for name in names])
+        goes_on &= np.array([name.startswith("##") for name in names])
     marks = tuple(i for i, name in enumerate(names) if name in MARKS)
     return {"transparent": marks, "continuations": goes_on}
 
@@ -81,6 +95,133 @@ def ids_of_terms(tokenizer, terms: tf.Tensor) -> tf.RaggedTensor:
         if token is not None:
             keep &= ids != token
     return tf.ragged.boolean_mask(ids, keep)
+
+
+def row_arguments(translator, pieces, rows, config, terms: tf.RaggedTensor) -> dict:
+    """What a search for hypotheses with terms is given.
+
+    Args:
+        translator: a `Translator`.
+        pieces: of texts.
+        rows: numbers of some of them, ``(n,)``.
+        config: a `DecodingConfig`.
+        terms: that these are to have, strings ``(n, None)``.
+    """
+    source = tf.gather(pieces.ids, rows)
+    ids = term_ids(translator.tokenizers.target, terms)
+    room = tf.math.count_nonzero(ids, axis=(1, 2), dtype=tf.int32)
+    limits = translator.limits(source, config)
+    limits = tf.where(limits > 0, limits + room, 0)
+    return {
+        "source": source,
+        "limits": tf.minimum(limits, translator.max_target_length(config)),
+        "streams": tf.gather(pieces.texts, rows),
+        "terms": ids,
+    }
+
+
+class LackingTerms:
+    """The pieces of a call whose best hypotheses lack terms, and the searches for better ones.
+
+    Args:
+        translator: a `Translator`.
+        pieces: of all texts, with their terms.
+        config: a `DecodingConfig`.
+        prefix: ids that the hypotheses have to begin with, ``(pieces, None)``, if there are any.
+    """
+
+    def __init__(self, translator, pieces, config, prefix=None):
+        self._translator = translator
+        self._pieces = pieces
+        self._config = config
+        self._prefix = prefix
+        self._lacking: dict[int, tuple[np.ndarray, list[bool]]] = {}  # tokens; which terms lack
+
+    def note(self, rows, result: SearchResult) -> None:
+        """Takes down which terms the best hypotheses lack.
+
+        Args:
+            rows: numbers of pieces, ``(batch,)``.
+            result: what was found for them; where nothing was, it is as it was.
+        """
+        parts = self._pieces.begins, self._pieces.kept, self._pieces.terms
+        parts = (tf.gather(part, rows) for part in parts)
+        best, found = result.tokens[:, 0], result.found[:, 0].numpy()
+        lacks = self._translator.programs.lacks_terms(best, *parts).to_list()
+        for row, tokens, was_found, of_row in zip(rows, best.numpy(), found, lacks, strict=True):
+            if any(of_row) and (was_found or row not in self._lacking):
+                self._lacking[row] = tokens[tokens != PAD], of_row
+            elif was_found:
+                self._lacking.pop(row, None)
+
+    def searches(self) -> Iterator[tuple[np.ndarray, Callable[[np.ndarray], SearchResult]]]:
+        """The searches, one after the other: rows, and what searches for a batch of them.
+
+        What is found is to be noted before the next one.
+        """
+        for _ in range(TIMES_IN_PLACE):
+            if begins := self._begins_with_terms():
+                yield np.array(sorted(begins)), functools.partial(self._go_on, begins)
+        for searches, all_terms in zip(self._translator.term_searches, (False, True), strict=True):
+            if self._lacking:
+                rows = np.array(sorted(self._lacking))
+                yield rows, functools.partial(self._constrained, searches, all_terms)
+
+    def _begins_with_terms(self) -> dict[int, np.ndarray]:
+        """What the rows that lack terms are to begin with, where these have a place."""
+        pieces, programs = self._pieces, self._translator.programs
+        lacking, begins = sorted(self._lacking), {}
+        for first in range(0, len(lacking), BATCH_ROWS):
+            rows = lacking[first : first + BATCH_ROWS]
+            tokens, lacks = zip(*(self._lacking[row] for row in rows), strict=True)
+            target = tf.RaggedTensor.from_row_lengths(
+                np.concatenate(tokens), [len(row) for row in tokens]
+            )
+            source = tf.gather(pieces.ids, rows)
+            fixed = tf.zeros(len(rows), tf.int32)
+            if self._prefix is not None:
+                fixed = tf.cast(tf.gather(self._prefix, rows).row_lengths(), tf.int32)
+            found = programs.terms_in_place(
+                source,
+                target,
+                *programs.token_places(source.to_tensor(), target.to_tensor()),
+                tf.gather(pieces.term_sources, rows),
+                tf.gather(pieces.terms, rows),
+                tf.ragged.constant(lacks, tf.bool, 1),
+                fixed,
+            )
+            begins |= {row: ids for row, ids in zip(rows, found.to_list(), strict=True) if ids}
+        return begins
+
+    def _go_on(self, begins, rows) -> SearchResult:
+        """Searches for hypotheses with given beginnings."""
+        terms = tf.gather(self._pieces.terms, rows)
+        prefix = tf.ragged.constant([begins[row] for row in rows], tf.int64, 1)
+        return self._search(self._translator.searches, rows, terms, prefix)
+
+    def _constrained(self, searches, all_terms, rows) -> SearchResult:
+        """Searches for hypotheses that have the terms that lack, or all."""
+        terms = tf.gather(self._pieces.terms, rows)
+        if not all_terms:
+            lacks = [self._lacking[row][1] for row in rows]
+            terms = tf.ragged.boolean_mask(terms, tf.ragged.constant(lacks, tf.bool, 1))
+        prefix = self._prefix
+        prefix = None if prefix is None else tf.gather(prefix, rows)
+        return self._search(searches, rows, terms, prefix, with_terms=True)
+
+    def _search(self, searches, rows, terms, prefix, *, with_terms=False):
+        translator, config = self._translator, self._config
+        more = row_arguments(translator, self._pieces, rows, config, terms)
+        source, limits = more.pop("source").to_tensor(), more.pop("limits")
+        if not with_terms:
+            del more["terms"]
+        if self._prefix is not None:
+            limits += tf.cast(tf.gather(self._prefix, rows).row_lengths(), tf.int32)
+            limits = tf.minimum(limits, translator.max_target_length(config))
+        if prefix is not None:
+            more["prefix"] = prefix.to_tensor()
+        more["jit_compile"] = translator.jit_compile
+        return searches.search(source, limits, constrained(config), **more)
 
 
 def search_again(found: SearchResult, lacks, search) -> SearchResult:

@@ -23,7 +23,9 @@ from keras_transformer.translating.alternatives import (
 from keras_transformer.translating.batches import BATCH_ROWS
 from keras_transformer.translating.glossaries import (
     TERM_BEAMS,
+    TIMES_IN_PLACE,
     constrained,
+    row_arguments,
     search_again,
     ways_of,
 )
@@ -417,7 +419,10 @@ class GraphTranslation:
     @functools.cached_property
     def _greedy(self):
         """A greedy search in the place of what is configured."""
-        config = self._config.without_sampling(beam_size=1, n_best=1)
+        return self._search_by(self._config.without_sampling(beam_size=1, n_best=1))
+
+    def _search_by(self, config):
+        """A search by another configuration; the same one for the same."""
         if config == self._config:
             return self._search
         return self.translator.new_search(config, jit_compile=self.jit_compile)
@@ -456,18 +461,58 @@ class GraphTranslation:
         if pieces.terms is None or not ways_of(self._config, self.translator.tokenizers)[1]:
             return found
 
-        for search, some in zip(self._term_searches, (True, False), strict=True):
-            lacking = self.translator.programs.lacking_terms(
-                found.tokens[:, 0], pieces.begins, pieces.kept, pieces.terms
-            )
-            wanted = pieces._replace(terms=lacking) if some else pieces
-
-            def again(rows, search=search, wanted=wanted):
-                more = self.translator.terms_of_rows(wanted, rows, self._config)
-                return search_in_batches(search, **more)
-
-            found = search_again(found, lacking.row_lengths() > 0, again)
+        for _ in range(TIMES_IN_PLACE):
+            found = self._again(found, pieces, self._go_on)
+        for search, all_terms in zip(self._term_searches, (False, True), strict=True):
+            again = functools.partial(self._constrained, search, all_terms)
+            found = self._again(found, pieces, again)
         return found
+
+    def _again(self, found, pieces, search) -> SearchResult:
+        """Searches once more for the pieces whose best hypotheses lack terms.
+
+        Args:
+            found: a `SearchResult`.
+            pieces: of texts.
+            search: is given the pieces, numbers of rows, their best hypotheses and which of their
+                terms these lack.
+        """
+        best = found.tokens[:, 0]
+        lacks = self.translator.programs.lacks_terms(best, pieces.begins, pieces.kept, pieces.terms)
+
+        def again(rows):
+            return search(pieces, rows, tf.gather(best, rows), tf.gather(lacks, rows))
+
+        return search_again(found, tf.reduce_any(lacks, axis=1), again)
+
+    def _go_on(self, pieces, rows, target, lacks) -> SearchResult:
+        """Searches for hypotheses that begin with terms in their places."""
+        source, terms = tf.gather(pieces.ids, rows), tf.gather(pieces.terms, rows)
+        begins = self.translator.programs.terms_in_place(
+            source,
+            tf.RaggedTensor.from_tensor(target, padding=PAD),
+            *self._token_places(source, target),
+            tf.gather(pieces.term_sources, rows),
+            terms,
+            lacks,
+            tf.zeros_like(rows),
+        )
+        more = row_arguments(self.translator, pieces, rows, self._config, terms)
+        del more["terms"]
+        more["limits"] = tf.where(begins.row_lengths() > 0, more["limits"], 0)
+        return search_in_batches(self._unsampled, prefix=begins.to_tensor(), **more)
+
+    def _constrained(self, search, all_terms, pieces, rows, target, lacks) -> SearchResult:
+        """Searches for hypotheses that have the terms that lack, or all."""
+        terms = tf.gather(pieces.terms, rows)
+        terms = terms if all_terms else tf.ragged.boolean_mask(terms, lacks)
+        more = row_arguments(self.translator, pieces, rows, self._config, terms)
+        return search_in_batches(search, **more)
+
+    @functools.cached_property
+    def _unsampled(self):
+        """The search that is configured, without sampling."""
+        return self._search_by(constrained(self._config))
 
     @functools.cached_property
     def _term_searches(self):

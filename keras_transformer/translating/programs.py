@@ -8,9 +8,10 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from keras_transformer.config import DecodingConfig
-from keras_transformer.data.text.terms import lacking_terms
+from keras_transformer.data.text.terms import lacks_terms
 from keras_transformer.translating.graph import GraphTranslation
 from keras_transformer.translating.segmentation import Pieces
+from keras_transformer.translating.terms_in_place import terms_in_place
 
 PATIENCE = 3.0
 """Seconds of running without a graph after which tracing one, which takes about as long, pays."""
@@ -66,9 +67,22 @@ class Programs:
             tf.TensorSpec([None], tf.bool),
             tf.RaggedTensorSpec([None, None], tf.string),
         ]
-        self.lacking_terms = tf.function(
-            self._lacking_terms,
-            input_signature=[*of_texts, tf.RaggedTensorSpec([None, None], tf.string)],
+        of_terms = tf.RaggedTensorSpec([None, None], tf.string)
+        self.lacks_terms = tf.function(
+            self._lacks_terms, input_signature=[*of_texts, of_terms], autograph=False
+        )
+        self.terms_in_place = tf.function(
+            self._terms_in_place,
+            input_signature=[
+                tf.RaggedTensorSpec([None, None], tf.int64),
+                tf.RaggedTensorSpec([None, None], tf.int64),
+                tf.TensorSpec([None, None], tf.int32),
+                tf.TensorSpec([None, None], tf.float32),
+                of_terms,
+                of_terms,
+                tf.RaggedTensorSpec([None, None], tf.bool),
+                tf.TensorSpec([None], tf.int32),
+            ],
             autograph=False,
         )
         self._texts = {
@@ -118,9 +132,13 @@ class Programs:
             return self._detokenize(style, ids, begins, kept)  # which says what is wrong
         return self._texts[style](ids, begins, kept)
 
-    def _lacking_terms(self, ids, begins, kept, terms):
-        """The terms that texts of target ids lack; see `texts` and `data.text.terms`."""
-        return lacking_terms(self.texts(ids, "human", begins, kept), terms)
+    def _lacks_terms(self, ids, begins, kept, terms):
+        """Which terms texts of target ids lack; see `texts` and `data.text.terms`."""
+        return lacks_terms(self.texts(ids, "human", begins, kept), terms)
+
+    def _terms_in_place(self, *arguments):
+        """What hypotheses are to begin with to have terms; see `terms_in_place`."""
+        return terms_in_place(self._translator.tokenizers, *arguments)
 
     def _divider_of(self, config, with_glossary) -> Gradual:
         kind = DecodingConfig(

@@ -34,6 +34,7 @@ class Pieces(NamedTuple):
         kept: what the placeholders of each piece stand for, by their numbers, strings
             ``(pieces, None)``.
         terms: translations of terms that each is to have, likewise; ``None`` without a glossary.
+        term_sources: those terms as the pieces have them, likewise.
     """
 
     ids: tf.RaggedTensor
@@ -41,6 +42,7 @@ class Pieces(NamedTuple):
     sentences: Sentences
     kept: tf.RaggedTensor
     terms: tf.RaggedTensor | None = None
+    term_sources: tf.RaggedTensor | None = None
 
     @property
     def texts(self) -> tf.Tensor:
@@ -86,30 +88,33 @@ def divide(
             "keep, or train with tokenizer.placeholders above 0."
         )
     found = split_sentences(strings, language) if sentences else whole_texts(strings)
-    texts, terms = found.texts, None
+    texts, of_terms = found.texts, (None, None)
     if glossary is not None:
         annotated = annotate(texts, *glossary)
         texts = annotated.texts if beside else texts
     ids, owners = tokenize_in_pieces(tokenizers.source, texts, longest)
     if glossary is not None:
         marks = tokenizers.source.term_marks if beside else ()
-        terms = _terms_of_pieces(annotated.terms, ids, owners, marks)
+        of_terms = [
+            _terms_of_pieces(part, ids, owners, marks)
+            for part in (annotated.terms, annotated.sources)
+        ]
     if kept is None:
         nothing = tf.RaggedTensor.from_row_lengths(
             tf.constant([], tf.string), 0 * ids.row_lengths(), validate=False
         )
-        return Pieces(ids, owners, found, nothing, terms)
+        return Pieces(ids, owners, found, nothing, *of_terms)
     found, of_sentences = _with_kept(found, kept)
     count = tf.reduce_sum(tf.cast(tokenizers.source.is_placeholder(ids), tf.int64), axis=1)
     of_pieces = tf.RaggedTensor.from_row_lengths(of_sentences, count, validate=False)
-    return Pieces(ids, owners, found, of_pieces, terms)
+    return Pieces(ids, owners, found, of_pieces, *of_terms)
 
 
 def _terms_of_pieces(terms: tf.RaggedTensor, ids, owners, marks) -> tf.RaggedTensor:
-    """The translations of terms that each piece is to have, ``(pieces, None)``.
+    """The terms of each piece, ``(pieces, None)``.
 
     Args:
-        terms: of each sentence, ``(sentences, None)``.
+        terms: of each sentence, or their translations, ``(sentences, None)``.
         ids: of the pieces, ``(pieces, None)``.
         owners: the number of the sentence of each.
         marks: ids of the signs of terms, if sentences have them: they tell which piece of a

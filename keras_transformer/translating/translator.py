@@ -26,7 +26,7 @@ from keras_transformer.data.tokenizers.masked import (
 from keras_transformer.data.tokenizers.pair import as_tokenizers
 from keras_transformer.data.tokenizers.token_links import TokenLinks, links_of_row
 from keras_transformer.decoding.compiling import Searches
-from keras_transformer.decoding.search import Search, SearchResult
+from keras_transformer.decoding.search import Search
 from keras_transformer.errors import InputError, whole_number
 from keras_transformer.exporting.format import NOT_FOUND
 from keras_transformer.special_tokens import PAD, UNK
@@ -42,9 +42,8 @@ from keras_transformer.translating.alternatives import MOST_ALTERNATIVES
 from keras_transformer.translating.batches import BATCH_ROWS, batches_by_length
 from keras_transformer.translating.glossaries import (
     TERM_BEAMS,
-    constrained,
+    LackingTerms,
     ids_of_terms,
-    term_ids,
     term_tokens,
     ways_of,
 )
@@ -133,8 +132,8 @@ class Translator(tf.Module, BaseTranslator):
         self.examples: list[str] = []
         self.alignment_head: AlignmentHead | None = None
         self.programs = Programs(self)
-        self._searches = Searches(self.new_search)
-        self._term_searches = [
+        self.searches = Searches(self.new_search)
+        self.term_searches = [
             Searches(functools.partial(self.new_term_search, beams)) for beams in TERM_BEAMS
         ]
 
@@ -171,7 +170,7 @@ class Translator(tf.Module, BaseTranslator):
             warn_of_pieces(pieces, self.max_source_length, tokenizers.placeholders)
         source = pieces.ids
         limits = most_tokens(source, 0.0, max_length, self.transformer.max_length)
-        found = self._searches.search(
+        found = self.searches.search(
             source.to_tensor(),
             limits,
             self.decoding,
@@ -237,22 +236,22 @@ class Translator(tf.Module, BaseTranslator):
             limits = np.where(limits, limits + prefix.row_lengths().numpy(), 0)
             limits = np.minimum(limits, self.max_target_length(config))
         found: list[list[Translation]] = [[] for _ in owners]
-        constrains = pieces.terms is not None and ways_of(config, self.tokenizers)[1]
+        lacking = None
+        if pieces.terms is not None and ways_of(config, self.tokenizers)[1]:
+            lacking = LackingTerms(self, pieces, config, prefix)
 
         def search(rows):
             arguments = {"streams": first_stream + owners[rows], "jit_compile": self.jit_compile}
             if prefix is not None:
                 arguments["prefix"] = tf.gather(prefix, rows).to_tensor()
             source_ids = tf.gather(source, rows).to_tensor()
-            return self._searches.search(source_ids, limits[rows], config, **arguments)
+            return self.searches.search(source_ids, limits[rows], config, **arguments)
 
-        def translated(search, rows) -> dict[int, list[bytes]]:
-            """Puts the translations of rows in their places; gives the terms that rows lack."""
+        def translate_rows(rows, search):
             lengths = source.row_lengths().numpy()[rows]
             batches = [rows[batch] for batch in batches_by_length(lengths, BATCH_TOKENS)]
             # While one batch is between kernels, another one keeps the cores busy.
             workers = max(min(len(batches), 1 + (os.cpu_count() or 1), 8), 1)
-            lacking: dict[int, list[bytes]] = {}
             with ThreadPoolExecutor(workers) as executor:
                 for batch, result in zip(batches, executor.map(search, batches), strict=True):
                     translations = self._translations(
@@ -262,23 +261,12 @@ class Translator(tf.Module, BaseTranslator):
                     for row, one, found_one in zip(batch, translations, was_found, strict=True):
                         if found_one or not found[row]:
                             found[row] = one
-                    if constrains:
-                        lacking |= self._lacking_terms(result, pieces, batch)
-            return lacking
+                    if lacking is not None:
+                        lacking.note(batch, result)
 
-        lacking = translated(search, np.arange(len(owners)))
-        # First with the terms that lack, then with all; what has no room for them stays as it is.
-        for searches, some in zip(self._term_searches, (True, False), strict=True):
-            if not lacking:
-                break
-            wanted = pieces
-            if some:
-                terms = [lacking.get(row, ()) for row in range(len(owners))]
-                wanted = pieces._replace(terms=tf.ragged.constant(terms, tf.string, 1))
-            search_again = functools.partial(
-                self._search_with_terms, searches, wanted, config=config, prefix=prefix
-            )
-            lacking = translated(search_again, np.array(sorted(lacking)))
+        translate_rows(np.arange(len(owners)), search)
+        for rows, search_again in lacking.searches() if lacking is not None else ():
+            translate_rows(rows, search_again)
         translations = join_pieces(found, pieces, config.n_best)
         return aligned(lines, translations) if alignment else translations
 
@@ -390,7 +378,7 @@ class Translator(tf.Module, BaseTranslator):
         target_length = whole_number("target_length", target_length)
         self.jit_compile = self.jit_compile is not False
         self.programs.warm_up(config)
-        self._searches.get(config, self.jit_compile).warm_up(
+        self.searches.get(config, self.jit_compile).warm_up(
             min(texts, BATCH_ROWS),
             min(source_length, self.max_source_length),
             min(target_length, self.max_target_length(config)),
@@ -468,58 +456,6 @@ class Translator(tf.Module, BaseTranslator):
             glossary=glossary,
             beside=glossary is not None and ways_of(config, self.tokenizers)[0],
         )
-
-    def terms_of_rows(self, pieces, rows, config) -> dict:
-        """What a search for hypotheses with terms is given.
-
-        Args:
-            pieces: of texts.
-            rows: numbers of some of them, ``(n,)``.
-            config: a `DecodingConfig`.
-        """
-        source = tf.gather(pieces.ids, rows)
-        terms = term_ids(self.tokenizers.target, tf.gather(pieces.terms, rows))
-        room = tf.math.count_nonzero(terms, axis=(1, 2), dtype=tf.int32)
-        limits = self.limits(source, config)
-        limits = tf.where(limits > 0, limits + room, 0)
-        return {
-            "source": source,
-            "limits": tf.minimum(limits, self.max_target_length(config)),
-            "streams": tf.gather(pieces.texts, rows),
-            "terms": terms,
-        }
-
-    def _lacking_terms(self, found, pieces, rows) -> dict[int, list[bytes]]:
-        """The terms of a glossary that rows lack in their best hypothesis, by their numbers.
-
-        Args:
-            found: a `SearchResult`.
-            pieces: of all texts.
-            rows: which of them were searched, ``(batch,)``.
-        """
-        parts = (tf.gather(part, rows) for part in (pieces.begins, pieces.kept, pieces.terms))
-        lacking = self.programs.lacking_terms(found.tokens[:, 0], *parts).to_list()
-        return {row: terms for row, terms in zip(rows, lacking, strict=True) if terms}
-
-    def _search_with_terms(self, searches, pieces, rows, *, config, prefix) -> SearchResult:
-        """Searches for hypotheses that have the terms of a glossary.
-
-        Args:
-            searches: of `new_term_search`.
-            pieces: of all texts, with the terms that are wanted.
-            rows: which of them to search for, ``(batch,)``.
-            config: a `DecodingConfig`.
-            prefix: target ids of all pieces, ``(pieces, None)``, or ``None``.
-        """
-        more = self.terms_of_rows(pieces, rows, config)
-        if prefix is not None:
-            of_rows = tf.gather(prefix, rows)
-            limits = more["limits"] + tf.cast(of_rows.row_lengths(), tf.int32)
-            limits = tf.minimum(limits, self.max_target_length(config))
-            more |= {"prefix": of_rows.to_tensor(), "limits": limits}
-        source, limits = more.pop("source").to_tensor(), more.pop("limits")
-        more["jit_compile"] = self.jit_compile
-        return searches.search(source, limits, constrained(config), **more)
 
     def _prefix_ids(self, prefixes, pieces, count, keep) -> tf.RaggedTensor | None:
         """Token ids of the target prefix of each piece; only the first of a text has one."""

@@ -16,6 +16,9 @@ HAN = re.compile(f"[{_HAN}]")
 UNSPACED = re.compile(f"[{_KANA}{_HAN}{_OTHERS}]")
 """A character of a script without spaces."""
 
+UNSPACED_RE2 = re.sub(r"\\[uU]([0-9a-f]+)", r"\\x{\1}", UNSPACED.pattern)
+"""The same for operations of TensorFlow, in the syntax of RE2."""
+
 SPACED_RUN = re.compile(f"[^{_KANA}{_HAN}{_OTHERS}]+")
 """As many characters as follow one another without one of a script without spaces."""
 

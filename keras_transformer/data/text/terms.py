@@ -21,7 +21,7 @@ import tensorflow_text as tf_text
 
 from keras_transformer.data.text.casing import lower
 from keras_transformer.data.text.placeholders import KEPT, MaskedPair
-from keras_transformer.data.text.scripts import UNSPACED
+from keras_transformer.data.text.scripts import UNSPACED_RE2
 from keras_transformer.data.text.strings import begins_run, parts_of
 from keras_transformer.data.text.words import word_spans
 
@@ -31,7 +31,7 @@ SIGNS = TERM, AS, TERM_END = "\uf8fa", "\uf8fb", "\uf8fc"
 MARKS = ("[TERM]", "[AS]", "[TERM_END]")
 """Names of the ids of the signs."""
 
-_UNSPACED = re.sub(r"\\[uU]([0-9a-f]+)", r"\\x{\1}", UNSPACED.pattern)[1:-1]
+_UNSPACED = UNSPACED_RE2[1:-1]
 _LETTERS = "|".join(rf"[^\P{{{kind}}}{_UNSPACED}]" for kind in "LMN")
 _WORD = rf"[{_UNSPACED}]|(?:{_LETTERS})+|[^\s\pZ\pC]"
 """What terms are compared by: words of letters and digits; other signs, and letters of scripts
@@ -45,10 +45,12 @@ class Annotated(NamedTuple):
 
     Attributes:
         texts: strings ``(batch,)``.
-        terms: those translations, in order, strings ``(batch, None)``.
+        sources: the terms as the texts have them, in order, strings ``(batch, None)``.
+        terms: their translations, likewise.
     """
 
     texts: tf.Tensor
+    sources: tf.RaggedTensor
     terms: tf.RaggedTensor
 
 
@@ -69,7 +71,7 @@ def annotate(texts: tf.Tensor, sources: tf.Tensor, targets: tf.Tensor) -> Annota
         is_word = tf.strings.regex_full_match(parts.flat_values, _WORD)
         places = tf.where(is_word)[:, 0]
         term, words = _matches(
-            _hashes(_folded(tf.gather(parts.flat_values, places))),
+            _hashes(folded(tf.gather(parts.flat_values, places))),
             tf.gather(parts.value_rowids(), places),
             *_of_terms(sources),
         )
@@ -85,17 +87,20 @@ def annotate(texts: tf.Tensor, sources: tf.Tensor, targets: tf.Tensor) -> Annota
         before = at(first, tf.fill(tf.shape(first), f" {TERM} "))
         after = at(last, tf.strings.join([f" {AS} ", terms, f" {TERM_END} "]))
         written = parts.with_flat_values(tf.strings.join([before, parts.flat_values, after]))
+        of_each = tf.ragged.range(first, last + 1)
+        of_each = of_each.with_flat_values(tf.gather(parts.flat_values, of_each.flat_values))
         rows = tf.gather(parts.value_rowids(), first)
-        return (
-            tf.strings.reduce_join(written, axis=-1),
-            tf.RaggedTensor.from_value_rowids(terms, rows, parts.nrows(), validate=False),
+        by_row = (
+            tf.RaggedTensor.from_value_rowids(strings, rows, parts.nrows(), validate=False)
+            for strings in (tf.strings.reduce_join(of_each, axis=-1), terms)
         )
+        return tf.strings.reduce_join(written, axis=-1), *by_row
 
     def nothing():
-        none = tf.zeros(tf.shape(texts), tf.int64)
-        return texts, tf.RaggedTensor.from_row_lengths(
-            tf.constant([], tf.string), none, validate=False
+        none = tf.RaggedTensor.from_row_lengths(
+            tf.constant([], tf.string), tf.zeros(tf.shape(texts), tf.int64), validate=False
         )
+        return texts, none, none
 
     return Annotated(*tf.cond(tf.size(sources) > 0, found, nothing))
 
@@ -125,7 +130,7 @@ def terms_of_lines(lines: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return columns[0], columns[1]
 
 
-def _folded(words: tf.Tensor) -> tf.Tensor:
+def folded(words: tf.Tensor) -> tf.Tensor:
     """Words of any capitals and forms of letters in one form."""
     return lower(tf_text.normalize_utf8(words, "NFKC"))
 
@@ -284,13 +289,8 @@ def _in_small(text: str) -> str:
     return re.sub(r"\w+", lambda word: word[0].lower() if word[0].istitle() else word[0], text)
 
 
-def has_terms(texts: tf.Tensor, terms: tf.RaggedTensor) -> tf.Tensor:
-    """Whether texts have each of their terms, bool ``(batch,)``; see `lacking_terms`."""
-    return lacking_terms(texts, terms).row_lengths() == 0
-
-
-def lacking_terms(texts: tf.Tensor, terms: tf.RaggedTensor) -> tf.RaggedTensor:
-    """Those terms of texts that they neither have nor something inflected from, ``(batch, None)``.
+def lacks_terms(texts: tf.Tensor, terms: tf.RaggedTensor) -> tf.RaggedTensor:
+    """Which of their terms texts have in no form, bool ``(batch, None)``.
 
     Capitals do not count. A word of four letters or more may have another ending: its last letter
     may be missing, and three may follow.
@@ -330,7 +330,7 @@ def lacking_terms(texts: tf.Tensor, terms: tf.RaggedTensor) -> tf.RaggedTensor:
     count = tf.size(rows)
     found = tf.math.unsorted_segment_sum(tf.cast(is_one, tf.int32), term, count) > 0
     found |= lengths == 0
-    return tf.ragged.boolean_mask(terms, terms.with_flat_values(~found))
+    return terms.with_flat_values(~found)
 
 
 def _words(texts: tf.Tensor) -> tf.RaggedTensor:
@@ -339,7 +339,7 @@ def _words(texts: tf.Tensor) -> tf.RaggedTensor:
     words = tf.ragged.boolean_mask(
         parts, parts.with_flat_values(tf.strings.regex_full_match(parts.flat_values, _WORD))
     )
-    return words.with_flat_values(_folded(words.flat_values))
+    return words.with_flat_values(folded(words.flat_values))
 
 
 def _same(words: tf.Tensor, wanted: tf.Tensor, is_long: tf.Tensor) -> tf.Tensor:

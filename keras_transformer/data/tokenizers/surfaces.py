@@ -7,7 +7,9 @@ from keras_transformer.data.text.casing import MARKS
 from keras_transformer.data.text.terms import AS
 from keras_transformer.data.text.terms import MARKS as TERM_MARKS
 
-_SILENT = {"[PAD]", "[START]", "[END]", "[JOIN]", *MARKS, *TERM_MARKS, "<pad>", "<s>", "</s>", ""}
+SILENT = {"[PAD]", "[START]", "[END]", "[JOIN]", *MARKS, *TERM_MARKS, "<pad>", "<s>", "</s>", ""}
+"""Names of tokens that say nothing."""
+
 _, _AS, _TERM_END = TERM_MARKS
 
 BESIDE = AS
@@ -34,7 +36,7 @@ def surfaces(names: Sequence[str], kept: Mapping[int, str]) -> list[str | None]:
 
 
 def _surface(name: str, kept: Mapping[int, str]) -> str | None:
-    if name in _SILENT:
+    if name in SILENT:
         return ""
     if name in _UNKNOWN:
         return None
