@@ -32,7 +32,7 @@ class DecodingConfig:
     glossary_mode: Literal["annotate", "constrain", "both"] | None = Field(
         None,
         description="how a glossary is followed: its translations stand beside the terms of the "
-        "source, or what lacks them is searched again and has to have them, or both; null: "
+        "source, or take the place of words of what lacks them, or both; null: "
         "constrain, which brought most terms and the best BLEU",
     )
     length_ratio: Positive = Field(

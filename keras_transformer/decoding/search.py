@@ -67,6 +67,9 @@ _TOKENS = ("tokens", "token_scores", "ended")
 
 _NUMBER, _NUMBERS, _IDS, _TERMS = (tf.TensorSpec([None] * rank, tf.int32) for rank in range(4))
 
+TERM_BEAMS = 10
+"""Fewest beams of a search with terms, as in Post and Vilar (2018)."""
+
 _TERM_ROOM = 4, 8  # how many terms, and tokens of each, compiled programs have room for: multiples
 
 
@@ -116,8 +119,8 @@ class Search:
         placeholders: how many ids, from `first_placeholder` on, every hypothesis has once if the
             source has them, and else not at all.
         term_tokens: if given, hypotheses have to have the terms that callers give, by a
-            `ConstrainedBeamSearch`; its `transparent` and `continuations`.
-        term_beams: fewest beams of that search; 10 unless given, as in Post and Vilar (2018).
+            `ConstrainedBeamSearch` of `TERM_BEAMS` beams or more; its `transparent` and
+            `continuations`.
     """
 
     def __init__(
@@ -134,7 +137,6 @@ class Search:
         placeholders=0,
         first_placeholder=0,
         term_tokens=None,
-        term_beams=10,
     ):
         self.model = model
         self.placeholders = range(first_placeholder, first_placeholder + placeholders)
@@ -147,7 +149,7 @@ class Search:
         penalty = config.length_penalty if length_penalty is None else length_penalty
         self.with_terms = term_tokens is not None
         if self.with_terms:
-            self.beams = max(self.beams, term_beams)
+            self.beams = max(self.beams, TERM_BEAMS)
             strategy = functools.partial(ConstrainedBeamSearch, **term_tokens)
         else:
             with_beams = beam_size is not None or config.beam_size > 1

@@ -21,10 +21,6 @@ from keras_transformer.translating.batches import BATCH_ROWS
 TIMES_IN_PLACE = 2
 """How often hypotheses are made to begin with terms: going on may lose another one."""
 
-TERM_BEAMS = 4, 10
-"""Fewest beams of the two constrained searches: with the terms that the best hypothesis lacks, and,
-where that lost others, with all."""
-
 
 def ways_of(config: DecodingConfig, tokenizers) -> tuple[bool, bool]:
     """How a glossary is followed: by translations beside its terms, and by constrained search.
@@ -97,18 +93,17 @@ def ids_of_terms(tokenizer, terms: tf.Tensor) -> tf.RaggedTensor:
     return tf.ragged.boolean_mask(ids, keep)
 
 
-def row_arguments(translator, pieces, rows, config, terms: tf.RaggedTensor) -> dict:
+def row_arguments(translator, pieces, rows, config) -> dict:
     """What a search for hypotheses with terms is given.
 
     Args:
         translator: a `Translator`.
-        pieces: of texts.
+        pieces: of texts, with their terms.
         rows: numbers of some of them, ``(n,)``.
         config: a `DecodingConfig`.
-        terms: that these are to have, strings ``(n, None)``.
     """
     source = tf.gather(pieces.ids, rows)
-    ids = term_ids(translator.tokenizers.target, terms)
+    ids = term_ids(translator.tokenizers.target, tf.gather(pieces.terms, rows))
     room = tf.math.count_nonzero(ids, axis=(1, 2), dtype=tf.int32)
     limits = translator.limits(source, config)
     limits = tf.where(limits > 0, limits + room, 0)
@@ -137,18 +132,18 @@ class LackingTerms:
         self._prefix = prefix
         self._lacking: dict[int, tuple[np.ndarray, list[bool]]] = {}  # tokens; which terms lack
 
-    def note(self, rows, result: SearchResult) -> None:
+    def note(self, rows, result: SearchResult, texts) -> None:
         """Takes down which terms the best hypotheses lack.
 
         Args:
             rows: numbers of pieces, ``(batch,)``.
             result: what was found for them; where nothing was, it is as it was.
+            texts: of the best hypotheses, strings ``(batch,)``.
         """
-        parts = self._pieces.begins, self._pieces.kept, self._pieces.terms
-        parts = (tf.gather(part, rows) for part in parts)
-        best, found = result.tokens[:, 0], result.found[:, 0].numpy()
-        lacks = self._translator.programs.lacks_terms(best, *parts).to_list()
-        for row, tokens, was_found, of_row in zip(rows, best.numpy(), found, lacks, strict=True):
+        terms = tf.gather(self._pieces.terms, rows)
+        best, found = result.tokens[:, 0].numpy(), result.found[:, 0].numpy()
+        lacks = self._translator.programs.lacks_terms(texts, terms).to_list()
+        for row, tokens, was_found, of_row in zip(rows, best, found, lacks, strict=True):
             if any(of_row) and (was_found or row not in self._lacking):
                 self._lacking[row] = tokens[tokens != PAD], of_row
             elif was_found:
@@ -162,10 +157,8 @@ class LackingTerms:
         for _ in range(TIMES_IN_PLACE):
             if begins := self._begins_with_terms():
                 yield np.array(sorted(begins)), functools.partial(self._go_on, begins)
-        for searches, all_terms in zip(self._translator.term_searches, (False, True), strict=True):
-            if self._lacking:
-                rows = np.array(sorted(self._lacking))
-                yield rows, functools.partial(self._constrained, searches, all_terms)
+        if self._lacking:
+            yield np.array(sorted(self._lacking)), self._constrained
 
     def _begins_with_terms(self) -> dict[int, np.ndarray]:
         """What the rows that lack terms are to begin with, where these have a place."""
@@ -195,33 +188,28 @@ class LackingTerms:
 
     def _go_on(self, begins, rows) -> SearchResult:
         """Searches for hypotheses with given beginnings."""
-        terms = tf.gather(self._pieces.terms, rows)
         prefix = tf.ragged.constant([begins[row] for row in rows], tf.int64, 1)
-        return self._search(self._translator.searches, rows, terms, prefix)
+        more = self._arguments(rows, prefix)
+        del more["terms"]
+        return self._translator.searches.search(**more)
 
-    def _constrained(self, searches, all_terms, rows) -> SearchResult:
-        """Searches for hypotheses that have the terms that lack, or all."""
-        terms = tf.gather(self._pieces.terms, rows)
-        if not all_terms:
-            lacks = [self._lacking[row][1] for row in rows]
-            terms = tf.ragged.boolean_mask(terms, tf.ragged.constant(lacks, tf.bool, 1))
-        prefix = self._prefix
-        prefix = None if prefix is None else tf.gather(prefix, rows)
-        return self._search(searches, rows, terms, prefix, with_terms=True)
+    def _constrained(self, rows) -> SearchResult:
+        """Searches for hypotheses that have all their terms."""
+        prefix = None if self._prefix is None else tf.gather(self._prefix, rows)
+        return self._translator.term_searches.search(**self._arguments(rows, prefix))
 
-    def _search(self, searches, rows, terms, prefix, *, with_terms=False):
+    def _arguments(self, rows, prefix) -> dict:
         translator, config = self._translator, self._config
-        more = row_arguments(translator, self._pieces, rows, config, terms)
-        source, limits = more.pop("source").to_tensor(), more.pop("limits")
-        if not with_terms:
-            del more["terms"]
+        arguments = row_arguments(translator, self._pieces, rows, config)
+        arguments["source"] = arguments["source"].to_tensor()
         if self._prefix is not None:
-            limits += tf.cast(tf.gather(self._prefix, rows).row_lengths(), tf.int32)
-            limits = tf.minimum(limits, translator.max_target_length(config))
+            more = tf.cast(tf.gather(self._prefix, rows).row_lengths(), tf.int32)
+            limits = arguments["limits"] + more
+            arguments["limits"] = tf.minimum(limits, translator.max_target_length(config))
         if prefix is not None:
-            more["prefix"] = prefix.to_tensor()
-        more["jit_compile"] = translator.jit_compile
-        return searches.search(source, limits, constrained(config), **more)
+            arguments["prefix"] = prefix.to_tensor()
+        jit_compile = translator.jit_compile
+        return arguments | {"config": constrained(config), "jit_compile": jit_compile}
 
 
 def search_again(found: SearchResult, lacks, search) -> SearchResult:

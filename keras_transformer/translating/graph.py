@@ -22,7 +22,6 @@ from keras_transformer.translating.alternatives import (
 )
 from keras_transformer.translating.batches import BATCH_ROWS
 from keras_transformer.translating.glossaries import (
-    TERM_BEAMS,
     TIMES_IN_PLACE,
     constrained,
     row_arguments,
@@ -463,10 +462,7 @@ class GraphTranslation:
 
         for _ in range(TIMES_IN_PLACE):
             found = self._again(found, pieces, self._go_on)
-        for search, all_terms in zip(self._term_searches, (False, True), strict=True):
-            again = functools.partial(self._constrained, search, all_terms)
-            found = self._again(found, pieces, again)
-        return found
+        return self._again(found, pieces, self._constrained)
 
     def _again(self, found, pieces, search) -> SearchResult:
         """Searches once more for the pieces whose best hypotheses lack terms.
@@ -478,7 +474,9 @@ class GraphTranslation:
                 terms these lack.
         """
         best = found.tokens[:, 0]
-        lacks = self.translator.programs.lacks_terms(best, pieces.begins, pieces.kept, pieces.terms)
+        programs = self.translator.programs
+        texts = programs.texts(best, "human", pieces.begins, pieces.kept)
+        lacks = programs.lacks_terms(texts, pieces.terms)
 
         def again(rows):
             return search(pieces, rows, tf.gather(best, rows), tf.gather(lacks, rows))
@@ -487,27 +485,25 @@ class GraphTranslation:
 
     def _go_on(self, pieces, rows, target, lacks) -> SearchResult:
         """Searches for hypotheses that begin with terms in their places."""
-        source, terms = tf.gather(pieces.ids, rows), tf.gather(pieces.terms, rows)
+        source = tf.gather(pieces.ids, rows)
         begins = self.translator.programs.terms_in_place(
             source,
             tf.RaggedTensor.from_tensor(target, padding=PAD),
             *self._token_places(source, target),
             tf.gather(pieces.term_sources, rows),
-            terms,
+            tf.gather(pieces.terms, rows),
             lacks,
             tf.zeros_like(rows),
         )
-        more = row_arguments(self.translator, pieces, rows, self._config, terms)
+        more = row_arguments(self.translator, pieces, rows, self._config)
         del more["terms"]
         more["limits"] = tf.where(begins.row_lengths() > 0, more["limits"], 0)
         return search_in_batches(self._unsampled, prefix=begins.to_tensor(), **more)
 
-    def _constrained(self, search, all_terms, pieces, rows, target, lacks) -> SearchResult:
-        """Searches for hypotheses that have the terms that lack, or all."""
-        terms = tf.gather(pieces.terms, rows)
-        terms = terms if all_terms else tf.ragged.boolean_mask(terms, lacks)
-        more = row_arguments(self.translator, pieces, rows, self._config, terms)
-        return search_in_batches(search, **more)
+    def _constrained(self, pieces, rows, target, lacks) -> SearchResult:
+        """Searches for hypotheses that have all their terms."""
+        more = row_arguments(self.translator, pieces, rows, self._config)
+        return search_in_batches(self._term_search, **more)
 
     @functools.cached_property
     def _unsampled(self):
@@ -515,13 +511,10 @@ class GraphTranslation:
         return self._search_by(constrained(self._config))
 
     @functools.cached_property
-    def _term_searches(self):
-        """The searches for what lacks terms."""
+    def _term_search(self):
+        """The search for what lacks terms."""
         config = constrained(self._config)
-        return [
-            self.translator.new_term_search(beams, config, jit_compile=self.jit_compile)
-            for beams in TERM_BEAMS
-        ]
+        return self.translator.new_term_search(config, jit_compile=self.jit_compile)
 
     def _best(self, found, pieces, style):
         return {

@@ -69,7 +69,9 @@ class Programs:
         ]
         of_terms = tf.RaggedTensorSpec([None, None], tf.string)
         self.lacks_terms = tf.function(
-            self._lacks_terms, input_signature=[*of_texts, of_terms], autograph=False
+            lacks_terms,
+            input_signature=[tf.TensorSpec([None], tf.string), of_terms],
+            autograph=False,
         )
         self.terms_in_place = tf.function(
             self._terms_in_place,
@@ -131,10 +133,6 @@ class Programs:
         if style not in self._texts:
             return self._detokenize(style, ids, begins, kept)  # which says what is wrong
         return self._texts[style](ids, begins, kept)
-
-    def _lacks_terms(self, ids, begins, kept, terms):
-        """Which terms texts of target ids lack; see `texts` and `data.text.terms`."""
-        return lacks_terms(self.texts(ids, "human", begins, kept), terms)
 
     def _terms_in_place(self, *arguments):
         """What hypotheses are to begin with to have terms; see `terms_in_place`."""

@@ -16,12 +16,12 @@ from keras_transformer.data.text.sentences import Sentences, split_sentences, wh
 from keras_transformer.data.text.strings import begins_run
 from keras_transformer.data.text.terms import MARKS as TERM_MARKS
 from keras_transformer.data.text.terms import annotate
+from keras_transformer.data.tokenizers.surfaces import PLACEHOLDER
 from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import END, START
 
 _SENTENCE_ENDS = ".!?…。！？؟।"
 _CLAUSE_ENDS = ",;:—–،、"
-_PLACEHOLDER = r"\[KEEP_[0-9]+\]"
 
 
 class Pieces(NamedTuple):
@@ -308,7 +308,7 @@ def _pauses(names: tf.RaggedTensor) -> tf.RaggedTensor:
     # Marks of capitals belong to the word that follows, but for the last of several.
     *leading, last = [flat == mark for mark in MARKS]
     leads = functools.reduce(tf.logical_or, leading)
-    begins = (begins | leads | tf.strings.regex_full_match(flat, _PLACEHOLDER)) & ~last
+    begins = (begins | leads | tf.strings.regex_full_match(flat, PLACEHOLDER)) & ~last
     # Nothing is cut from what it is joined to.
     joins = flat == "[JOIN]"
     # A term and its translation stay together.

@@ -13,7 +13,7 @@ from keras_transformer.data.text.scripts import UNSPACED_RE2
 from keras_transformer.data.text.strings import begins_run
 from keras_transformer.data.text.terms import MARKS as TERM_MARKS
 from keras_transformer.data.text.terms import folded
-from keras_transformer.data.tokenizers.surfaces import SILENT
+from keras_transformer.data.tokenizers.surfaces import PLACEHOLDER, SILENT
 from keras_transformer.data.tokenizers.token_links import NONE
 from keras_transformer.special_tokens import PAD, UNK
 from keras_transformer.translating.glossaries import ids_of_terms
@@ -26,7 +26,7 @@ _AFTER = r"(?:['’]\pL{1,2})?(?:[^\pL\pN\pM]*)$"
 """What stays of a word that a term takes the place of: signs, and what is joined by an apostrophe,
 as in ``(l'`` and ``'s),``."""
 
-_INSEPARABLE = rf"(?s).*(?:{UNSPACED_RE2}|<0x[0-9A-F]{{2}}>|\[KEEP_[0-9]+\]).*"
+_INSEPARABLE = rf"(?s).*(?:{UNSPACED_RE2}|<0x[0-9A-F]{{2}}>|{PLACEHOLDER}).*"
 """What is more or less than a word: a text without spaces, a part of a letter, a placeholder."""
 
 _MARKS_OF_SPANS = MARKS[2:]
@@ -153,6 +153,9 @@ def words_of(names: tf.RaggedTensor) -> Words:
     # The first of a row begins a word, whatever its name.
     begins = tf.gather_nd(tf.where(tf.reduce_any(marked), marked, ~inside), spoken)
     begins |= begins_run(tf.gather_nd(rows, spoken))
+    # So does a placeholder, and what follows one.
+    is_one = tf.strings.regex_full_match(tf.gather_nd(flat, spoken), PLACEHOLDER)
+    begins |= is_one | tf.concat([tf.zeros_like(is_one[:1]), is_one[:-1]], 0)
     word = tf.cumsum(tf.cast(begins, tf.int64)) - 1
     count = tf.reduce_sum(tf.cast(begins, tf.int64))
     texts = tf.strings.regex_replace(tf.gather_nd(flat, spoken), "^##|▁", "")

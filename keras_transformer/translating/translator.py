@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import time
 import warnings
@@ -41,7 +40,6 @@ from keras_transformer.translating.alignment import (
 from keras_transformer.translating.alternatives import MOST_ALTERNATIVES
 from keras_transformer.translating.batches import BATCH_ROWS, batches_by_length
 from keras_transformer.translating.glossaries import (
-    TERM_BEAMS,
     LackingTerms,
     ids_of_terms,
     term_tokens,
@@ -133,9 +131,7 @@ class Translator(tf.Module, BaseTranslator):
         self.alignment_head: AlignmentHead | None = None
         self.programs = Programs(self)
         self.searches = Searches(self.new_search)
-        self.term_searches = [
-            Searches(functools.partial(self.new_term_search, beams)) for beams in TERM_BEAMS
-        ]
+        self.term_searches = Searches(self.new_term_search)
 
     def __call__(self, sentence, max_length=MAX_TOKENS):
         """Translates in the tutorial's form, in the corpus' style.
@@ -262,7 +258,7 @@ class Translator(tf.Module, BaseTranslator):
                         if found_one or not found[row]:
                             found[row] = one
                     if lacking is not None:
-                        lacking.note(batch, result)
+                        lacking.note(batch, result, [one[0].text for one in translations])
 
         translate_rows(np.arange(len(owners)), search)
         for rows, search_again in lacking.searches() if lacking is not None else ():
@@ -492,10 +488,10 @@ class Translator(tf.Module, BaseTranslator):
             **arguments,
         )
 
-    def new_term_search(self, beams, config, **arguments) -> Search:
-        """A `Search` of so many beams or more for hypotheses with given terms; see `new_search`."""
+    def new_term_search(self, config, **arguments) -> Search:
+        """A `Search` for hypotheses with given terms; see `new_search`."""
         tokens = term_tokens(self.tokenizers.target)
-        return self.new_search(config, term_tokens=tokens, term_beams=beams, **arguments)
+        return self.new_search(config, term_tokens=tokens, **arguments)
 
     def limits(self, source: tf.RaggedTensor, config):
         """Most target tokens of each source by a `DecodingConfig`, int32 ``(batch,)``."""

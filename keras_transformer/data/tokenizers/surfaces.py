@@ -15,7 +15,9 @@ _, _AS, _TERM_END = TERM_MARKS
 BESIDE = AS
 """What the tokens beside a term say: nothing of the text, but they belong to that term."""
 _UNKNOWN = {"[UNK]", "<unk>"}
-_PLACEHOLDER = re.compile(r"\[KEEP_([0-9]+)\]")
+
+PLACEHOLDER = r"\[KEEP_([0-9]+)\]"
+"""Names of placeholders, by their numbers from 1."""
 
 
 def surfaces(names: Sequence[str], kept: Mapping[int, str]) -> list[str | None]:
@@ -40,6 +42,6 @@ def _surface(name: str, kept: Mapping[int, str]) -> str | None:
         return ""
     if name in _UNKNOWN:
         return None
-    if placeholder := _PLACEHOLDER.fullmatch(name):
+    if placeholder := re.fullmatch(PLACEHOLDER, name):
         return kept.get(int(placeholder[1]) - 1)
     return name.removeprefix("##").replace("▁", "")
