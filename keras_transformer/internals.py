@@ -13,11 +13,48 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 from keras.src.saving import saving_lib
 from tensorflow.compiler.tf2xla.python import xla
+from tensorflow.python.eager import context, execute
 from tensorflow.python.ops import control_flow_util
 
 from keras_transformer.errors import InputError
 
 # TensorFlow
+
+
+def add_function(definition) -> None:
+    """Gives the runtime a function, which it can be asked to run under its name.
+
+    ``tf.saved_model.load`` makes a graph in Python of each function of a file, which takes 50 times
+    as long. A public loader that does not would take its place.
+
+    Args:
+        definition: a `FunctionDef`; those that it calls may follow.
+    """
+    context.context().add_function_def(definition)
+
+
+def forget_function(name: str) -> None:
+    """Takes a function of `add_function` from the runtime."""
+    context.context().remove_function(name)
+
+
+def functions_of_runtime() -> set[str]:
+    """Names of all functions that the runtime has, those that `tf.function` traced too."""
+    return set(context.context().list_function_names())
+
+
+def run_function(name: str, inputs: list[tf.Tensor], outputs: int) -> list[tf.Tensor]:
+    """Runs a function of `add_function` eagerly, as TensorFlow runs those that it traced.
+
+    Args:
+        name: of the function.
+        inputs: its arguments; of variables the handles.
+        outputs: how many there are.
+    """
+    current = context.context()
+    options = current.function_call_options.as_attrs()
+    attributes = tuple(part for item in options.items() for part in item)
+    return execute.execute(name, outputs, inputs, attributes, current)
 
 
 def compiled_by_xla() -> bool:

@@ -10,6 +10,7 @@ import tensorflow_text  # noqa: F401  its operations are in the graphs
 
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import DEFAULT_SIGNATURE, read_about, xla_name
+from keras_transformer.exporting.functions import ExportedFunctions
 from keras_transformer.files import check_checksums, reason_of
 from keras_transformer.serving.failures import Failure, Kind, invalid
 from keras_transformer.serving.programs import Programs, Size
@@ -56,9 +57,7 @@ class LoadedModel:
         self._folder = folder
         self.declared, self.signatures = read_signatures(folder)
         try:
-            # Kept, for the variables live as long as this object.
-            self._loaded = tf.saved_model.load(str(folder))
-            functions = dict(self._loaded.signatures)
+            functions = ExportedFunctions(folder)
         except Exception as error:  # whatever a damaged folder brings about
             raise InputError(f"{folder}: cannot be loaded ({reason_of(error)}).") from error
         twins = {name: functions.get(xla_name(name)) for name in functions} if compile else {}

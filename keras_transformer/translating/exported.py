@@ -14,6 +14,7 @@ from keras_transformer.data.glossary import Glossary
 from keras_transformer.data.tokenizers.token_links import links_of_row
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import DEFAULT_SIGNATURE, NOT_FOUND, read_about, xla_name
+from keras_transformer.exporting.functions import ExportedFunctions
 from keras_transformer.files import check_checksums
 from keras_transformer.translating.batches import batches_by_length
 from keras_transformer.translating.translation import (
@@ -43,7 +44,7 @@ class ExportedTranslator(BaseTranslator):
         self.folder = Path(folder)
         check_checksums(folder)
         try:
-            self._signatures = tf.saved_model.load(str(folder)).signatures
+            self._signatures = ExportedFunctions(folder)
         except (OSError, ValueError, tf.errors.OpError) as error:
             problem = str(error).splitlines()[0]
             raise InputError(f"{folder}: cannot be loaded ({problem}).") from error
@@ -169,7 +170,7 @@ class ExportedTranslator(BaseTranslator):
                 length_penalty=tf.constant(1.0 if length_penalty is None else length_penalty),
                 max_length=tf.constant(0 if max_length is None else max_length),
             )
-        except tf.errors.InvalidArgumentError as error:
+        except (ValueError, tf.errors.InvalidArgumentError) as error:
             raise InputError(f"{self.folder}: refuses beam_size={beam_size}.") from error
         names = ("translations", "scores", "normalized_scores")
         return [

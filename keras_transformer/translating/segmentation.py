@@ -19,6 +19,7 @@ from keras_transformer.data.text.terms import annotate
 from keras_transformer.data.tokenizers.surfaces import PLACEHOLDER
 from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import END, START
+from keras_transformer.translating.token_words import terms_of_words, words_of
 
 _SENTENCE_ENDS = ".!?…。！？؟।"
 _CLAUSE_ENDS = ",;:—–،、"
@@ -94,11 +95,9 @@ def divide(
         texts = annotated.texts if beside else texts
     ids, owners = tokenize_in_pieces(tokenizers.source, texts, longest)
     if glossary is not None:
-        marks = tokenizers.source.term_marks if beside else ()
-        of_terms = [
-            _terms_of_pieces(part, ids, owners, marks)
-            for part in (annotated.terms, annotated.sources)
-        ]
+        names = tokenizers.source.lookup(ids)
+        sources, translations = _terms_of_pieces(annotated.sources, annotated.terms, names, owners)
+        of_terms = translations, sources
     if kept is None:
         nothing = tf.RaggedTensor.from_row_lengths(
             tf.constant([], tf.string), 0 * ids.row_lengths(), validate=False
@@ -110,27 +109,47 @@ def divide(
     return Pieces(ids, owners, found, of_pieces, *of_terms)
 
 
-def _terms_of_pieces(terms: tf.RaggedTensor, ids, owners, marks) -> tf.RaggedTensor:
-    """The terms of each piece, ``(pieces, None)``.
+def _terms_of_pieces(
+    sources: tf.RaggedTensor, terms: tf.RaggedTensor, names: tf.RaggedTensor, owners
+) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+    """The terms of each piece and their translations, ``(pieces, None)``.
+
+    A term of a sentence in several pieces is in the one that has its first word.
 
     Args:
-        terms: of each sentence, or their translations, ``(sentences, None)``.
-        ids: of the pieces, ``(pieces, None)``.
-        owners: the number of the sentence of each.
-        marks: ids of the signs of terms, if sentences have them: they tell which piece of a
-            sentence has which. Else sentences in several pieces have none.
+        sources, terms: of each sentence, ``(sentences, None)``.
+        names: of the tokens of the pieces, ``(pieces, None)``.
+        owners: the number of the sentence of each piece, int32 ``(pieces,)``.
     """
-    if marks:
-        begins = tf.cast(ids == marks[0], tf.int64)
-        return tf.RaggedTensor.from_row_lengths(
-            terms.flat_values, tf.reduce_sum(begins, axis=1), validate=False
+
+    def of_whole():
+        return sources, terms
+
+    def of_parts():
+        words = words_of(names)
+        of_sentences = words._replace(rows=tf.gather(tf.cast(owners, tf.int64), words.rows))
+        number = terms_of_words(of_sentences, sources)
+        is_part = tf.where(number > 0)[:, 0]
+        key = tf.gather(sources.row_starts(), tf.gather(of_sentences.rows, is_part))
+        key += tf.gather(number, is_part) - 1
+        count = tf.size(sources.flat_values, tf.int64)
+        piece = tf.math.unsorted_segment_min(tf.gather(words.rows, is_part), key, count)
+        pieces = tf.math.unsorted_segment_sum(tf.ones_like(owners), owners, sources.nrows())
+        in_whole = tf.gather(pieces == 1, sources.value_rowids())
+        first = tf.searchsorted(tf.cast(owners, tf.int64), sources.value_rowids())
+        piece = tf.where(in_whole, tf.cast(first, tf.int64), piece)
+        is_there = piece < names.nrows()
+        return tuple(
+            tf.RaggedTensor.from_value_rowids(
+                tf.boolean_mask(part.flat_values, is_there),
+                tf.boolean_mask(piece, is_there),
+                names.nrows(),
+                validate=False,
+            )
+            for part in (sources, terms)
         )
-    pieces = tf.math.unsorted_segment_sum(
-        tf.ones_like(owners), owners, tf.cast(terms.nrows(), tf.int32)
-    )
-    of_pieces = tf.gather(terms, owners)
-    whole = tf.repeat(tf.gather(pieces, owners) == 1, of_pieces.row_lengths())
-    return tf.ragged.boolean_mask(of_pieces, of_pieces.with_flat_values(whole))
+
+    return tf.cond(names.nrows() == sources.nrows(), of_whole, of_parts)
 
 
 def sentences_of(strings: tf.Tensor, language: str | None) -> Sentences:

@@ -3,6 +3,7 @@
 The models here have learned nothing, so that no term comes by itself.
 """
 
+import dataclasses
 import functools
 
 import keras
@@ -24,6 +25,7 @@ from keras_transformer.translating.ctranslate2 import CTranslate2Translator
 from keras_transformer.translating.exported import ExportedTranslator
 from keras_transformer.translating.graph import GraphTranslation
 from keras_transformer.translating.segmentation import tokenize_in_pieces
+from keras_transformer.translating.token_words import words_of
 from keras_transformer.translating.translator import Translator
 
 GLOSSARY = {"gato": "tomcat", "menina": "little girl", "gato preto": "black cat", "fome": "hunger"}
@@ -215,14 +217,23 @@ def test_terms_of_long_sentences(translator):
         translator.tokenizers, translator.transformer, decoding=SHORT, max_source_length=40
     )
     columns = tuple(tf.constant(list(side)) for side in (GLOSSARY, GLOSSARY.values()))
-    pieces = short.divide(tf.constant([text]), SHORT, columns)
-    assert len(pieces.owners) > 5
-    if not translator.tokenizers.terms:
-        assert not pieces.terms.flat_values.shape[0]  # nobody knows which piece has which
-        return
-    first, _, last = translator.tokenizers.source.term_marks
-    for ids, terms in zip(pieces.ids.to_list(), pieces.terms.to_list(), strict=True):
-        assert ids.count(first) == ids.count(last) == len(terms)
+    source = translator.tokenizers.source
+    for mode in ("constrain", "both") if translator.tokenizers.terms else ("constrain",):
+        config = dataclasses.replace(SHORT, glossary_mode=mode)
+        pieces = short.divide(tf.constant([f"O gato. {text}. A menina"]), config, columns)
+        assert len(pieces.owners) > 5
+        words = words_of(source.lookup(pieces.ids))
+        of_words = {b"gato": b"tomcat", b"menina": b"little girl"}
+        expected = [[] for _ in pieces.owners]
+        for word, row in zip(words.texts.numpy(), words.rows.numpy(), strict=True):
+            bare = word.lower().rstrip(b".")
+            expected[row] += [of_words[bare]] if bare in of_words else []
+        assert pieces.terms.to_list() == expected
+        assert sum(map(len, expected)) == 62
+        if mode == "both":
+            first, _, last = source.term_marks
+            for ids, terms in zip(pieces.ids.to_list(), expected, strict=True):
+                assert ids.count(first) == ids.count(last) == len(terms)
     with pytest.warns(UserWarning, match="in pieces"):
         check([short.translate([text], glossary=GLOSSARY)[0].text], [["tomcat", "little girl"]])
 

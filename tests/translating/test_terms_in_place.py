@@ -8,7 +8,8 @@ from keras_transformer.data.corpora.corpus import Corpus, dataset_of
 from keras_transformer.data.tokenizers.pair import train_tokenizers
 from keras_transformer.data.tokenizers.token_links import NONE
 from keras_transformer.special_tokens import PAD, UNK
-from keras_transformer.translating.terms_in_place import terms_in_place, words_of
+from keras_transformer.translating.terms_in_place import terms_in_place
+from keras_transformer.translating.token_words import words_of
 
 LINES = [
     ("Clique no Botão, já.", "Click the Button, now."),
