@@ -5,6 +5,7 @@ API does not, and what would take its place.
 """
 
 import contextlib
+import functools
 import hashlib
 import io
 
@@ -13,6 +14,7 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 from keras.src.saving import saving_lib
 from tensorflow.compiler.tf2xla.python import xla
+from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.eager import context, execute
 from tensorflow.python.ops import control_flow_util
 
@@ -43,18 +45,32 @@ def functions_of_runtime() -> set[str]:
     return set(context.context().list_function_names())
 
 
-def run_function(name: str, inputs: list[tf.Tensor], outputs: int) -> list[tf.Tensor]:
+def run_function(
+    name: str, inputs: list[tf.Tensor], outputs: int, *, optimized=True
+) -> list[tf.Tensor]:
     """Runs a function of `add_function` eagerly, as TensorFlow runs those that it traced.
 
     Args:
         name: of the function.
         inputs: its arguments; of variables the handles.
         outputs: how many there are.
+        optimized: have TensorFlow optimise its graph when it first runs so.
     """
     current = context.context()
-    options = current.function_call_options.as_attrs()
-    attributes = tuple(part for item in options.items() for part in item)
+    options = current.function_call_options
+    settings = options.config_proto_serialized
+    if not optimized:
+        settings = _without_optimizer(settings)
+    attributes = ("executor_type", options.executor_type or "", "config_proto", settings)
     return execute.execute(name, outputs, inputs, attributes, current)
+
+
+@functools.lru_cache(maxsize=16)
+def _without_optimizer(settings: bytes) -> bytes:
+    """Settings of a call with which no graph is optimised."""
+    config = config_pb2.ConfigProto.FromString(settings)
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    return config.SerializeToString(deterministic=True)
 
 
 def compiled_by_xla() -> bool:

@@ -72,6 +72,9 @@ def check(functions, folder):
 def test_signatures_answer_as_tensorflow_has_them(saved):
     for folder in saved:
         check(ExportedFunctions(folder), folder)
+        # Some calls as they are, some optimised.
+        check(ExportedFunctions(folder, patience=1e-9), folder)
+        check(ExportedFunctions(folder, patience=60), folder)
 
 
 def test_two_models_do_not_disturb_one_another(saved):
@@ -90,7 +93,7 @@ def test_the_runtime_forgets_a_model_that_nobody_has(saved):
     own = {
         name for name in internals.functions_of_runtime() - before if name.startswith("exported_")
     }
-    assert len(own) > 4
+    assert len(own) >= 3
     function = functions["compiled"]
     del functions
     gc.collect()
