@@ -45,6 +45,25 @@ def functions_of_runtime() -> set[str]:
     return set(context.context().list_function_names())
 
 
+@contextlib.contextmanager
+def without_graph_optimizer():
+    """Functions that this thread calls inside for the first time run as they were traced.
+
+    Optimising a graph takes seconds, which a few calls do not bring back. Public options of the
+    optimiser are those of all threads, and a ``tf.function`` has none of its own; one would take
+    its place.
+    """
+    current = context.context()
+    options = current.function_call_options
+    current.function_call_options = _without_optimizer(
+        options.executor_type, options.config_proto_serialized
+    )
+    try:
+        yield
+    finally:
+        current.function_call_options = options
+
+
 def run_function(
     name: str, inputs: list[tf.Tensor], outputs: int, *, optimized=True
 ) -> list[tf.Tensor]:
@@ -57,20 +76,18 @@ def run_function(
         optimized: have TensorFlow optimise its graph when it first runs so.
     """
     current = context.context()
-    options = current.function_call_options
-    settings = options.config_proto_serialized
-    if not optimized:
-        settings = _without_optimizer(settings)
-    attributes = ("executor_type", options.executor_type or "", "config_proto", settings)
-    return execute.execute(name, outputs, inputs, attributes, current)
+    with contextlib.nullcontext() if optimized else without_graph_optimizer():
+        options = current.function_call_options.as_attrs()
+        attributes = tuple(part for item in options.items() for part in item)
+        return execute.execute(name, outputs, inputs, attributes, current)
 
 
 @functools.lru_cache(maxsize=16)
-def _without_optimizer(settings: bytes) -> bytes:
-    """Settings of a call with which no graph is optimised."""
+def _without_optimizer(executor: str | None, settings: bytes) -> context.FunctionCallOptions:
+    """Options of a call with which no graph is optimised."""
     config = config_pb2.ConfigProto.FromString(settings)
     config.graph_options.rewrite_options.disable_meta_optimizer = True
-    return config.SerializeToString(deterministic=True)
+    return context.FunctionCallOptions(executor, config)
 
 
 def compiled_by_xla() -> bool:
@@ -205,9 +222,10 @@ def weights_file(model) -> io.BytesIO:
 def without_values():
     """Models made inside have weights with shapes and no values, which take no memory.
 
-    They tell the size of a model; they cannot be called. ``keras.StatelessScope`` makes such
-    weights and notes them, to give them values when another scope ends; here they are forgotten.
-    A ``meta`` device, as PyTorch has one, would take its place.
+    They tell the size of a model; they cannot be called before `give_values`.
+    ``keras.StatelessScope`` makes such weights and notes them, to give them values when another
+    scope ends; here they are forgotten. A ``meta`` device, as PyTorch has one, would take its
+    place.
     """
     name = "uninitialized_variables"
     noted = list(global_state.get_global_attribute(name) or [])
@@ -216,6 +234,19 @@ def without_values():
             yield
     finally:
         global_state.set_global_attribute(name, noted)
+
+
+def give_values(model) -> None:
+    """Gives the weights of a model made in `without_values` zeros, and its other variables, such as
+    the states of generators of random numbers, their first values.
+
+    For models whose weights are loaded next: drawing random ones takes most of the time of making a
+    model. An argument of Keras' layers to leave values out would take its place.
+    """
+    for variable in model.variables:
+        if "float" in variable.dtype:
+            variable._initializer = keras.initializers.Zeros()
+        variable._deferred_initialize()
 
 
 class _KerasLSTM(keras.layers.LSTM):

@@ -14,6 +14,10 @@ from keras_transformer.decoding.search import Search, SearchResult
 
 logger = logging.getLogger(__name__)
 
+OPTIMIZE_AFTER = 10.0
+"""Seconds of searching after which TensorFlow's optimiser of graphs, which takes some of them, is
+worthwhile."""
+
 PATIENCE = 60.0
 """Seconds of searching after which compiling, which takes about as long, is worthwhile."""
 
@@ -68,10 +72,11 @@ class Searches:
         if jit_compile is None:
             jit_compile = eager and self.compiling_pays()
         jit_compile = jit_compile and not self._cannot_compile
-        seed = config.seed if seed is None else seed
+        arguments["seed"] = config.seed if seed is None else seed
+        arguments["optimized"] = self.seconds > OPTIMIZE_AFTER
         start = time.perf_counter()
         try:
-            found = self.get(config, jit_compile)(source, limits, seed=seed, **arguments)
+            found = self.get(config, jit_compile)(source, limits, **arguments)
         except tf.errors.OpError as error:
             if not (jit_compile and failed_in_cache(error)):
                 raise
@@ -81,7 +86,7 @@ class Searches:
                 "space, or set XDG_CACHE_HOME to another folder.",
                 str(error).splitlines()[0],
             )
-            found = self.get(config, False)(source, limits, seed=seed, **arguments)
+            found = self.get(config, False)(source, limits, **arguments)
         if eager:
             found.scores.numpy()  # waits for the result
             self.seconds += time.perf_counter() - start

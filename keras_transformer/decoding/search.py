@@ -53,6 +53,7 @@ from keras_transformer.decoding.tokens import (
     uniform_numbers,
     value_at,
 )
+from keras_transformer.internals import without_graph_optimizer
 from keras_transformer.layers import cache as caches
 from keras_transformer.special_tokens import PAD
 
@@ -164,7 +165,7 @@ class Search:
         self._tracing = threading.Lock()
 
     def __call__(
-        self, source, limits, *, seed=0, streams=None, prefix=None, terms=None
+        self, source, limits, *, seed=0, streams=None, prefix=None, terms=None, optimized=True
     ) -> SearchResult:
         """Searches for the tokens after the start token.
 
@@ -178,6 +179,7 @@ class Search:
             prefix: ids that the tokens begin with, padded, ``(batch, prefix)``.
             terms: ids of the terms that each row has to have, padded, ``(batch, terms, length)``;
                 for a search with `term_tokens`, which needs them.
+            optimized: have TensorFlow optimise the graph, which takes seconds the first time.
 
         Returns:
             a `SearchResult`.
@@ -191,7 +193,11 @@ class Search:
             arguments.append(tf.cast(terms, tf.int32))
         if prefix is not None:
             arguments.append(tf.cast(prefix, tf.int32))
-        return self._graph(with_prefix=prefix is not None)(*arguments)
+        graph = self._graph(with_prefix=prefix is not None)
+        if optimized or not tf.executing_eagerly():
+            return graph(*arguments)
+        with without_graph_optimizer():
+            return graph(*arguments)
 
     def warm_up(self, rows=64, source_length=SOURCE_ROOM, target_length=ROOM) -> None:
         """Compiles the programs for batches without prefix; without XLA, only traces them.

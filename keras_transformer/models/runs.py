@@ -15,7 +15,7 @@ from keras_transformer.config.model import LANGUAGE_MODELS
 from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
 from keras_transformer.files import reason_of, write_bytes
-from keras_transformer.internals import weights_file, without_values
+from keras_transformer.internals import give_values, weights_file, without_values
 from keras_transformer.models.families import make_model
 
 WEIGHTS_FILE = "model.weights.h5"
@@ -66,7 +66,7 @@ def load_run(folder) -> SavedRun:
         with without_values():
             model = make_model(config.model, **sizes)
         check_size(model, stored, weights)
-        model = make_model(config.model, **sizes)
+        give_values(model)
     except (ValueError, TypeError, MemoryError, tf.errors.OpError) as error:
         if isinstance(error, InputError) and str(weights) in str(error):
             raise
