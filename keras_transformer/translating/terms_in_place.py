@@ -95,27 +95,36 @@ def terms_in_place(
     places, has_place = _stretches(of_target, *shares, terms, lacks)
     between = _between(of_source, of_target, term_of_word, linked, terms, lacks, has_place)
     places = Places(*(tf.concat(part, 0) for part in zip(places, between, strict=True)))
-    starts = tf.gather(target.row_starts() + tf.cast(fixed, tf.int64), places.rows)
     new = ids_of_terms(tokenizers.target, places.strings)
+    starts = tf.gather(target.row_starts() + tf.cast(fixed, tf.int64), places.rows)
     usable = ~tf.reduce_any(new == UNK, axis=1) & (new.row_lengths() > 0)
-    usable &= places.begins >= starts
-    # What follows a term between words is written anew.
-    is_between = (places.begins == places.ends) & usable
-    none_left = tf.size(target.flat_values, tf.int64)
-    end = tf.math.unsorted_segment_min(
-        tf.where(is_between, places.begins, none_left), places.rows, target.nrows()
-    )
-    end = tf.gather(end, places.rows)
-    usable &= (places.begins < end) | (is_between & (places.begins == end))
-    order = tf.argsort(tf.where(usable, places.begins, none_left), stable=True)
-    order = order[: tf.math.count_nonzero(usable)]
-    order = tf.boolean_mask(order, begins_run(tf.gather(places.begins, order)))
+    order = _up_to_one_between(places, usable & (places.begins >= starts), target.nrows())
     return _rewritten(
         target,
         Places(*(tf.gather(part, order) for part in places)),
         tf.gather(new, order),
         is_one_of(target_names.flat_values, _MARKS_OF_SPANS),
     )
+
+
+def _up_to_one_between(places: Places, usable, rows) -> tf.Tensor:
+    """The numbers of the places of each row up to its first one between words, in order.
+
+    What follows a term between words is written anew.
+
+    Args:
+        places: of terms.
+        usable: which of them may be used, bool ``(n,)``.
+        rows: how many rows there are.
+    """
+    is_between = (places.begins == places.ends) & usable
+    behind = tf.reduce_max(tf.concat([places.begins, [0]], 0)) + 1
+    end = tf.where(is_between, places.begins, behind)
+    end = tf.gather(tf.math.unsorted_segment_min(end, places.rows, rows), places.rows)
+    usable &= (places.begins < end) | (is_between & (places.begins == end))
+    order = tf.argsort(tf.where(usable, places.begins, behind), stable=True)
+    order = order[: tf.math.count_nonzero(usable)]
+    return tf.boolean_mask(order, begins_run(tf.gather(places.begins, order)))
 
 
 def _linked_words(source, target, links, of_source: Words, of_target: Words):
