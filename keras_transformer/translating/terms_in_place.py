@@ -65,7 +65,7 @@ def terms_in_place(
     A term takes the place of the words that attention links to its source, of several stretches of
     such the one with the most weight. Signs that touch them stay, as do capitals. A term that no
     word is linked to follows the one that is linked to the nearest word before its source, and is
-    the last one.
+    the last one. Where no word is linked to any there is no place.
 
     Args:
         tokenizers: of both sides.
@@ -246,13 +246,13 @@ def _between(of_source: Words, of_target: Words, term_of_word, linked, terms, la
     by_row = tf.gather(by_row, row)
     some = by_row.flat_values
     of_each, at = by_row.value_rowids(), tf.gather(of_word, by_row.flat_values)
-    at = tf.where(at < tf.gather(begin, of_each), at, NONE)
     many = tf.size(wanted, tf.int64)
+    usable = tf.math.unsorted_segment_max(at, of_each, many) >= 0  # some word is linked
+    at = tf.where(at < tf.gather(begin, of_each), at, NONE)
     nearest = tf.math.unsorted_segment_max(at, of_each, many)
     is_it = (at == tf.gather(nearest, of_each)) & (at != NONE)
     word = tf.math.unsorted_segment_max(tf.where(is_it, some, NONE), of_each, many)
     first = tf.math.unsorted_segment_min(some, of_each, many)
-    usable = by_row.row_lengths() > 0
     word, first, row, wanted = (
         tf.boolean_mask(part, usable) for part in (word, first, row, wanted)
     )

@@ -133,6 +133,8 @@ ROWS = [
     ),
     # A placeholder stays.
     (("o botão {x}", "the {x}", [0, 1]), {"botão": "knob"}, "the knob", ""),
+    # Nothing is linked, as without attention.
+    ((CLICK[0], "Click now.", [None, None]), {"Botão": "knob"}, "", ""),
     # The source has no such term, or there is none.
     (CLICK, {"menu": "menu"}, "", ""),
     (CLICK, {}, "", ""),
