@@ -7,6 +7,7 @@ functions as they lie in the file.
 """
 
 import itertools
+import math
 import threading
 import time
 import weakref
@@ -19,6 +20,10 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2, trackable_object_graph_pb2
 
 from keras_transformer import internals
+from keras_transformer.exporting.format import xla_name
+
+PATIENCE = 30.0
+"""Seconds of running a signature after which optimising it, which takes several, pays."""
 
 _numbers = itertools.count()
 _INIT_OP = "__saved_model_init_op"
@@ -31,14 +36,14 @@ class ExportedFunctions(Mapping):
 
     Args:
         folder: that holds ``saved_model.pb``.
-        patience: seconds that a signature runs as it is. After that TensorFlow optimises it, which
-            takes several seconds and makes it about 1.05 (64 texts) to 1.2 times (one) as fast.
+        patience: seconds that a signature runs as it is. After that TensorFlow optimises it, aside,
+            which takes several seconds and makes it 1.05 (64 texts) to 1.2 times (one) as fast.
 
     Raises:
         OSError, ValueError, tf.errors.OpError: when it cannot be read.
     """
 
-    def __init__(self, folder, *, patience=0.0):
+    def __init__(self, folder, *, patience=PATIENCE):
         graph = _serving_graph(Path(folder))
         if _is_plain(graph):
             try:
@@ -79,6 +84,8 @@ class _Function:
         self._handles = [one.handle if isinstance(one, tf.Variable) else one for one in captures]
         self._library = library
         self._patience = patience
+        self._is_optimized = False
+        self._waits = threading.Lock()  # until somebody optimises
 
     def __call__(self, **inputs):
         if inputs.keys() != self._inputs.keys():
@@ -88,15 +95,24 @@ class _Function:
         arguments = [
             tf.convert_to_tensor(inputs[name], dtype) for name, dtype in self._inputs.items()
         ]
-        optimized = self._patience <= 0
-        start = time.perf_counter()
-        name = self._library.name(self._name)
-        found = internals.run_function(
-            name, [*arguments, *self._handles], len(self._outputs), optimized=optimized
-        )
-        if not optimized:
-            self._patience -= time.perf_counter() - start
+        inputs, start = [*arguments, *self._handles], time.perf_counter()
+        found = self._run(inputs, optimized=self._is_optimized)
+        self._patience -= time.perf_counter() - start
+        if self._patience <= 0 and self._waits.acquire(blocking=False):
+            threading.Thread(target=self._optimize, args=(inputs,), daemon=True).start()
         return dict(zip(self._outputs, found, strict=True))
+
+    def _run(self, inputs, *, optimized):
+        name = self._library.name(self._name)
+        return internals.run_function(name, inputs, len(self._outputs), optimized=optimized)
+
+    def _optimize(self, inputs) -> None:
+        """Has TensorFlow optimise the function, which the first call that asks for it does."""
+        try:
+            self._run(inputs, optimized=True)
+        except tf.errors.OpError:
+            return  # as without, for whoever asked
+        self._is_optimized = True
 
 
 def _serving_graph(folder: Path):
@@ -145,6 +161,7 @@ def _functions(graph, folder: Path, patience: float) -> dict[str, _Function]:
     wanted = [signature.concrete_function_name for signature in signatures.values()]
     library = _Library(graph.graph_def.library.function)
     captures = _captures(graph, wanted, folder)
+    by_xla = {xla_name(name) for name in signatures}  # which optimises itself
     found = {}
     for name, signature in signatures.items():
         inner, declared = signature.concrete_function_name, graph.signature_def[name]
@@ -154,7 +171,7 @@ def _functions(graph, folder: Path, patience: float) -> dict[str, _Function]:
             sorted(declared.outputs),
             [captures[i] for i in objects.concrete_functions[inner].bound_inputs],
             library,
-            patience,
+            math.inf if name in by_xla else patience,
         )
     return found
 

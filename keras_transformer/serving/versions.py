@@ -10,6 +10,7 @@ away.
 import asyncio
 import contextlib
 import gc
+import os
 import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -240,7 +241,12 @@ class Versions:
                 warn=lambda message: self._warn(f"version {folder.name}: {message}"),
             )
             warm_up(
-                model, folder, max_batch_size=self._max_batch_size, given_up=lambda: self._closed
+                model,
+                folder,
+                max_batch_size=self._max_batch_size,
+                # Beside a version that answers, one core is enough.
+                workers=(os.cpu_count() or 1) if self.current is None else 1,
+                given_up=lambda: self._closed,
             )
         except Exception as error:
             if model is not None:

@@ -4,9 +4,10 @@ The first call of a signature builds kernels, and with XLA compiles one program 
 rows and lengths; nobody should wait for that. A version that cannot answer is not served.
 """
 
+import itertools
 import time
 from collections.abc import Callable
-from itertools import islice, product
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import tensorflow as tf
@@ -29,6 +30,7 @@ def warm_up(
     folder: Path,
     *,
     max_batch_size: int,
+    workers: int = 1,
     given_up: Callable[[], bool] = lambda: False,
 ) -> int:
     """Runs the model's own warm-up requests, or representative ones, or both.
@@ -37,6 +39,7 @@ def warm_up(
         model: the loaded version.
         folder: of the version.
         max_batch_size: most texts that a batch will have.
+        workers: how many requests are run side by side.
         given_up: says whether nobody needs the model any more; asked before each request.
 
     Returns:
@@ -46,25 +49,42 @@ def warm_up(
         InputError: when the model fails on one.
     """
     last_start = time.monotonic() + _MOST_SECONDS
+    started = itertools.count()
+
+    def run(request) -> bool:
+        signature, texts, scalars, is_own = request
+        if given_up():
+            return False
+        if next(started) and not is_own and time.monotonic() > last_start:
+            return False
+        model.warm(signature, texts, scalars)
+        return True
+
     count = 0
-    try:
-        for signature, texts, scalars in _own_requests(model, folder):
-            if given_up():
-                return count
-            model.warm(signature, texts, scalars)
-            count += 1
-        for signature, texts in _representative_requests(model, max_batch_size):
-            if given_up() or (count and time.monotonic() > last_start):
-                break
-            scalars = _usual_scalars(signature)
-            if scalars is not None:
-                model.warm(signature, texts, scalars)
+    requests = _requests(model, folder, max_batch_size)
+    with ThreadPoolExecutor(workers) as executor:
+        try:
+            for was_run in executor.map(run, requests) if workers > 1 else map(run, requests):
+                if not was_run:
+                    break
                 count += 1
-    except Failure as failure:
-        raise InputError(
-            f"{folder}: warm-up request {count + 1} fails: {failure.message}"
-        ) from failure
+        except Failure as failure:
+            raise InputError(
+                f"{folder}: warm-up request {count + 1} fails: {failure.message}"
+            ) from failure
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
     return count
+
+
+def _requests(model: LoadedModel, folder: Path, max_batch_size: int):
+    """Signatures, texts, scalars, and whether the model's own file asks for them."""
+    for request in _own_requests(model, folder):
+        yield *request, True
+    for signature, texts in _representative_requests(model, max_batch_size):
+        scalars = _usual_scalars(signature)
+        if scalars is not None:
+            yield signature, texts, scalars, False
 
 
 def _representative_requests(model: LoadedModel, max_batch_size: int):
@@ -76,7 +96,7 @@ def _representative_requests(model: LoadedModel, max_batch_size: int):
         # A program for each number of rows; without XLA all are the same.
         rows = model.row_buckets(signature) or (1,)
         rows = [*(size for size in rows if size < max_batch_size), max_batch_size]
-        for size, words in product(reversed(rows), _WORDS):
+        for size, words in itertools.product(reversed(rows), _WORDS):
             yield signature, _texts(size, words)
 
 
@@ -105,7 +125,7 @@ def _own_requests(model: LoadedModel, folder: Path):
     if not path.is_file():
         return
     try:
-        for record in islice(tf.data.TFRecordDataset(str(path)), _MOST_REQUESTS):
+        for record in itertools.islice(tf.data.TFRecordDataset(str(path)), _MOST_REQUESTS):
             log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
             if log.WhichOneof("log_type") != "predict_log":
                 continue

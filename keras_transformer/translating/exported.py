@@ -25,9 +25,6 @@ from keras_transformer.translating.translation import (
 )
 from keras_transformer.unicode import utf8_list
 
-PATIENCE = 30.0
-"""Seconds of running a signature after which optimising it, which takes several, pays."""
-
 
 class ExportedTranslator(BaseTranslator):
     """A SavedModel written by `export`, with the methods of a `Translator`.
@@ -47,7 +44,7 @@ class ExportedTranslator(BaseTranslator):
         self.folder = Path(folder)
         check_checksums(folder)
         try:
-            self._signatures = ExportedFunctions(folder, patience=PATIENCE)
+            self._signatures = ExportedFunctions(folder)
         except (OSError, ValueError, tf.errors.OpError) as error:
             problem = str(error).splitlines()[0]
             raise InputError(f"{folder}: cannot be loaded ({problem}).") from error
