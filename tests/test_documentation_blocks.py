@@ -143,7 +143,7 @@ def free_port() -> int:
 
 
 def wait_until_ready(process, address):
-    give_up = time.monotonic() + 120
+    give_up = time.monotonic() + 300
     while time.monotonic() < give_up and process.poll() is None:
         try:
             urllib.request.urlopen(address, timeout=5).close()
