@@ -17,9 +17,10 @@ from keras_transformer.data.text.strings import begins_run
 from keras_transformer.data.text.terms import MARKS as TERM_MARKS
 from keras_transformer.data.text.terms import annotate
 from keras_transformer.data.tokenizers.surfaces import PLACEHOLDER
+from keras_transformer.data.tokenizers.token_links import NONE
 from keras_transformer.errors import InputError
 from keras_transformer.special_tokens import END, START
-from keras_transformer.translating.token_words import terms_of_words, words_of
+from keras_transformer.translating.token_words import first_words, terms_of_words, words_of
 
 _SENTENCE_ENDS = ".!?…。！？؟।"
 _CLAUSE_ENDS = ",;:—–،、"
@@ -95,8 +96,9 @@ def divide(
         texts = annotated.texts if beside else texts
     ids, owners = tokenize_in_pieces(tokenizers.source, texts, longest)
     if glossary is not None:
-        names = tokenizers.source.lookup(ids)
-        sources, translations = _terms_of_pieces(annotated.sources, annotated.terms, names, owners)
+        sources, translations = _terms_of_pieces(
+            tokenizers.source, annotated.sources, annotated.terms, ids, owners
+        )
         of_terms = translations, sources
     if kept is None:
         nothing = tf.RaggedTensor.from_row_lengths(
@@ -110,15 +112,16 @@ def divide(
 
 
 def _terms_of_pieces(
-    sources: tf.RaggedTensor, terms: tf.RaggedTensor, names: tf.RaggedTensor, owners
+    tokenizer: Any, sources: tf.RaggedTensor, terms: tf.RaggedTensor, ids: tf.RaggedTensor, owners
 ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
     """The terms of each piece and their translations, ``(pieces, None)``.
 
     A term of a sentence in several pieces is in the one that has its first word.
 
     Args:
+        tokenizer: of the pieces.
         sources, terms: of each sentence, ``(sentences, None)``.
-        names: of the tokens of the pieces, ``(pieces, None)``.
+        ids: of the pieces, ``(pieces, None)``.
         owners: the number of the sentence of each piece, int32 ``(pieces,)``.
     """
 
@@ -126,30 +129,26 @@ def _terms_of_pieces(
         return sources, terms
 
     def of_parts():
-        words = words_of(names)
+        words = words_of(tokenizer.lookup(ids))
         of_sentences = words._replace(rows=tf.gather(tf.cast(owners, tf.int64), words.rows))
-        number = terms_of_words(of_sentences, sources)
-        is_part = tf.where(number > 0)[:, 0]
-        key = tf.gather(sources.row_starts(), tf.gather(of_sentences.rows, is_part))
-        key += tf.gather(number, is_part) - 1
-        count = tf.size(sources.flat_values, tf.int64)
-        piece = tf.math.unsorted_segment_min(tf.gather(words.rows, is_part), key, count)
+        first = first_words(of_sentences, sources, terms_of_words(of_sentences, sources))
+        piece = tf.gather(tf.concat([[NONE], words.rows], 0), first + 1)
         pieces = tf.math.unsorted_segment_sum(tf.ones_like(owners), owners, sources.nrows())
         in_whole = tf.gather(pieces == 1, sources.value_rowids())
-        first = tf.searchsorted(tf.cast(owners, tf.int64), sources.value_rowids())
-        piece = tf.where(in_whole, tf.cast(first, tf.int64), piece)
-        is_there = piece < names.nrows()
+        whole = tf.searchsorted(tf.cast(owners, tf.int64), sources.value_rowids())
+        piece = tf.where(in_whole, tf.cast(whole, tf.int64), piece)
+        is_there = piece != NONE
         return tuple(
             tf.RaggedTensor.from_value_rowids(
                 tf.boolean_mask(part.flat_values, is_there),
                 tf.boolean_mask(piece, is_there),
-                names.nrows(),
+                ids.nrows(),
                 validate=False,
             )
             for part in (sources, terms)
         )
 
-    return tf.cond(names.nrows() == sources.nrows(), of_whole, of_parts)
+    return tf.cond(ids.nrows() == sources.nrows(), of_whole, of_parts)
 
 
 def sentences_of(strings: tf.Tensor, language: str | None) -> Sentences:

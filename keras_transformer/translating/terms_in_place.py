@@ -18,6 +18,7 @@ from keras_transformer.translating.token_words import (
     AFTER,
     BEFORE,
     Words,
+    first_words,
     is_one_of,
     terms_of_words,
     words_of,
@@ -228,14 +229,8 @@ def _between(of_source: Words, of_target: Words, term_of_word, linked, terms, la
         terms, lacks: as for `terms_in_place`.
         has_place: which terms have a place already, bool ``(terms,)``.
     """
-    # The first source word of each term.
-    is_part = tf.where(term_of_word > 0)[:, 0]
-    key = tf.gather(terms.row_starts(), tf.gather(of_source.rows, is_part))
-    key += tf.gather(term_of_word, is_part) - 1
-    count = tf.size(terms.flat_values, tf.int64)
-    begin = tf.math.unsorted_segment_min(is_part, key, count)
-    found = tf.math.unsorted_segment_sum(tf.ones_like(key), key, count) > 0
-    wanted = tf.where(lacks.flat_values & ~has_place & found)[:, 0]
+    begin = first_words(of_source, terms, term_of_word)
+    wanted = tf.where(lacks.flat_values & ~has_place & (begin != NONE))[:, 0]
     begin, row = tf.gather(begin, wanted), tf.gather(terms.value_rowids(), wanted)
     # The target words of its row, and the nearest source word before that one is linked to.
     words = tf.size(of_target.rows, tf.int64)

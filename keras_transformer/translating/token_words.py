@@ -120,6 +120,22 @@ def terms_of_words(words: Words, terms: tf.RaggedTensor) -> tf.Tensor:
     return tf.boolean_mask(numbers, tf.sequence_mask(by_row.row_lengths(), tf.shape(had)[1]))
 
 
+def first_words(words: Words, terms: tf.RaggedTensor, numbers: tf.Tensor) -> tf.Tensor:
+    """The first word of each term, or `NONE`, int64 ``(terms,)``.
+
+    Args:
+        words: of sources.
+        terms: as they have them, in order, ``(rows, None)``.
+        numbers: of the terms of the words; see `terms_of_words`.
+    """
+    is_part = tf.where(numbers > 0)[:, 0]
+    term = tf.gather(terms.row_starts(), tf.gather(words.rows, is_part))
+    term += tf.gather(numbers, is_part) - 1
+    count = tf.size(terms.flat_values, tf.int64)
+    word = tf.math.unsorted_segment_min(is_part, term, count)
+    return tf.where(word < tf.size(numbers, tf.int64), word, NONE)
+
+
 def _hashes(words: tf.Tensor) -> tf.Tensor:
     """Hashes of words without the signs around them and whatever their capitals, above 0."""
     bare = tf.strings.regex_replace(tf.strings.regex_replace(words, BEFORE, ""), AFTER, "")
