@@ -44,6 +44,12 @@ def _sizes_option(flag, least, meaning):
     help="Whether a SavedModel has signatures compiled by XLA too; it has unless given.",
 )
 @keep_option
+@click.option(
+    "--shortlist",
+    type=click.IntRange(min=1),
+    help="Look only at this many target tokens for each token of the source, and at the most "
+    "frequent ones, which is faster; as the run's decoding.shortlist says unless given.",
+)
 @path_option(
     "--scores",
     "score_files",
@@ -82,6 +88,7 @@ def export(
     weights,
     compiled,
     keep_file,
+    shortlist,
     score_files,
     examples,
     no_examples,
@@ -103,6 +110,8 @@ def export(
         raise click.UsageError(f"--{option} needs --format stablehlo.")
     if keep_file is not None and form == "stablehlo":
         raise click.UsageError("--keep is for forms that take text, not for stablehlo.")
+    if shortlist is not None and form == "stablehlo":
+        raise click.UsageError("--shortlist is for forms that search, not for stablehlo.")
     scores = [read_scores(path) for path in score_files]
     keep = () if keep_file is None else read_patterns(keep_file)
     from keras_transformer.config import change_decoding
@@ -113,6 +122,8 @@ def export(
     translator = Translator.load(model_path)
     if not isinstance(translator, Translator):
         raise InputError(f"{model_path}: is exported already: give a run folder.")
+    if shortlist is not None:
+        translator.decoding = change_decoding(translator.decoding, {"shortlist": shortlist})
     if keep:
         translator.decoding = change_decoding(translator.decoding, {"keep": keep})
         translator.divide([""], translator.decoding)  # which says what is wrong

@@ -63,6 +63,11 @@ class DecodingConfig:
     )
     no_repeat_ngram: Whole = Field(0, description="give no n-gram of this size twice; 0 allows all")
     forbid_unknown: bool = Field(False, description="never give [UNK]")
+    shortlist: Count | None = Field(
+        None,
+        description="look only at this many target tokens for each token of the source, up to 128, "
+        "and at the most frequent ones, which is faster; null: at all; so does sampling",
+    )
     sampling: bool = Field(False, description="draw each token by its probability")
     temperature: Annotated[float, Field(ge=1e-6, le=1e6)] = Field(
         1.0, description="of sampling: logits are divided by it"

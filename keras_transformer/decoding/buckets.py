@@ -46,3 +46,18 @@ def buckets_up_to(rows: int) -> list[int]:
     fewer = [size for size in ROWS if size < rows]
     multiples = range(2 * ROWS[-1], rows + ROWS[-1], ROWS[-1])
     return [*fewer, *multiples] if rows > ROWS[-1] else [*fewer, ROWS[len(fewer)]]
+
+
+def column_room(rows, size: int, vocab_size: int):
+    """How many columns of the output matrix a batch is compiled for that has a shortlist.
+
+    Of batches of sentences of talks, with a vocabulary of 8,000, 19 in 20 need fewer.
+
+    Args:
+        rows: number of rows, one of the sizes; a number or a tensor.
+        size: candidates of each source token.
+        vocab_size: number of target tokens, which is all there is.
+    """
+    one_row = 1024 + 8 * size
+    fourfold = tf.searchsorted(tf.constant(ROWS[:-1]), [rows])[0]
+    return tf.minimum(one_row + 3 * one_row * fourfold // 4, vocab_size)

@@ -7,7 +7,16 @@ A model is any object with
 - ``decode_step(tokens, position, cache)``: logits of the next token, ``(batch, beams, vocab)``, and
   the cache with `tokens`, ``(batch, beams)``, which are at `position`, a scalar;
 
-and, if its source has a maximum length, ``max_length``.
+and, if its source has a maximum length, ``max_length``. It may have
+
+- ``pad_encoded(encoded, length)``: what ``encode`` gives of sources that are padded to a length.
+  Compiled for a CPU, a search then encodes without padding, which would be computed, too, and
+  without XLA, whose programs it would need for many lengths;
+- ``output_columns(ids)``, which a shortlist needs: what `decode_step` finds as ``cache["output"]``
+  to give the logits of these ids alone, ``(batch, beams, ids)``; nested tensors.
+
+With a shortlist, tokens are numbers of columns in all of a search but for what the model reads and
+what is returned. The lowest ids, controls among them, are the same as columns and as tokens.
 
 A cache is a dictionary, of which `layers.cache` says more:
 
@@ -36,6 +45,7 @@ from keras_transformer.decoding.buckets import (
     SOURCE_ROOM,
     bucket_of_rows,
     buckets_up_to,
+    column_room,
     doubled,
     doubled_up_to,
 )
@@ -57,7 +67,21 @@ from keras_transformer.internals import without_graph_optimizer
 from keras_transformer.layers import cache as caches
 from keras_transformer.special_tokens import PAD
 
-_CONSTANT = ("rows", "limits", "prefix", "uniform", "required", "joined", "terms", "context")
+_OF_ALL = ("columns", "output")
+"""Entries of the state that all rows share."""
+
+_CONSTANT = (
+    "rows",
+    "limits",
+    "prefix",
+    "uniform",
+    "required",
+    "joined",
+    "terms",
+    "allowed",
+    "context",
+    *_OF_ALL,
+)
 """Entries of the state that are constant in a round."""
 
 _CACHE = ("context", "steps")
@@ -119,6 +143,7 @@ class Search:
             `config`; all beams are returned then.
         placeholders: how many ids, from `first_placeholder` on, every hypothesis has once if the
             source has them, and else not at all.
+        shortlist: a `Shortlist`, which is used if `config` says so; sampling looks at all tokens.
         term_tokens: if given, hypotheses have to have the terms that callers give, by a
             `ConstrainedBeamSearch` of `TERM_BEAMS` beams or more; its `transparent` and
             `continuations`.
@@ -137,6 +162,7 @@ class Search:
         length_penalty=None,
         placeholders=0,
         first_placeholder=0,
+        shortlist=None,
         term_tokens=None,
     ):
         self.model = model
@@ -157,7 +183,13 @@ class Search:
             strategy = BeamSearch if with_beams else GreedyOrSampling
         self.strategy = strategy(config, end_id, self.beams, self.n_best, penalty)
         self.forbidden = (PAD, *forbidden)
+        self.shortlist = shortlist if config.shortlist and not config.sampling else None
+        controls = (start_id, end_id, *self.forbidden, *self.placeholders)
+        self._always = 1 + max(*controls, *(term_tokens or {}).get("transparent", ()))
         self.jit_compile = jit_compile
+        on_gpu = bool(tf.config.list_physical_devices("GPU"))
+        pads = jit_compile and hasattr(model, "pad_encoded") and not on_gpu
+        self._encode = _graph_function(model.encode) if pads else None
         self._begin = _graph_function(self._prepare, jit_compile=jit_compile)
         self._round = _graph_function(self._run_round, jit_compile=jit_compile)
         self._traced = {}  # whether there is a prefix -> the search as a graph
@@ -230,6 +262,9 @@ class Search:
             inputs |= self._of_placeholders(source)
         if self.with_terms:
             inputs["terms"] = tf.zeros((batch, *_TERM_ROOM), tf.int32)
+        if self.shortlist is not None:
+            inputs["allowed"] = tf.zeros((batch, self.shortlist.vocab_size), tf.bool)
+            inputs = self._in_columns(inputs)
         if self.jit_compile:
             inputs, _ = self._padded(inputs)
         rows = tf.size(inputs["rows"])
@@ -267,6 +302,15 @@ class Search:
             _, *sizes = tf.unstack(tf.shape(terms))
             rooms = [room - size % room for size, room in zip(sizes, _TERM_ROOM, strict=True)]
             inputs["terms"] = tf.pad(terms, [[0, 0], *([0, room] for room in rooms)])
+        if self.shortlist is not None:
+            named = [inputs[name] for name in ("prefix", "terms") if name in inputs]
+            inputs["allowed"] = self.shortlist.allowed(
+                source,
+                self.config.shortlist,
+                self._always,
+                [tf.reshape(ids, (batch, -1)) for ids in named],
+            )
+            inputs = self._in_columns(inputs)
         enough = batch // 2
         if self.jit_compile:
             inputs, enough = self._padded(inputs)
@@ -318,6 +362,41 @@ class Search:
         joined = tf.reduce_any(is_one[:, :-2] & between & is_one[:, 2:], axis=1)
         return {"required": required, "joined": joined}
 
+    def _in_columns(self, state) -> dict:
+        """Replaces ids by columns of the output matrix, of as few ids as the rows may have.
+
+        Args:
+            state: a state or the inputs of one, with ``allowed``, which ids each row may have, bool
+                ``(rows, vocab)``.
+
+        Returns:
+            the state with numbers of columns for all tokens; ``columns``, the id of each,
+            ``(columns,)``; ``output``, what the model needs for them; and ``allowed``,
+            ``(rows, columns)``.
+        """
+        room = None
+        if self.jit_compile:
+            rows, _ = bucket_of_rows(tf.shape(state["allowed"])[0])
+            room = column_room(rows, self.config.shortlist, self.shortlist.vocab_size)
+        columns, allowed, places = self.shortlist.columns(state["allowed"], room=room)
+        return {
+            **_with_tokens(state, places),
+            "columns": columns,
+            "allowed": allowed,
+            "output": self.model.output_columns(columns),
+        }
+
+    def _in_ids(self, state) -> dict:
+        """The inverse of `_in_columns`."""
+        columns = state["columns"]
+        allowed = tf.scatter_nd(
+            columns[:, tf.newaxis],
+            tf.cast(tf.transpose(state["allowed"]), tf.int32),
+            (self.shortlist.vocab_size, tf.shape(state["allowed"])[0]),
+        )
+        rest = {key: part for key, part in state.items() if key not in _OF_ALL}
+        return {**_with_tokens(rest, columns), "allowed": tf.transpose(allowed) > 0}
+
     def _padded(self, inputs):
         """Pads the inputs of the first round to one of few sizes.
 
@@ -329,20 +408,35 @@ class Search:
         source_room = doubled(SOURCE_ROOM, length)
         if longest := getattr(self.model, "max_length", None):
             source_room = tf.maximum(length, tf.minimum(source_room, longest))
-        more = {"source": [[0, 0], [0, source_room - length]]}
+        inputs = dict(inputs)
+        more = {}
+        if self._encode is not None:
+            encoded = self._encode(inputs.pop("source"))
+            inputs["encoded"] = self.model.pad_encoded(encoded, source_room)
+        else:
+            more["source"] = [[0, 0], [0, source_room - length]]
         if "uniform" in inputs:
             numbers = tf.shape(inputs["uniform"])[1]
             more["uniform"] = [[0, 0], [0, doubled(ROOM, numbers) - numbers], [0, 0]]
-        padded = {}
-        for key, part in inputs.items():
+
+        def with_rows(key, part):
             padding = more.get(key, [[0, 0]] * part.shape.rank)
             padding = [[0, rows - batch], *padding[1:]]
             fill = batch if key == "rows" else tf.zeros((), part.dtype)
-            padded[key] = tf.pad(part, padding, constant_values=fill)
+            return tf.pad(part, padding, constant_values=fill)
+
+        padded = {
+            key: part
+            if key in _OF_ALL
+            else tf.nest.map_structure(functools.partial(with_rows, key), part)
+            for key, part in inputs.items()
+        }
         return padded, enough
 
     def _prepare(self, enough, inputs):
-        """Encodes the sources and, compiled, runs the first round; see `_run_round`.
+        """Encodes sources that are not encoded and, compiled, runs the first round.
+
+        See `_run_round`.
 
         That saves the call of another program. A graph has the steps once instead of twice.
 
@@ -350,9 +444,11 @@ class Search:
             the position and the state, a dictionary of tensors with rows first.
         """
         inputs = dict(inputs)
-        source = inputs.pop("source")
-        batch = tf.shape(source)[0]
-        cache = self.model.initial_cache(self.model.encode(source), self.beams)
+        encoded = inputs.pop("encoded", None)
+        if encoded is None:
+            encoded = self.model.encode(inputs.pop("source"))
+        batch = tf.shape(inputs["rows"])[0]
+        cache = self.model.initial_cache(encoded, self.beams)
         cache = caches.grow(cache, ROOM)
         no_tokens = tf.fill((batch, self.beams, ROOM), PAD)
         no_scores = tf.zeros((batch, self.beams, ROOM))
@@ -390,10 +486,12 @@ class Search:
         index = tf.concat([working, tf.fill((rows - count,), working[0])], 0)
 
         def regrouped():
-            rest = {key: part for key, part in state.items() if key not in _CACHE}
+            ids = state if self.shortlist is None else self._in_ids(state)
+            rest = {key: part for key, part in ids.items() if key not in _CACHE}
             rest = tf.nest.map_structure(lambda part: tf.gather(part, index), rest)
             cache = {key: state[key] for key in _CACHE}
-            return {**rest, **caches.select_rows(cache, index)}
+            chosen = {**rest, **caches.select_rows(cache, index)}
+            return chosen if self.shortlist is None else self._in_columns(chosen)
 
         state = tf.cond(
             (rows == tf.size(state["done"])) & (rows == count), lambda: dict(state), regrouped
@@ -433,7 +531,12 @@ class Search:
 
         def one_step(position, moving):
             cache = {"context": fixed["context"], "steps": moving["steps"]}
-            logits, cache = self.model.decode_step(moving["last"], position, cache)
+            if "output" in fixed:
+                cache["output"] = fixed["output"]
+            last = moving["last"]
+            if self.shortlist is not None:
+                last = tf.gather(fixed["columns"], last)
+            logits, cache = self.model.decode_step(last, position, cache)
             logits = self._allowed(tf.cast(logits, tf.float32), position, fixed, moving)
             changed, parents = self.strategy.step(position, fixed, moving, logits)
             if parents is not None:
@@ -445,6 +548,8 @@ class Search:
     def _best(self, state, longest) -> SearchResult:
         """The best hypotheses so far, with `longest` tokens each."""
         tokens, token_scores, ranks = self.strategy.found(state)
+        if self.shortlist is not None:
+            tokens = tf.gather(state["columns"], tokens)
         tokens, token_scores = (
             _with_room(part[:, :, :longest], longest) for part in (tokens, token_scores)
         )
@@ -453,6 +558,8 @@ class Search:
     def _allowed(self, logits, position, fixed, moving):
         """Masks the logits of tokens that the options forbid, ``(rows, beams, vocab)``."""
         config = self.config
+        if "allowed" in fixed:
+            logits = tf.where(fixed["allowed"][:, tf.newaxis], logits, LOWEST)
         allowed = logits
         if config.no_repeat_ngram:
             allowed = forbid_repeated_ngrams(
@@ -478,6 +585,19 @@ class Search:
             of_prefix = forbid(logits, (PAD,), self.end_id, True)
             allowed = tf.where(as_elsewhere[..., tf.newaxis], allowed, of_prefix)
         return allowed
+
+
+def _with_tokens(state, ids) -> dict:
+    """The state with ``ids[token]`` for every token in it."""
+    changed = {
+        key: tf.gather(ids, state[key])
+        for key in ("prefix", "terms", "last", "tokens")
+        if key in state
+    }
+    if "ended" in state:
+        ended = state["ended"]
+        changed["ended"] = {**ended, "tokens": tf.gather(ids, ended["tokens"])}
+    return {**state, **changed}
 
 
 def _with_room(part, room):

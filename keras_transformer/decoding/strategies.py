@@ -57,7 +57,8 @@ class Strategy(abc.ABC):
 
         Args:
             position: position of the next tokens, from 0.
-            fixed: constant entries of the state: ``limits``, ``prefix``, ``uniform``.
+            fixed: constant entries of the state: ``limits``, ``prefix``, ``uniform``, ``terms``,
+                ``columns``.
             moving: changing entries of the state.
             logits: logits of the next tokens, ``(rows, beams, vocab)``.
 
@@ -331,7 +332,9 @@ class ConstrainedBeamSearch(BeamSearch):
         values = tf.concat([values, of_terms], axis=-1)
         ids = tf.concat([ids, wanted], axis=-1)
 
-        advanced = self._advanced(progress, ids, terms, lengths)
+        tokens = tf.gather(fixed["columns"], ids) if "columns" in fixed else ids
+        continues = tf.gather(self.continuations, tokens)
+        advanced = self._advanced(progress, ids, continues, terms, lengths)
         had = tf.reduce_sum(tf.minimum(advanced, lengths[:, :, tf.newaxis]), axis=-1)
         most = tf.reduce_sum(lengths, axis=-1)
         # What is left must have room for the missing ones, and for an end.
@@ -347,7 +350,7 @@ class ConstrainedBeamSearch(BeamSearch):
         chosen = candidates.at(places)
         return self._continued(position, fixed, moving, scores, *chosen, progress=advanced)
 
-    def _advanced(self, progress, ids, terms, lengths):
+    def _advanced(self, progress, ids, continues, terms, lengths):
         """How many tokens of each term continuations have had, ``(rows, beams, tokens, terms)``.
 
         One more than the term has says that its word has ended.
@@ -355,6 +358,7 @@ class ConstrainedBeamSearch(BeamSearch):
         Args:
             progress: of the beams, ``(rows, beams, terms)``.
             ids: tokens that go on, ``(rows, beams, tokens)``.
+            continues: which of them continue a word, likewise.
             terms: ids of the terms, padded, ``(rows, terms, length)``.
             lengths: of the terms, ``(rows, 1, terms)``.
         """
@@ -364,9 +368,8 @@ class ConstrainedBeamSearch(BeamSearch):
         first = terms[:, tf.newaxis, tf.newaxis, :, 0]
         # A token that breaks off a term may begin it again.
         begun = tf.cast(token == first, tf.int32)
-        continues = tf.gather(self.continuations, ids)[..., tf.newaxis]
         within = tf.where(token == wanted, had + 1, begun)
-        after = tf.where(continues, 0, lengths + 1)
+        after = tf.where(continues[..., tf.newaxis], 0, lengths + 1)
         advanced = tf.where(had < lengths, within, tf.where(had == lengths, after, had))
         is_transparent = tf.reduce_any(
             token == tf.constant(self.transparent or (PAD,), token.dtype), axis=-1, keepdims=True

@@ -159,12 +159,12 @@ def best_candidates(logits, count):
     Returns:
         ``(values, ids)``, both ``(rows, beams, count)``, the highest first.
     """
-    vocab = logits.shape[-1]
+    shape = tf.shape(logits)
+    vocab = logits.shape[-1] or shape[-1]
     groups = -(-vocab // GROUP)
     count = tf.minimum(count, vocab)
-    shape = tf.shape(logits)
     padding = groups * GROUP - vocab
-    if padding:
+    if tf.is_tensor(padding) or padding:
         logits = tf.pad(logits, [[0, 0], [0, 0], [0, padding]], constant_values=2 * LOWEST)
     grouped = tf.reshape(logits, (shape[0], shape[1], groups, GROUP))
     looked_at = tf.minimum(count, groups)

@@ -16,6 +16,7 @@ from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import (
     LIMITS_FILE,
     TEMPLATE_KINDS,
+    VOCABULARY_MAP_FILE,
     normalized_text,
     read_template,
     translation_title,
@@ -23,7 +24,7 @@ from keras_transformer.exporting.format import (
 )
 from keras_transformer.files import write_json, write_text
 from keras_transformer.models.transformer import Transformer
-from keras_transformer.special_tokens import UNK
+from keras_transformer.special_tokens import PAD, UNK
 from keras_transformer.translating.ctranslate2 import CTranslate2Translator, import_ctranslate2
 
 __all__ = ["CTranslate2Translator", "export_ctranslate2"]
@@ -42,9 +43,9 @@ def export_ctranslate2(
 ) -> Path:
     """Writes a translator for CTranslate2 as ``folder/version``.
 
-    The version holds the model, ``tokenizers/`` as in a run folder, the limits of the search and
-    a README.md that says how to translate with it. It appears under its name only once it is
-    complete. `CTranslate2Translator` loads it.
+    The version holds the model, ``tokenizers/`` as in a run folder, the limits of the search, with
+    ``decoding.shortlist`` a ``vmap.txt``, and a README.md that says how to translate with it. It
+    appears under its name only once it is complete. `CTranslate2Translator` loads it.
 
     Args:
         translator: a `Translator` of a `Transformer`.
@@ -98,6 +99,11 @@ def export_ctranslate2(
         spec.save(str(unfinished))
         tokenizers.save(unfinished / "tokenizers")
         write_json(unfinished / LIMITS_FILE, limits)
+        if translator.decoding.shortlist:
+            shortlist = translator.required_shortlist()
+            size = translator.decoding.shortlist
+            lines = _vocabulary_map(shortlist, size, source, target, tokenizers.target)
+            write_text(unfinished / VOCABULARY_MAP_FILE, lines)
         write_text(unfinished / "README.md", _readme(tokenizers, limits))
 
     return write_version(folder, write, version=version, overwrite=overwrite)
@@ -121,6 +127,23 @@ def _vocabulary(side: str, tokenizer, size: int) -> list[str]:
             "give a tokenizer without repetitions."
         )
     return names
+
+
+def _vocabulary_map(shortlist, size, source, target, tokenizer) -> str:
+    """A shortlist as CTranslate2 reads it: a line of target tokens for each source token.
+
+    Args:
+        shortlist: a `Shortlist`.
+        size: how many candidates of each source token count.
+        source, target: names of the tokens.
+        tokenizer: of the target, which has placeholders.
+    """
+    controls = range(tokenizer.first_placeholder + tokenizer.placeholders)
+    always = dict.fromkeys([*controls, *shortlist.frequent.tolist()])
+    lines = [("", always)]  # for every source
+    for name, ids in zip(source, shortlist.candidates.numpy()[:, :size].tolist(), strict=False):
+        lines.append((name, [i for i in ids if i != PAD]))
+    return "".join(f"{name}\t{' '.join(target[i] for i in ids)}\n" for name, ids in lines if ids)
 
 
 def _specification(model: Transformer, specs):

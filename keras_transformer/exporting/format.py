@@ -31,6 +31,9 @@ SAVED_MODEL_FILE = "saved_model.pb"
 CTRANSLATE2_FILE, LIMITS_FILE = "model.bin", "limits.json"
 """The model of an export for CTranslate2, and how long its sources and targets may be."""
 
+VOCABULARY_MAP_FILE = "vmap.txt"
+"""The shortlist of an export for CTranslate2."""
+
 EXTRA_FOLDER = "assets.extra"
 """Of a SavedModel: files that TensorFlow leaves alone."""
 

@@ -141,6 +141,7 @@ class _ServingModule(tf.Module):
     def __init__(self, translator, weights):
         super().__init__()
         self.tokenizers = translator.tokenizers
+        self.shortlist = translator.shortlist if translator.decoding.shortlist else None
         self.weights = variables_of(translator.transformer)
         self._as_they_are = weights == "float32"
         if not self._as_they_are:

@@ -220,20 +220,46 @@ class TokenModel(TrainedModel):
             return self.final_layer.kernel, self.final_layer.bias, False
         return self.target_embedding.embeddings, self.tied_bias, True
 
-    def token_logits(self, x):
-        """Logits ``(batch, seq, vocab)`` of vectors ``(batch, seq, width)``."""
-        if self.final_layer is not None:
+    def output_columns(self, ids) -> dict:
+        """What `token_logits` needs to give the logits of some ids alone.
+
+        Args:
+            ids: int32 ``(n,)``.
+
+        Returns:
+            ``weight``, ``(n, width)`` with a tied output and else ``(width, n)``, and ``bias``,
+            ``(n,)``, where there is one.
+        """
+        weight, bias, transposed = self.output_projection()
+        columns = {"weight": tf.gather(weight, ids, axis=0 if transposed else 1)}
+        if bias is not None:
+            columns["bias"] = tf.gather(bias, ids)
+        return columns
+
+    def token_logits(self, x, columns=None):
+        """Logits of vectors.
+
+        Args:
+            x: ``(batch, seq, width)``.
+            columns: from `output_columns`; all ids unless given.
+
+        Returns:
+            ``(batch, seq, vocab)``, or one for each of the columns.
+        """
+        if columns is None and self.final_layer is not None:
             return self.final_layer(x)
-        embeddings, bias, _ = self.output_projection()
-        vocab, width = embeddings.shape
-        shape = tf.shape(x)
+        weight, bias, transposed = self.output_projection()
+        if columns is not None:
+            weight, bias = columns["weight"], columns.get("bias")
+        batch, seq, _ = tf.unstack(tf.shape(x))
         # With three dimensions TensorFlow computes a product for each row of the batch.
         logits = tf.matmul(
-            tf.reshape(x, (-1, width)), tf.cast(embeddings, x.dtype), transpose_b=True
+            tf.reshape(x, (-1, x.shape[-1])), tf.cast(weight, x.dtype), transpose_b=transposed
         )
         if bias is not None:
             logits += tf.cast(bias, x.dtype)
-        return tf.reshape(logits, (shape[0], shape[1], vocab))
+        vocab = weight.shape[0 if transposed else 1] or tf.shape(logits)[-1]
+        return tf.reshape(logits, (batch, seq, vocab))
 
     def get_config(self):
         return {

@@ -242,11 +242,13 @@ class RecurrentSeq2Seq(TranslationModel):
             cache: from `initial_cache` or the step before.
 
         Returns:
-            ``(logits, cache)``: ``(batch, beams, target_vocab_size)`` and the cache after
+            ``(logits, cache)``: ``(batch, beams, target_vocab_size)``, or of the columns of
+            ``cache["output"]`` where it is there, and the cache after
             `tokens`.
         """
+        output = cache.get("output")
         x, cache = self.decoder.step(tokens, cache)
-        return self.token_logits(x), cache
+        return self.token_logits(x, output), cache
 
     def get_config(self):
         config = {**self.encoder.get_config(), **self.decoder.get_config(), **super().get_config()}

@@ -231,6 +231,17 @@ class Transformer(TranslationModel):
         context = self.encoder(source, x_mask=self._padding(source), training=False)
         return context, padding_keep_mask(source)
 
+    def pad_encoded(self, encoded, length):
+        """What `encode` gives of sources that are padded to `length`.
+
+        Args:
+            encoded: result of `encode`.
+            length: scalar int32, at least that of the sources.
+        """
+        context, mask = encoded
+        room = [0, length - tf.shape(mask)[1]]
+        return tf.pad(context, [[0, 0], room, [0, 0]]), tf.pad(mask, [[0, 0], room])
+
     def initial_cache(self, encoded, beam_size=1) -> dict:
         """The cache of decoding before the first step, with room for no position.
 
@@ -252,11 +263,12 @@ class Transformer(TranslationModel):
             cache: from `cache.grow` or the step before.
 
         Returns:
-            ``(logits, cache)``: ``(batch, beams, target_vocab_size)`` and the cache with `tokens`
-            in it.
+            ``(logits, cache)``: ``(batch, beams, target_vocab_size)``, or of the columns of
+            ``cache["output"]`` where it is there, and the cache with `tokens` in it.
         """
+        output = cache.get("output")
         x, cache = self.decoder.step(tokens, position, cache)
-        return self.token_logits(x), cache
+        return self.token_logits(x, output), cache
 
     def get_config(self):
         config = {**self.decoder.get_config(), **super().get_config()}

@@ -126,9 +126,19 @@ class LoadedModel:
         return self.programs.run(self._size(signature, texts, scalars), compiled, plain)
 
     def warm(
-        self, signature: Signature, texts: Sequence[bytes], scalars: Mapping[str, Scalar]
+        self,
+        signature: Signature,
+        texts: Sequence[bytes],
+        scalars: Mapping[str, Scalar],
+        *,
+        aside: bool = False,
     ) -> None:
         """Runs a signature on a batch before there are clients, and compiles its program.
+
+        Args:
+            signature, texts, scalars: as for `run`.
+            aside: compile without waiting for the program; until it is there the plain graph
+                answers.
 
         Raises:
             Failure: as `run`.
@@ -141,7 +151,11 @@ class LoadedModel:
             plain()
             self._warm.add(signature.name)
         compiled = functools.partial(self._call, self._twins, signature, texts, scalars)
-        self.programs.warm(self._size(signature, texts, scalars), compiled, plain)
+        size = self._size(signature, texts, scalars)
+        if aside:
+            self.programs.prepare(size, compiled)
+        else:
+            self.programs.warm(size, compiled, plain)
 
     def close(self) -> None:
         """Compiles nothing more."""

@@ -113,6 +113,17 @@ class Programs:
         if broken or not self._compile(size, compiled):
             plain()
 
+    def prepare(self, size: Size, compiled: Callable[[], Outputs]) -> None:
+        """Compiles a program aside, though nobody has asked for it yet.
+
+        From here on, programs of any size are worthwhile for the parameters of this one.
+        """
+        with self._lock:
+            self._parameters.add((size.signature, size.parameters))
+            if size not in self._wanted and not self._closed.is_set():
+                self._wanted.add(size)
+                self._aside.submit(self._compile_aside, size, compiled, rest=0)
+
     def run(
         self, size: Size, compiled: Callable[[], Outputs], plain: Callable[[], Outputs]
     ) -> Outputs:
@@ -169,7 +180,7 @@ class Programs:
         self._wanted.add(size)
         self._aside.submit(self._compile_aside, size, compiled)
 
-    def _compile_aside(self, size: Size, compiled: Callable[[], Outputs]) -> None:
+    def _compile_aside(self, size: Size, compiled: Callable[[], Outputs], rest=_REST) -> None:
         if self._closed.is_set():
             return
         started = time.monotonic()
@@ -178,7 +189,7 @@ class Programs:
                 if size not in self._broken:  # these texts were refused: others may not be
                     self._wanted.remove(size)
                     del self._asked[size]
-        self._closed.wait(_REST * (time.monotonic() - started))
+        self._closed.wait(rest * (time.monotonic() - started))
 
     def _compile(self, size: Size, compiled: Callable[[], Outputs]) -> bool:
         """Runs a batch with its program, twice if it is new; says whether that went well."""

@@ -244,8 +244,9 @@ class Versions:
                 model,
                 folder,
                 max_batch_size=self._max_batch_size,
-                # Beside a version that answers, one core is enough.
+                # Beside a version that answers, one core is enough, and there is time.
                 workers=(os.cpu_count() or 1) if self.current is None else 1,
+                aside=self.current is None,
                 given_up=lambda: self._closed,
             )
         except Exception as error:

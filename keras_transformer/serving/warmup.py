@@ -1,7 +1,8 @@
 """Requests that a version answers before clients see it.
 
 The first call of a signature builds kernels, and with XLA compiles one program for each bucket of
-rows and lengths; nobody should wait for that. A version that cannot answer is not served.
+rows and lengths; nobody should wait for that. Where no version answers yet, programs are compiled
+beside the first answers. A version that cannot answer is not served.
 """
 
 import itertools
@@ -31,6 +32,7 @@ def warm_up(
     *,
     max_batch_size: int,
     workers: int = 1,
+    aside: bool = False,
     given_up: Callable[[], bool] = lambda: False,
 ) -> int:
     """Runs the model's own warm-up requests, or representative ones, or both.
@@ -40,6 +42,7 @@ def warm_up(
         folder: of the version.
         max_batch_size: most texts that a batch will have.
         workers: how many requests are run side by side.
+        aside: do not wait for programs of XLA, without which the model answers, too.
         given_up: says whether nobody needs the model any more; asked before each request.
 
     Returns:
@@ -57,7 +60,9 @@ def warm_up(
             return False
         if next(started) and not is_own and time.monotonic() > last_start:
             return False
-        model.warm(signature, texts, scalars)
+        if aside and is_own:  # which has to be answered
+            model.run(signature, texts, scalars)
+        model.warm(signature, texts, scalars, aside=aside)
         return True
 
     count = 0

@@ -13,12 +13,16 @@ import tensorflow as tf
 from keras_transformer.config import Config
 from keras_transformer.data.batches.token_store import TokenizedPairs
 from keras_transformer.data.corpora.corpus import Corpus, list_pairs
+from keras_transformer.data.lexical_table import lexical_table
 from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.data.word_vectors import WordVectorRows
+from keras_transformer.decoding.shortlist import FILE as SHORTLIST_FILE
+from keras_transformer.decoding.shortlist import FREQUENT, MOST, Shortlist
 from keras_transformer.errors import InputError
 from keras_transformer.losses.masked import MaskedLoss
 from keras_transformer.losses.metrics import MaskedAccuracy, MaskedCrossentropy
 from keras_transformer.models import families
+from keras_transformer.models.base import TranslationModel
 from keras_transformer.models.bert_pretraining import BertPretraining
 from keras_transformer.models.transformer import Transformer
 from keras_transformer.optimizers.adam import Adam
@@ -243,12 +247,15 @@ def _callbacks(task: Task, folder: RunFolder, loop: TrainingLoop, translator) ->
 
 
 def _finish(task, folder, pairs, validation_pairs, tokenizers, model, progress) -> Run:
-    """Writes the metrics, gives the model the best weights, and chooses the head that aligns."""
+    """Writes the metrics, gives the model the best weights, and adds what translating wants: the
+    head that aligns, and a shortlist."""
     metrics = _metrics(task, pairs, model, progress)
     if folder.chief:
         load_best_weights(model, folder.path)
         if isinstance(model, Transformer) and not task.config.training.guided_alignment:
             choose_head(model, validation_pairs, tokenizers).save(folder.path)
+        if isinstance(model, TranslationModel):
+            _save_shortlist(folder.path, model, pairs)
     folder.write_metrics(metrics)
     say(
         f"{folder.path}: best validation loss {metrics['validation_loss']:.3f}, of epoch "
@@ -258,7 +265,16 @@ def _finish(task, folder, pairs, validation_pairs, tokenizers, model, progress) 
     if isinstance(translator, Translator):
         translator.examples = run_examples(folder.path)
         translator.alignment_head = run_alignment_head(folder.path, task.config)
+        translator.shortlist = Shortlist.load(folder.path)
     return Run(folder.path, translator, metrics, model)
+
+
+def _save_shortlist(folder: Path, model: TranslationModel, pairs: TokenizedPairs):
+    """Learns a shortlist from the training pairs, unless the run has one."""
+    if (folder / SHORTLIST_FILE).exists():
+        return
+    table = lexical_table(pairs, model.input_vocab_size, most=MOST, frequent=FREQUENT)
+    Shortlist(table.candidates, table.frequent, model.target_vocab_size).save(folder)
 
 
 def _metrics(task: Task, pairs: TokenizedPairs, model: keras.Model, progress: Progress) -> dict:

@@ -12,7 +12,12 @@ from keras_transformer.config import DecodingConfig, change_decoding
 from keras_transformer.data.glossary import Glossary
 from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.errors import InputError
-from keras_transformer.exporting.format import CTRANSLATE2_FILE, LIMITS_FILE, find_version
+from keras_transformer.exporting.format import (
+    CTRANSLATE2_FILE,
+    LIMITS_FILE,
+    VOCABULARY_MAP_FILE,
+    find_version,
+)
 from keras_transformer.files import check_checksums, parse_json
 from keras_transformer.special_tokens import PAD, UNK
 from keras_transformer.translating.batches import BATCH_ROWS
@@ -86,6 +91,7 @@ class CTranslate2Translator(BaseTranslator):
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             problem = " ".join(str(error).split())
             raise InputError(f"{self.folder}: cannot be loaded ({problem}).") from error
+        self._has_map = (self.folder / VOCABULARY_MAP_FILE).is_file()
         names = _names(self.tokenizers.target, range(int(self.tokenizers.target.get_vocab_size())))
         self._target_ids = {name: i for i, name in enumerate(names)}
         target = self.tokenizers.target
@@ -125,7 +131,7 @@ class CTranslate2Translator(BaseTranslator):
                 `DecodingConfig`.
             glossary: as for `Translator`; only models that have learned terms follow one here.
             options: passed on to ``ctranslate2.Translator.translate_batch``, for example
-                ``patience=2``.
+                ``patience=2``; ``use_vmap=False`` looks at all tokens though there is a shortlist.
 
         Returns:
             one `Translation` for each text, in the same order; an empty text gives an empty one.
@@ -155,6 +161,8 @@ class CTranslate2Translator(BaseTranslator):
             beside=True,
         )
         warn_of_pieces(pieces, longest, self.tokenizers.placeholders)
+        if self._has_map:
+            options.setdefault("use_vmap", True)
         options |= {"beam_size": beam_size, "length_penalty": length_penalty}
         change_decoding(DecodingConfig(), {"length_penalty": length_penalty})
         try:

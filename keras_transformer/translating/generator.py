@@ -180,7 +180,16 @@ class Generator:
         return rows
 
     def new_search(self, config, **arguments) -> Search:
-        """A `Search` by a `DecodingConfig`; `arguments` are passed on to it."""
+        """A `Search` by a `DecodingConfig`; `arguments` are passed on to it.
+
+        Raises:
+            InputError: for one with a shortlist.
+        """
+        if config.shortlist:
+            raise InputError(
+                "A shortlist goes by a source, which a language model has not: leave out "
+                "decoding.shortlist (--shortlist)."
+            )
         forbidden = {self.start_id}
         if config.forbid_unknown and self.tokenizer.unknown_id is not None:
             forbidden.add(self.tokenizer.unknown_id)

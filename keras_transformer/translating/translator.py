@@ -26,6 +26,7 @@ from keras_transformer.data.tokenizers.pair import as_tokenizers
 from keras_transformer.data.tokenizers.token_links import TokenLinks, links_of_row
 from keras_transformer.decoding.compiling import Searches
 from keras_transformer.decoding.search import Search
+from keras_transformer.decoding.shortlist import Shortlist
 from keras_transformer.errors import InputError, whole_number
 from keras_transformer.exporting.format import NOT_FOUND
 from keras_transformer.special_tokens import PAD, UNK
@@ -129,6 +130,7 @@ class Translator(tf.Module, BaseTranslator):
         self.folder: Path | None = None  # of the run that it was loaded from
         self.examples: list[str] = []
         self.alignment_head: AlignmentHead | None = None
+        self.shortlist: Shortlist | None = None
         self.programs = Programs(self)
         self.searches = Searches(self.new_search)
         self.term_searches = Searches(self.new_term_search)
@@ -409,6 +411,7 @@ class Translator(tf.Module, BaseTranslator):
         )
         translator.folder = run.folder
         translator.alignment_head = run_alignment_head(run.folder, run.config)
+        translator.shortlist = Shortlist.load(run.folder)
         translator.examples = run_examples(run.folder)
         return translator
 
@@ -473,7 +476,11 @@ class Translator(tf.Module, BaseTranslator):
         return tokenize_like(target, texts, pieces.kept, keep)[:, 1:-1]
 
     def new_search(self, config, **arguments) -> Search:
-        """A `Search` by a `DecodingConfig`; `arguments` are passed on to it."""
+        """A `Search` by a `DecodingConfig`; `arguments` are passed on to it.
+
+        Raises:
+            InputError: where the configuration wants a shortlist and there is none.
+        """
         forbidden = self.tokenizers.target.term_marks
         placeholders = self.tokenizers.placeholders
         return Search(
@@ -485,8 +492,23 @@ class Translator(tf.Module, BaseTranslator):
             forbidden=(UNK, *forbidden) if config.forbid_unknown or placeholders else forbidden,
             placeholders=placeholders,
             first_placeholder=self.tokenizers.target.first_placeholder,
+            shortlist=self.required_shortlist() if config.shortlist else None,
             **arguments,
         )
+
+    def required_shortlist(self) -> Shortlist:
+        """The shortlist.
+
+        Raises:
+            InputError: where there is none.
+        """
+        if self.shortlist is None:
+            where = f"{self.folder}: has" if self.folder else "The translator has"
+            raise InputError(
+                f"{where} no shortlist, which training makes: leave out decoding.shortlist "
+                "(--shortlist), or go on with the run (train --resume), which adds it."
+            )
+        return self.shortlist
 
     def new_term_search(self, config, **arguments) -> Search:
         """A `Search` for hypotheses with given terms; see `new_search`."""

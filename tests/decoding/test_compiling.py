@@ -34,6 +34,7 @@ SEARCHS_FIELDS = {
     "patience": 2.0,
     "no_repeat_ngram": 3,
     "forbid_unknown": True,
+    "shortlist": 50,
     "sampling": True,
     "temperature": 0.5,
     "top_k": 5,

@@ -1,5 +1,6 @@
 """CTranslate2 computes what the Keras model does, from a folder that is whole or not there."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -19,6 +20,7 @@ from keras_transformer.config import DecodingConfig
 from keras_transformer.data.tokenizers.pair import Tokenizers
 from keras_transformer.data.tokenizers.sentencepiece import SentencePieceTokenizer
 from keras_transformer.data.tokenizers.wordpiece import WordPieceTokenizer
+from keras_transformer.decoding.shortlist import Shortlist
 from keras_transformer.errors import InputError
 from keras_transformer.exporting import CTranslate2Translator, export_ctranslate2
 from keras_transformer.models.transformer import Transformer
@@ -169,6 +171,29 @@ def test_a_trained_run_and_its_export_translate_alike(exported, tiny_run, lines)
     assert loaded.translate([]) == []
     streamed = loaded.translate_stream(lines, chunk=7, style="corpus")
     assert [one.text for one in streamed] == [one.text for one in theirs]
+
+
+def test_a_shortlist_is_a_vocabulary_map(exported, tiny_run, lines, tmp_path):
+    translator = Translator.load(tiny_run.folder)
+    size = 2  # so few that translations are others
+    translator.shortlist = Shortlist(
+        translator.shortlist.candidates.numpy()[:, :size],
+        translator.shortlist.frequent[:20],
+        translator.shortlist.vocab_size,
+    )
+    translator.decoding = dataclasses.replace(translator.decoding, shortlist=size)
+    short = load(export_ctranslate2(translator, tmp_path / "short"))
+    # CTranslate2 lets a sentence have the tokens of its whole batch, as this package does not.
+    theirs = [short.translate([line])[0] for line in lines]
+    ours = translator.translate(lines)
+    assert [one.text for one in theirs] == [one.text for one in ours]
+    np.testing.assert_allclose(
+        [one.score for one in theirs], [one.score for one in ours], atol=1e-3
+    )
+    plain = [one.text for one in load(exported).translate(lines)]
+    assert [one.text for one in theirs] != plain
+    assert [one.text for one in short.translate(lines, use_vmap=False)] == plain
+    assert not (exported / "vmap.txt").exists()
 
 
 def test_it_can_be_evaluated(exported, tiny_run, tiny_corpus):

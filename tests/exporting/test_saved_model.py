@@ -1,5 +1,6 @@
 """The exported folder answers as the live model does, without this package, and is never torn."""
 
+import dataclasses
 import json
 import logging
 import subprocess
@@ -11,6 +12,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from keras_transformer.decoding.buckets import ROWS, SOURCE_ROOM
+from keras_transformer.decoding.shortlist import Shortlist
 from keras_transformer.errors import InputError
 from keras_transformer.exporting import export
 from keras_transformer.exporting.format import read_about
@@ -269,6 +271,32 @@ def test_tokens_are_those_of_the_tokenizer(model, tiny_run, lines):
     ids = tokenizer.tokenize(tf.constant(lines[:5]))
     np.testing.assert_array_equal(answer["ids"], ids.to_tensor())
     np.testing.assert_array_equal(answer["tokens"], tokenizer.lookup(ids).to_tensor())
+
+
+def test_an_export_has_the_shortlist_that_it_searches_by(exported, tiny_run, lines, tmp_path):
+    translator = Translator.load(tiny_run.folder)
+    size = 2  # so few that translations are others
+    translator.shortlist = Shortlist(
+        translator.shortlist.candidates.numpy()[:, :size],
+        translator.shortlist.frequent[:20],
+        translator.shortlist.vocab_size,
+    )
+    translator.decoding = dataclasses.replace(translator.decoding, shortlist=size)
+    folder = export(translator, tmp_path / "short")
+    live = [one.text for one in translator.translate(lines)]
+    assert live != [one.text for one in tiny_run.translator.translate(lines)]
+    for jit_compile in (False, True):
+        short = ExportedTranslator(folder, jit_compile=jit_compile)
+        assert [one.text for one in short.translate(lines)] == live
+    with pytest.raises(InputError, match="leave out shortlist"):
+        short.translate(lines, shortlist=3)
+
+    def table(folder):
+        reader = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
+        return any("shortlist" in name for name in reader.get_variable_to_shape_map())
+
+    assert table(folder)
+    assert not table(exported)
 
 
 @pytest.mark.slow

@@ -75,6 +75,21 @@ def test_a_warm_program_runs_and_a_missing_one_is_compiled_aside_once_it_is_wort
     assert some.run(LARGE, slow, plain) == "compiled"
 
 
+def test_a_prepared_program_is_compiled_aside_though_nobody_asks(some):
+    slow = Compiled(seconds=0.3)
+    some.prepare(SMALL, slow)
+    some.prepare(SMALL, slow)
+    some.prepare(LARGE, Compiled())
+    assert some.run(SMALL, slow, plain) == "plain"
+    wait_for(lambda: some.sizes == {SMALL, LARGE})
+    assert slow.runs == 2
+    assert some.run(SMALL, slow, plain) == "compiled"
+    other = SMALL._replace(rows=4)
+    for _ in range(programs._WORTHWHILE):
+        some.run(other, Compiled(), plain)
+    wait_for(lambda: other in some.sizes)
+
+
 def test_parameters_that_nobody_warmed_up_are_never_compiled(some):
     some.warm(BEAM, Compiled(), plain)
     odd = Compiled()

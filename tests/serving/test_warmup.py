@@ -1,6 +1,8 @@
 """A version answers its own and representative requests before it serves, or does not serve."""
 
 import shutil
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -23,9 +25,9 @@ def asked(loaded, monkeypatch):
     """What the model is asked: signatures, numbers of texts, scalars."""
     asked, warm = [], loaded.warm
 
-    def remember(signature, texts, scalars):
+    def remember(signature, texts, scalars, **options):
         asked.append((signature.name, len(texts), dict(scalars)))
-        return warm(signature, texts, scalars)
+        return warm(signature, texts, scalars, **options)
 
     monkeypatch.setattr(loaded, "warm", remember)
     return asked
@@ -98,6 +100,31 @@ def test_a_model_that_cannot_answer_its_own_requests_is_broken(loaded, version, 
     write_requests(version, request_)
     with pytest.raises(InputError, match=str(version)):
         warm_up(loaded, version, max_batch_size=4)
+
+
+def test_aside_no_program_is_waited_for_and_own_requests_are_answered(loaded, version, monkeypatch):
+    begun, go = threading.Event(), threading.Event()
+    call = loaded._call
+
+    def late(functions, *arguments):
+        if functions is loaded._twins:
+            begun.set()
+            assert go.wait(20)
+        return call(functions, *arguments)
+
+    monkeypatch.setattr(loaded, "_call", late)
+    before = loaded.programs.sizes
+    warm_up(loaded, version, max_batch_size=4, aside=True)
+    assert begun.wait(20)
+    assert loaded.programs.sizes == before
+    go.set()
+    give_up = time.monotonic() + 20
+    while {size.rows for size in loaded.programs.sizes} != {1, 4}:
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+    write_requests(version, ("", {"text": ["a"]}), ("", {"text": ["fail"]}))
+    with pytest.raises(InputError, match=str(version)):
+        warm_up(loaded, version, max_batch_size=4, aside=True)
 
 
 def test_a_damaged_file_is_named(loaded, version):

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 from dying import DiesAt, Killed
 from kill_and_resume import differences
@@ -19,6 +20,7 @@ from keras_transformer.data.corpora.corpus import Corpus
 from keras_transformer.errors import InputError
 from keras_transformer.training.lock import FolderLock
 from keras_transformer.training.run import train
+from keras_transformer.translating.translator import Translator
 
 pytestmark = pytest.mark.usefixtures("unwatched")
 
@@ -170,6 +172,17 @@ def test_resuming_a_finished_run_changes_nothing(tiny_corpus, config, whole, tmp
     train(tiny_corpus, tmp_path / "run", config, resume=True)
     assert _same_weights(whole, tmp_path / "run")
     assert _log(whole) == _log(tmp_path / "run")
+
+
+def test_resuming_adds_a_shortlist_to_an_older_run(tiny_corpus, config, whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
+    (tmp_path / "run" / "shortlist.npz").unlink()
+    with pytest.raises(InputError, match=r"has no shortlist, .* train --resume"):
+        Translator.load(tmp_path / "run").translate(["bom dia ."], shortlist=10)
+    run = train(tiny_corpus, tmp_path / "run", config, resume=True)
+    assert run.translator.translate(["bom dia ."], shortlist=10)
+    arrays = [dict(np.load(folder / "shortlist.npz")) for folder in (whole, tmp_path / "run")]
+    assert all(np.array_equal(arrays[0][name], arrays[1][name]) for name in arrays[0])
 
 
 def test_tokens_are_read_from_the_cache(tiny_corpus, config, whole, tmp_path, monkeypatch):

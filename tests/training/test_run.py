@@ -31,6 +31,7 @@ def test_the_run_folder_holds_everything(short_runs):
         "logs",
         "metrics.json",
         "model.weights.h5",
+        "shortlist.npz",
         "tokenizers",
         "tokens",
         "training_log.csv",
