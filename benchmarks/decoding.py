@@ -2,6 +2,7 @@
 
 How fast a trained run translates on the CPU, here and in what else one could pick: sentences and
 real target tokens per second, and how long one sentence takes, greedily and with a beam of 4.
+Systems with a shortlist look at `--shortlist` target tokens for each token of the source alone.
 
 All systems get the same batches: token ids of sentences of like length, the longest batch first,
 and one limit of target tokens for each. Only the SavedModel is strings in, strings out. Weights are
@@ -98,6 +99,8 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     config = kt.DecodingConfig()
     prepared = {
         "run": str(arguments.model),
+        "shortlist": arguments.shortlist,
+        "references": [pairs[i][1] for i in chosen],
         "texts": [pairs[i][0] for i in chosen],
         "ids": [ids[i] for i in chosen],
         "limits": [
@@ -112,12 +115,16 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     for name in arguments.systems:
         if not issubclass(SYSTEMS[name], CTranslate2) or obstacle(name):
             continue
-        kind = SYSTEMS[name].compute_type
-        export_ctranslate2(translator, folder / kind, quantization=kind)
-    if any(issubclass(SYSTEMS[name], SavedModel) for name in arguments.systems):
-        for search in SEARCHES:
-            configured = kt.Translator(tokenizers, model, decoding=decoding_config(search))
-            kt.export(configured, folder / "saved_model" / search)
+        system = SYSTEMS[name]
+        size = arguments.shortlist if system.shortlist else None
+        translator.decoding = decoding_config("greedy", size)
+        export_ctranslate2(translator, folder / name, quantization=system.compute_type)
+    for name in arguments.systems:
+        if issubclass(SYSTEMS[name], SavedModel) and not (folder / SYSTEMS[name].exported).exists():
+            size = arguments.shortlist if SYSTEMS[name].shortlist else None
+            for search in SEARCHES:
+                translator.decoding = decoding_config(search, size)
+                kt.export(translator, folder / SYSTEMS[name].exported / search)
     return {"sentences": len(chosen), "reference_tokens": prepared["reference_tokens"]}
 
 
@@ -131,10 +138,10 @@ def load_run(run: str | Path) -> Any:
     return translator
 
 
-def decoding_config(search: str) -> Any:
+def decoding_config(search: str, shortlist: int | None) -> Any:
     import keras_transformer as kt
 
-    return kt.DecodingConfig(beam_size=SEARCHES[search], length_penalty=1.0)
+    return kt.DecodingConfig(beam_size=SEARCHES[search], length_penalty=1.0, shortlist=shortlist)
 
 
 def names_of(tokenizer: Any) -> list[str]:
@@ -157,6 +164,7 @@ class System(abc.ABC):
     label: str  # in the table
     needs: tuple[str, ...] = ()  # modules, and what pip knows them by
     searches: tuple[str, ...] = tuple(SEARCHES)
+    shortlist: bool = False  # looks at some of the target tokens alone
     slow: bool = False  # translates only some of the batches
     own_weights: bool = False  # not those of the run
     ways: tuple[str, ...] = ("one batch after the other",)  # the fastest counts
@@ -204,12 +212,14 @@ class Package(System):
 
         self.ways = (f"{self.threads} batches at a time",)
         translator = load_run(self.prepared["run"])
+        size = self.prepared["shortlist"] if self.shortlist else None
         self.search_of = {
             search: Search(
                 translator.transformer,
                 start_id=START,
                 end_id=END,
-                config=decoding_config(search),
+                config=decoding_config(search, size),
+                shortlist=translator.required_shortlist() if self.shortlist else None,
                 jit_compile=self.jit_compile,
             )
             for search in SEARCHES
@@ -224,6 +234,12 @@ class Package(System):
             return list(executor.map(partial(self.translate, way, search), batches))
 
 
+class PackageShortlist(Package):
+    """The same with a shortlist."""
+
+    label, shortlist = "  with a shortlist", True
+
+
 class PackageGraph(Package):
     """The same as a plain graph."""
 
@@ -234,6 +250,7 @@ class SavedModel(System):
     """The exported model: texts in, texts out, with limits of its own for each sentence."""
 
     label, signature = "its SavedModel, XLA", "corpus_style_xla"
+    exported = "saved_model"
 
     def load(self, folder):
         start_tensorflow(self.threads)
@@ -243,7 +260,7 @@ class SavedModel(System):
 
         self.tokenizer = Tokenizers.load(Path(self.prepared["run"]) / "tokenizers").target
         self.models = {
-            search: tf.saved_model.load(str(folder / "saved_model" / search / "1"))
+            search: tf.saved_model.load(str(folder / self.exported / search / "1"))
             for search in SEARCHES
         }
 
@@ -262,6 +279,12 @@ class SavedModel(System):
         return [row[1:] for row in self.tokenizer.tokenize(found).to_list()]
 
 
+class SavedModelShortlist(SavedModel):
+    """One that was exported with a shortlist."""
+
+    label, exported, shortlist = "  with a shortlist", "saved_model_shortlist", True
+
+
 class SavedModelGraph(SavedModel):
     """Its signature that TensorFlow Serving runs unless told otherwise."""
 
@@ -271,7 +294,7 @@ class SavedModelGraph(SavedModel):
 class CTranslate2(System):
     """CTranslate2 with weights of float32."""
 
-    label, needs = "CTranslate2 float32", ("ctranslate2",)
+    name, label, needs = "ctranslate2", "CTranslate2 float32", ("ctranslate2",)
     compute_type = "float32"
 
     def load(self, folder):
@@ -280,7 +303,7 @@ class CTranslate2(System):
         self.ids = {name: i for i, name in enumerate(self.prepared["target_names"])}
         self.models = {
             f"{workers} x {self.threads // workers} threads": ctranslate2.Translator(
-                str(folder / self.compute_type / "1"),
+                str(folder / self.name / "1"),
                 compute_type=self.compute_type,
                 inter_threads=workers,
                 intra_threads=self.threads // workers,
@@ -304,6 +327,7 @@ class CTranslate2(System):
             max_decoding_length=batch.limit,
             min_decoding_length=0,
             suppress_sequences=[[self.prepared["target_names"][PAD]]],
+            use_vmap=self.shortlist,
             asynchronous=True,
         )
 
@@ -321,7 +345,19 @@ class CTranslate2(System):
 class CTranslate2Int8(CTranslate2):
     """CTranslate2 with weights of eight bits."""
 
-    label, compute_type = "CTranslate2 int8", "int8"
+    name, label, compute_type = "ctranslate2_int8", "CTranslate2 int8", "int8"
+
+
+class CTranslate2Shortlist(CTranslate2):
+    """CTranslate2 with the same shortlist, of all sentences of a batch together."""
+
+    name, label, shortlist = "ctranslate2_shortlist", "  with the shortlist", True
+
+
+class CTranslate2Int8Shortlist(CTranslate2Int8):
+    """The same with weights of eight bits."""
+
+    name, label, shortlist = "ctranslate2_int8_shortlist", "  with the shortlist", True
 
 
 class TutorialLoop(System):
@@ -422,11 +458,15 @@ class HuggingFace(System):
 
 SYSTEMS: dict[str, type[System]] = {
     "package": Package,
+    "package_shortlist": PackageShortlist,
     "package_graph": PackageGraph,
     "saved_model": SavedModel,
+    "saved_model_shortlist": SavedModelShortlist,
     "saved_model_graph": SavedModelGraph,
     "ctranslate2": CTranslate2,
+    "ctranslate2_shortlist": CTranslate2Shortlist,
     "ctranslate2_int8": CTranslate2Int8,
+    "ctranslate2_int8_shortlist": CTranslate2Int8Shortlist,
     "tutorial": TutorialLoop,
     "hugging_face": HuggingFace,
 }
@@ -684,6 +724,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--split", default="validation", choices=("train", "validation", "test"))
     parser.add_argument("--data-dir", help="prepared data, or an archive")
     parser.add_argument("--sentences", type=positive, help="the first ones; all if unset")
+    parser.add_argument(
+        "--shortlist", type=positive, default=64, help="target tokens for each of the source"
+    )
     parser.add_argument(
         "--slow-sentences", type=positive, default=64, help="for the tutorial and Hugging Face"
     )

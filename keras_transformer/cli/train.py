@@ -44,7 +44,8 @@ VECTORS = ("source", "target", "freeze")
 @click.option(
     "--preset",
     "preset_name",
-    help="small, tutorial, base, big or quick; quick for sample and small otherwise unless given.",
+    help="small, fast, tutorial, base, big or quick; quick for sample and small otherwise unless "
+    "given.",
 )
 @click.option(
     "--model",

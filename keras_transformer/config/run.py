@@ -289,7 +289,7 @@ class Config:
         return dataclasses.asdict(self)
 
 
-PRESETS = ("tutorial", "small", "base", "big", "quick")
+PRESETS = ("tutorial", "small", "fast", "base", "big", "quick")
 """Names of presets, each a file in ``presets/``.
 
 A file has the sections of a `Config` for all models, and then what differs for a kind of model.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +122,8 @@ def train(
         progress = folder.restore(step)
         # Compiling would take longer than translating so few sentences.
         translator = task.make_translator(tokenizers, step.model, jit_compile=False)
+        if isinstance(translator, Translator):  # a shortlist is learned once the run has ended
+            translator.decoding = dataclasses.replace(translator.decoding, shortlist=None)
         loop = TrainingLoop(
             config.training,
             step,

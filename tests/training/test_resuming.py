@@ -177,7 +177,7 @@ def test_resuming_a_finished_run_changes_nothing(tiny_corpus, config, whole, tmp
 def test_resuming_adds_a_shortlist_to_an_older_run(tiny_corpus, config, whole, tmp_path):
     shutil.copytree(whole, tmp_path / "run")
     (tmp_path / "run" / "shortlist.npz").unlink()
-    with pytest.raises(InputError, match=r"has no shortlist, .* train --resume"):
+    with pytest.raises(InputError, match=r"has no shortlist, .*train --resume"):
         Translator.load(tmp_path / "run").translate(["bom dia ."], shortlist=10)
     run = train(tiny_corpus, tmp_path / "run", config, resume=True)
     assert run.translator.translate(["bom dia ."], shortlist=10)

@@ -38,6 +38,20 @@ def test_the_run_folder_holds_everything(short_runs):
     }
 
 
+@pytest.mark.usefixtures("unwatched")
+def test_a_run_that_translates_with_a_shortlist_learns_one(tiny_corpus, tiny_config, tmp_path):
+    training = {"max_steps": 20, "bleu_sentences": 2}
+    config = tiny_config.replace({"training": training, "decoding": {"shortlist": 5}})
+    run = train(tiny_corpus, tmp_path / "run", config)
+    loaded = Translator.load(tmp_path / "run")
+    assert loaded.decoding.shortlist == 5
+    lines = ["o gato dorme .", "a menina canta ."]
+    texts = [[one.text for one in some.translate(lines)] for some in (run.translator, loaded)]
+    assert texts[0] == texts[1]
+    rows = loaded.shortlist.allowed(tf.zeros((1, 1), tf.int32), 5, 1)
+    assert 0 < int(tf.math.count_nonzero(rows)) < loaded.transformer.target_vocab_size
+
+
 def test_training_lowers_the_loss(tiny_run):
     with (tiny_run.folder / "training_log.csv").open() as file:
         rows = list(csv.DictReader(file))

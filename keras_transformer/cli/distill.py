@@ -1,0 +1,75 @@
+"""``keras-transformer distill``: a teacher's translations of a corpus, to train a student on."""
+
+import sys
+
+import click
+
+from keras_transformer.cli.options import (
+    compile_option,
+    data_dir_option,
+    dataset_option,
+    path_option,
+    search_options,
+    verb,
+)
+from keras_transformer.cli.streams import write_line
+
+
+@verb()
+@path_option(
+    "--teacher", required=True, help="A run folder, or one that was exported for CTranslate2."
+)
+@dataset_option
+@data_dir_option
+@click.option(
+    "--validation-pairs",
+    help="SRC,TGT or FILE.tsv that the student will be validated with; pairs are held out for that "
+    "from files unless given.",
+)
+@path_option("--output", required=True, metavar="FILE.tsv", help="The pairs to train on.")
+@click.option(
+    "--best-of",
+    type=click.IntRange(min=2),
+    help="Of so many translations take the one that is most like the reference.",
+)
+@click.option(
+    "--originals/--no-originals",
+    default=True,
+    help="Whether the corpus' own pairs are written, too; they are unless given.",
+)
+@search_options
+@compile_option
+def distill(
+    teacher, dataset, data_dir, validation_pairs, output, best_of, originals, search, jit_compile
+):
+    """Translate the training pairs of a corpus, and write them for a student to learn.
+
+    The teacher searches with a beam of 5 unless given. A command that was interrupted goes on where
+    it stopped when it is given again.
+    """
+    if dataset is None:
+        raise click.UsageError("Give a --dataset.")
+    from tqdm import tqdm
+
+    from keras_transformer.data import load_corpus
+    from keras_transformer.translating.distillation import distill as write_pairs
+    from keras_transformer.translating.translator import Translator
+
+    corpus = load_corpus(dataset, data_dir=data_dir, validation_pairs=validation_pairs)
+    train = corpus.require("train")
+    translator = Translator.load(teacher, jit_compile=jit_compile)
+    total = int(train.cardinality())
+    with tqdm(
+        total=total if total > 0 else None, unit=" pairs", disable=not sys.stderr.isatty()
+    ) as bar:
+        lines = write_pairs(
+            translator,
+            ((source.decode(), target.decode()) for source, target in train.as_numpy_iterator()),
+            output,
+            best_of=best_of,
+            originals=originals,
+            about={"teacher": str(teacher), "dataset": dataset},
+            progress=lambda done: bar.update(done - bar.n),
+            **search,
+        )
+    write_line(f"{output}: {lines:,} pairs; train --dataset pairs:{output}")
