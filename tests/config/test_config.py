@@ -142,7 +142,7 @@ def test_key_dim_lifts_the_need_for_a_multiple():
 
 
 def test_an_unknown_preset_lists_the_known_ones():
-    with pytest.raises(InputError, match="tutorial, small, base, big, quick"):
+    with pytest.raises(InputError, match="tutorial, small, fast, base, big, quick"):
         preset("huge")
 
 
