@@ -715,9 +715,13 @@ def batch_sizes(text: str) -> list[int]:
     return sizes
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[1])
-    parser.add_argument("--model", type=Path, required=True, help="a run folder")
+def add_arguments(parser: argparse.ArgumentParser, systems, sizes) -> None:
+    """Adds what is asked for: a test set, sizes, systems and rounds.
+
+    Args:
+        parser: of the command line.
+        systems, sizes: the default ones.
+    """
     test_set = parser.add_mutually_exclusive_group(required=True)
     test_set.add_argument("--dataset", help="as for keras_transformer.load_corpus")
     test_set.add_argument("--pairs", help="SRC,TGT or FILE.tsv")
@@ -727,32 +731,41 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--shortlist", type=positive, default=64, help="target tokens for each of the source"
     )
-    parser.add_argument(
-        "--slow-sentences", type=positive, default=64, help="for the tutorial and Hugging Face"
-    )
-    parser.add_argument(
-        "--batch-sizes", type=batch_sizes, default=list(BATCH_SIZES), help="of 1,16,64"
-    )
+    parser.add_argument("--batch-sizes", type=batch_sizes, default=list(sizes), help="of 1,16,64")
     parser.add_argument("--repeats", type=positive, default=3, help="rounds over all systems")
     parser.add_argument("--threads", type=positive, default=cores(), help="of every system")
     parser.add_argument(
-        "--systems", type=system_names, default=list(SYSTEMS), help=f"of {','.join(SYSTEMS)}"
+        "--systems", type=system_names, default=list(systems), help=f"of {','.join(SYSTEMS)}"
     )
     parser.add_argument(
         "--json", type=Path, help="where the result goes; a temporary file if unset"
     )
+
+
+def use_cpu(threads: int) -> None:
+    """Settings for the processes of the systems."""
+    os.environ |= {
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "KERAS_BACKEND": "tensorflow",
+        "OMP_NUM_THREADS": str(threads),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[1])
+    parser.add_argument("--model", type=Path, required=True, help="a run folder")
+    parser.add_argument(
+        "--slow-sentences", type=positive, default=64, help="for the tutorial and Hugging Face"
+    )
+    add_arguments(parser, SYSTEMS, BATCH_SIZES)
     return parser.parse_args()
 
 
 def main() -> int:
     arguments = parse_arguments()
     host = machine()
-    os.environ |= {
-        "CUDA_VISIBLE_DEVICES": "-1",
-        "KERAS_BACKEND": "tensorflow",
-        "OMP_NUM_THREADS": str(arguments.threads),
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-    }
+    use_cpu(arguments.threads)
     path = arguments.json or Path(tempfile.mkdtemp()) / "decoding.json"
     settings = {name: value for name, value in vars(arguments).items() if name != "json"}
     software = versions() | {

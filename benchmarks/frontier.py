@@ -18,7 +18,6 @@ measured stays. `--picture FILE.png` draws them.
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from itertools import product
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import decoding
-from common import cores, machine, positive, say, versions
+from common import machine, say, versions
 
 SYSTEMS = (
     "package",
@@ -179,42 +178,18 @@ def draw(rows: list[dict[str, Any]], size: int, path: Path) -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[1])
     parser.add_argument("--models", type=Path, nargs="+", required=True, help="run folders")
-    test_set = parser.add_mutually_exclusive_group(required=True)
-    test_set.add_argument("--dataset", help="as for keras_transformer.load_corpus")
-    test_set.add_argument("--pairs", help="SRC,TGT or FILE.tsv")
-    parser.add_argument("--split", default="validation", choices=("train", "validation", "test"))
-    parser.add_argument("--data-dir", help="prepared data, or an archive")
-    parser.add_argument("--sentences", type=positive, help="the first ones; all if unset")
-    parser.add_argument(
-        "--shortlist", type=positive, default=64, help="target tokens for each of the source"
-    )
     parser.add_argument(
         "--searches", nargs="+", choices=tuple(decoding.SEARCHES), default=["greedy"]
     )
-    parser.add_argument(
-        "--batch-sizes", type=decoding.batch_sizes, default=[1, 64], help="of 1,16,64"
-    )
-    parser.add_argument("--repeats", type=positive, default=3, help="rounds over all systems")
-    parser.add_argument("--threads", type=positive, default=cores(), help="of every system")
-    parser.add_argument(
-        "--systems", type=decoding.system_names, default=list(SYSTEMS), help="as of decoding.py"
-    )
-    parser.add_argument("--json", type=Path, help="where the result goes; temporary if unset")
     parser.add_argument("--picture", type=Path, help="a PNG to draw")
-    arguments = parser.parse_args()
-    arguments.slow_sentences = 1
-    return arguments
+    decoding.add_arguments(parser, SYSTEMS, (1, 64))
+    return parser.parse_args(namespace=argparse.Namespace(slow_sentences=1))
 
 
 def main() -> int:
     arguments = parse_arguments()
     host = machine()
-    os.environ |= {
-        "CUDA_VISIBLE_DEVICES": "-1",
-        "KERAS_BACKEND": "tensorflow",
-        "OMP_NUM_THREADS": str(arguments.threads),
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-    }
+    decoding.use_cpu(arguments.threads)
     path = arguments.json or Path(tempfile.mkdtemp()) / "frontier.json"
     rows: list[dict[str, Any]] = []
     first = None

@@ -144,15 +144,19 @@ def assignments_of(text) -> list[tuple[str, str]]:
 
 
 def options_of_script(path) -> set[str]:
-    """The options that a script gives to argparse, by its source."""
-    calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
-    return {"-h", "--help"} | {
+    """The options that a script, or one that it imports, gives to argparse, by their source."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    calls = (node for node in nodes if isinstance(node, ast.Call))
+    found = {"-h", "--help"} | {
         argument.value
         for call in calls
         if isinstance(call.func, ast.Attribute) and call.func.attr == "add_argument"
         for argument in call.args
         if isinstance(argument, ast.Constant) and argument.value.startswith("-")
     }
+    names = [name.name for node in nodes if isinstance(node, ast.Import) for name in node.names]
+    beside = [path.with_name(f"{name}.py") for name in names]
+    return found.union(*(options_of_script(other) for other in beside if other.exists()))
 
 
 def flags(words) -> list[str]:

@@ -534,6 +534,8 @@ class Search:
             if "output" in fixed:
                 cache["output"] = fixed["output"]
             last = moving["last"]
+            if isinstance(self.beams, int):
+                last.set_shape((None, self.beams))  # so that steps have few operations
             if self.shortlist is not None:
                 last = tf.gather(fixed["columns"], last)
             logits, cache = self.model.decode_step(last, position, cache)

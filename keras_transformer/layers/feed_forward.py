@@ -1,10 +1,12 @@
 """The position-wise feed-forward network (Attention Is All You Need, section 3.3)."""
 
 import keras
+import tensorflow as tf
 
 from keras_transformer.layers.activations import get_activation
 from keras_transformer.layers.dropout import Dropout
 from keras_transformer.layers.layer_normalization import LayerNormalization
+from keras_transformer.layers.shapes import batch_and_length
 
 
 def point_wise_feed_forward_network(
@@ -84,8 +86,18 @@ class FeedForward(keras.layers.Layer):
 
     def call(self, x, training=None):
         if self.norm_first:
-            return self.add([x, self.seq(self.layer_norm(x), training=training)])
-        return self.layer_norm(self.add([x, self.seq(x, training=training)]))
+            return self.add([x, self._network(self.layer_norm(x), training)])
+        return self.layer_norm(self.add([x, self._network(x, training)]))
+
+    def _network(self, x, training):
+        """What `seq` computes, with all positions in one axis.
+
+        With three dimensions Keras computes a dense layer by a dozen operations for shapes.
+        """
+        hidden, output, dropout = self.seq.layers
+        shape = batch_and_length(x)
+        y = output(hidden(tf.reshape(x, (-1, x.shape[-1]))))
+        return dropout(tf.reshape(y, (*shape, self.d_model)), training=training)
 
     def get_config(self):
         return {

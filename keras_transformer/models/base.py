@@ -13,6 +13,7 @@ from keras_transformer.internals import build_for_fit, drop_keras_mask
 from keras_transformer.layers.attention.masks import padding_keep_mask
 from keras_transformer.layers.dropout import dropout_seed
 from keras_transformer.layers.embeddings import OneHot
+from keras_transformer.layers.shapes import batch_and_length
 
 # Keras knows them by name when it loads a compiled model.
 from keras_transformer.losses import masked, metrics  # noqa: F401
@@ -251,7 +252,7 @@ class TokenModel(TrainedModel):
         weight, bias, transposed = self.output_projection()
         if columns is not None:
             weight, bias = columns["weight"], columns.get("bias")
-        batch, seq, _ = tf.unstack(tf.shape(x))
+        batch, seq = batch_and_length(x)
         # With three dimensions TensorFlow computes a product for each row of the batch.
         logits = tf.matmul(
             tf.reshape(x, (-1, x.shape[-1])), tf.cast(weight, x.dtype), transpose_b=transposed

@@ -11,6 +11,7 @@ from keras_transformer.layers.attention import dot_product
 from keras_transformer.layers.cache import write_slots
 from keras_transformer.layers.dropout import Dropout
 from keras_transformer.layers.positional import rotate
+from keras_transformer.layers.shapes import batch_and_length
 
 
 @keras.saving.register_keras_serializable("keras_transformer")
@@ -215,7 +216,8 @@ class MultiHeadAttention(keras.layers.Layer):
             ``((output, attention_weights), cache)``, the first two as from the call.
         """
         projected = project_heads(x, self.query_dense, self.key_dense, self.value_dense)
-        batch, heads, beams, key_dim = tf.unstack(tf.shape(projected[0]))
+        batch, beams = batch_and_length(x)
+        _, heads, key_dim = self.query_dense.kernel.shape
         if self.rotary:
             projected[:2] = (rotate(part, position) for part in projected[:2])
         queries, *new = (tf.reshape(part, (-1, beams, key_dim)) for part in projected)
@@ -225,7 +227,7 @@ class MultiHeadAttention(keras.layers.Layer):
             visible = tf.repeat(visible, heads, axis=0)
         output, weights = dot_product.scaled_dot_product_attention(queries, *cache, visible)
         output = tf.reshape(output, (batch, heads, beams, key_dim))
-        weights = tf.reshape(weights, (batch, heads, beams, -1))
+        weights = tf.reshape(weights, (batch, heads, beams, tf.shape(weights)[2]))
         return (_merge_heads(output, self.output_dense), weights), cache
 
     def get_config(self):
@@ -254,7 +256,7 @@ def project_heads(x, *layers):
     kernels = [tf.reshape(layer.kernel, (width, heads * key_dim)) for layer in layers]
     biases = [tf.reshape(layer.bias, (heads * key_dim,)) for layer in layers]
     x = tf.cast(x, layers[0].compute_dtype)
-    batch, length = tf.shape(x)[0], tf.shape(x)[1]
+    batch, length = batch_and_length(x)
     y = tf.matmul(tf.reshape(x, (-1, width)), tf.cast(tf.concat(kernels, 1), x.dtype))
     y = tf.nn.bias_add(y, tf.cast(tf.concat(biases, 0), x.dtype))
     y = tf.reshape(y, (batch, length, len(layers), heads, key_dim))
@@ -264,7 +266,7 @@ def project_heads(x, *layers):
 def _merge_heads(x, layer):
     """The output projection of ``(batch, heads, seq, key_dim)``: ``(batch, seq, d_model)``."""
     heads, key_dim, width = layer.kernel.shape
-    batch, length = tf.shape(x)[0], tf.shape(x)[2]
+    batch, length = batch_and_length(x, axis=2)
     x = tf.reshape(tf.transpose(x, (0, 2, 1, 3)), (-1, heads * key_dim))
     kernel = tf.reshape(layer.kernel, (heads * key_dim, width))
     y = tf.nn.bias_add(tf.matmul(x, tf.cast(kernel, x.dtype)), tf.cast(layer.bias, x.dtype))
