@@ -18,7 +18,7 @@ ROUNDS = 3
 """Rounds of expectation-maximisation."""
 
 MOST_LINKS = 100_000_000
-"""Most pairs of tokens to count: some 100,000 pairs of texts, in 2 GiB and half a minute. Larger
+"""Most pairs of tokens to count: some 100,000 pairs of texts, in 2 GiB and most of a minute. Larger
 corpora are counted by a sample of that size."""
 
 _LINKS_AT_ONCE = 4_000_000
