@@ -255,11 +255,12 @@ def package_model(sizes: dict[str, int]) -> Any:
 def run_package(job: Job, batches: list[Batch], sizes: dict[str, int], steps: Steps) -> None:
     """This package's own training step."""
     start_tensorflow(job, steps)
+    from keras_transformer.optimizers.adam import Adam
     from keras_transformer.training.step import TrainingStep
 
     model = package_model(sizes)
     steps.parameters = model.count_params()
-    optimizer = adam()
+    optimizer = Adam(LEARNING_RATE, beta_2=BETA_2, epsilon=EPSILON)
     optimizer.build(model.trainable_variables)
     train = TrainingStep(model, optimizer, seed=SEED, jit_compile=steps.device != "CPU")
 

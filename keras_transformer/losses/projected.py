@@ -14,8 +14,11 @@ import tensorflow as tf
 from keras_transformer.losses.metrics import predicted_tokens
 from keras_transformer.special_tokens import PAD
 
-LOGITS_AT_ONCE = 2**23
-"""Number of logits computed together; 32 MiB in float32."""
+LOGITS_AT_ONCE = 2**20
+"""Number of logits computed together on a CPU: 4 MiB in float32, which its cache holds."""
+
+LOGITS_AT_ONCE_ON_GPU = 2**23
+"""The same on a GPU, which small products leave idle."""
 
 
 def projected_loss(
@@ -84,8 +87,10 @@ class _Chunks:
 
     def __init__(self, tokens, vocab_size):
         at_least = max if isinstance(tokens, int) else tf.maximum
+        on_gpu = bool(tf.config.list_physical_devices("GPU"))
+        at_once = LOGITS_AT_ONCE_ON_GPU if on_gpu else LOGITS_AT_ONCE
         # Without a token there is one chunk without rows: a TensorArray of nothing has no stack.
-        self.number = at_least(1, -(-tokens // max(1, LOGITS_AT_ONCE // vocab_size)))
+        self.number = at_least(1, -(-tokens // max(1, at_once // vocab_size)))
         self.rows = -(-tokens // self.number)
         self.tokens = tokens
 
@@ -147,7 +152,7 @@ def _over_chunks(x, kernel, bias, label, weights, label_share, transposed):
     projection = tf.cast(kernel, x.dtype), tf.cast(bias, x.dtype), transposed
 
     def add_chunk(i, sums, grad_x):
-        found, grad = _one_chunk(x_of[i], label_of[i], weight_of[i], *projection, label_share)
+        found, grad = _one_chunk(x_of[i], label_of[i], weight_of[i], *projection)
         return i + 1, _Sums(*map(tf.add, sums, found)), grad_x.write(i, grad)
 
     nothing = _Sums(0.0, 0.0, 0.0, tf.zeros(kernel.shape), tf.zeros(bias.shape))
@@ -157,40 +162,56 @@ def _over_chunks(x, kernel, bias, label, weights, label_share, transposed):
         (0, nothing, tf.TensorArray(x.dtype, size=chunks.number, element_shape=(None, depth))),
         parallel_iterations=1,
     )
-    return sums, chunks.join(grad_x, depth)
+    grad_x = chunks.join(grad_x, depth)
+    # What the labels take from the slopes: one row of the embedding for each token.
+    shares = label_share * weights[:, tf.newaxis]
+    of_labels = tf.gather(kernel if transposed else tf.transpose(kernel), label)
+    grad_x -= tf.cast(shares * of_labels, x.dtype)
+    of_x = _sums_by_label(shares * tf.cast(x, tf.float32), label, bias.shape[0])
+    return sums._replace(
+        grad_kernel=sums.grad_kernel - (of_x if transposed else tf.transpose(of_x)),
+        grad_bias=sums.grad_bias - _sums_by_label(shares, label, bias.shape[0])[:, 0],
+    ), grad_x
 
 
-def _one_chunk(x, label, weight, kernel, bias, transposed, label_share):
-    """The `_Sums` of a chunk, and the gradient of its `x`, ``(rows, d_model)``.
+def _sums_by_label(vectors, label, vocab_size):
+    """Sums of the ``(tokens, n)`` vectors of each label: ``(vocab, n)``."""
+    return tf.math.unsorted_segment_sum(vectors, label, vocab_size)
+
+
+def _one_chunk(x, label, weight, kernel, bias, transposed):
+    """The `_Sums` of a chunk and the gradient of its `x`, as if no token were the label.
+
+    Without labels a slope is a probability. The exponentials serve in its place, and what divides
+    them goes to the smaller tensors.
 
     Args:
         x: ``(rows, d_model)``, zeros where the weight is 0.
         label, weight: ``(rows,)``.
         kernel, bias: in the dtype of `x`.
         transposed: as for `projected_loss`.
-        label_share: target probability that smoothing leaves to the label alone.
+
+    Returns:
+        the sums, and ``(rows, d_model)``.
     """
-    logits = tf.matmul(x, kernel, transpose_b=transposed) + bias
+    logits = tf.nn.bias_add(tf.matmul(x, kernel, transpose_b=transposed), bias)
     logits = tf.cast(logits, tf.float32)
-    probabilities = tf.nn.softmax(logits)
-    rows = tf.range(tf.shape(label)[0])
-    at_label, predicted = tf.stack([rows, label], axis=-1), predicted_tokens(logits)
-    # One search finds the largest logit, the largest probability, and whether that is the label's.
-    at_largest = tf.stack([rows, predicted], axis=-1)
-    # The log of the sum of exponentials, from the one probability that cannot underflow.
-    normalizer = tf.gather_nd(logits, at_largest) - tf.math.log(
-        tf.gather_nd(probabilities, at_largest)
-    )
-    shares = tf.fill(tf.shape(label), label_share)
-    slopes = tf.tensor_scatter_nd_sub(probabilities, at_label, shares)
-    slopes = tf.cast(slopes, x.dtype)
-    operands = (slopes, x) if transposed else (x, slopes)
-    grad_bias = tf.matmul(tf.cast(weight, x.dtype)[tf.newaxis], slopes)[0]
+    predicted = predicted_tokens(logits)
+    largest, label_logit = (tf.gather(logits, ids, batch_dims=1) for ids in (predicted, label))
+    exponentials = tf.exp(logits - largest[:, tf.newaxis])
+    total = tf.reduce_sum(exponentials, axis=-1, keepdims=True)
+    normalizer = largest + tf.math.log(total[:, 0])
+    scale = tf.cast(tf.math.reciprocal(total), x.dtype)
+    exponentials = tf.cast(exponentials, x.dtype)
+    scaled_x = x * scale
+    operands = (exponentials, scaled_x) if transposed else (scaled_x, exponentials)
+    row_scale = scale * tf.cast(weight, x.dtype)[:, tf.newaxis]
+    grad_bias = tf.matmul(row_scale, exponentials, transpose_a=True)[0]
     sums = _Sums(
         tf.reduce_sum(normalizer * weight),
-        tf.reduce_sum(tf.gather_nd(logits, at_label) * weight),
+        tf.reduce_sum(label_logit * weight),
         tf.reduce_sum(tf.cast(predicted == label, tf.float32) * weight),
         tf.cast(tf.matmul(*operands, transpose_a=True), tf.float32),
         tf.cast(grad_bias, tf.float32),
     )
-    return sums, tf.matmul(slopes, kernel, transpose_b=not transposed)
+    return sums, tf.matmul(exponentials, kernel, transpose_b=not transposed) * scale
