@@ -16,7 +16,7 @@ class ComparisonOptions(NamedTuple):
     """What was asked for: the other system and, unless None, the rest."""
 
     other_path: Path
-    training_text: Path | None
+    training_text: list[str] | None
     examples: int | None
     html_file: Path | None
 
@@ -25,11 +25,14 @@ def comparison_options(command):
     """Adds ``--compare`` and its options, which arrive as ``comparison``: None without it."""
 
     @functools.wraps(command)
-    def with_comparison(*, other_path, training_text, examples, html_file, **arguments):
+    def with_comparison(*, other_path, training_file, examples, html_file, **arguments):
+        from keras_transformer.data.corpora.text_files import read_lines
+
         comparison = None
         if other_path is not None:
+            training_text = None if training_file is None else read_lines(training_file)
             comparison = ComparisonOptions(other_path, training_text, examples, html_file)
-        elif (training_text, examples, html_file) != (None, None, None):
+        elif (training_file, examples, html_file) != (None, None, None):
             raise click.UsageError("--training-text, --examples and --html are of a --compare.")
         return command(comparison=comparison, **arguments)
 
@@ -42,6 +45,7 @@ def comparison_options(command):
         ),
         path_option(
             "--training-text",
+            "training_file",
             metavar="FILE",
             help="Lines of the target language that tell how frequent words are; the training "
             "pairs of the --dataset, or else the references, unless given.",
@@ -78,13 +82,12 @@ def compare(
     Returns:
         the result of `compare_translations`.
     """
-    from keras_transformer.data.corpora.text_files import read_lines
     from keras_transformer.translating.comparison.compare import compare_translations
     from keras_transformer.translating.comparison.page import comparison_page
     from keras_transformer.translating.comparison.tables import as_text
 
     if asked.training_text is not None:
-        training_text = read_lines(asked.training_text)
+        training_text = asked.training_text
     if asked.examples is not None:
         options["examples"] = asked.examples
     sources, references = zip(*pairs, strict=True)

@@ -1,7 +1,7 @@
 """Scores of translations in parts: by the length of the source, and by how frequent words are.
 
-A single context vector fails on long sentences, and a small corpus on rare words, which one score of
-a whole test set hides.
+A single context vector fails on long sentences, and a small corpus on rare words. One score of a
+whole test set hides both.
 """
 
 from collections import Counter

@@ -36,8 +36,8 @@ def comparison_page(comparison: dict[str, Any]) -> str:
         _tag(
             "header",
             _tag("h1", "Comparison of translations"),
-            _tag("p", summary(comparison)),
             _tag("dl", *_systems(comparison["systems"]), class_="systems"),
+            _tag("p", summary(comparison)),
         ),
         _tag(
             "main",
@@ -88,25 +88,20 @@ def _key(letter: str) -> Element:
 
 def _section(table: Table) -> Element:
     head = [_tag("th", title, scope="col") for title in table.header]
-    head.append(_tag("th", _tag("span", "chart", class_="visually-hidden"), class_="chart"))
-    most = max((score for scores in table.scores for score in scores), default=0) or 1
     rows = [
-        _tag(
-            "tr",
-            _tag("th", row[0], scope="row"),
-            *(_tag("td", cell) for cell in row[1:]),
-            _tag("td", _bars([score / most for score in scores]), class_="chart"),
-        )
-        for row, scores in zip(table.rows, table.scores, strict=True)
+        [_tag("th", first, scope="row"), *(_tag("td", cell) for cell in cells)]
+        for first, *cells in table.rows
     ]
+    if table.scores:
+        head.append(_tag("th", _tag("span", "chart", class_="visually-hidden"), class_="chart"))
+        most = max(map(max, table.scores)) or 1
+        for row, scores in zip(rows, table.scores, strict=True):
+            row.append(_tag("td", _bars([score / most for score in scores]), class_="chart"))
+    body = _tag("tbody", *(_tag("tr", *row) for row in rows))
     return _tag(
         "section",
         _tag("h2", table.title),
-        _tag(
-            "div",
-            _tag("table", _tag("thead", _tag("tr", *head)), _tag("tbody", *rows)),
-            class_="wide",
-        ),
+        _tag("div", _tag("table", _tag("thead", _tag("tr", *head)), body), class_="wide"),
         *(_tag("p", note, class_="note") for note in table.notes),
     )
 

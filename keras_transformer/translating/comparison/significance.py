@@ -11,7 +11,7 @@ from keras_transformer.translating.evaluation import bleu_metric
 SEED = 12345
 """Seed of the tests, sacreBLEU's own; the same translations always have the same p-values."""
 
-_MOST_LINES = 20_000  # the tests hold some hundred kilobytes for each line
+_MOST_LINES = 20_000  # the tests take about 100 kB for each
 _NAMES = {"bleu": "BLEU", "chrf": "chrF2"}  # what sacreBLEU calls the scores
 
 

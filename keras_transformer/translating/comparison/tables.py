@@ -7,6 +7,8 @@ from typing import Any
 LETTERS = ("A", "B")
 """What the systems are called in tables and texts: names may be long paths."""
 
+_DIFFERENCE = " - ".join(LETTERS)
+_TESTS = ("bootstrap", "randomization")
 _LEVEL = 0.05
 """Below which p-values count as significant."""
 
@@ -20,7 +22,7 @@ class Table:
         header: the title of each column.
         rows: the cells of each row, as many as the header has.
         notes: what to know of it, a sentence or several each.
-        scores: of both systems in each row, at most 100, for a chart.
+        scores: of both systems in each row, for a chart; empty where there is none.
     """
 
     title: str
@@ -36,33 +38,31 @@ def tables_of(comparison: dict[str, Any]) -> list[Table]:
 
 
 def _metrics(comparison: dict[str, Any]) -> Table:
-    metrics = {"BLEU": comparison["metrics"]["bleu"], "chrF2": comparison["metrics"]["chrf"]}
-    rows, signatures = [], []
-    for name, found in metrics.items():
-        bootstrap, randomization = found["bootstrap"], found["randomization"]
-        one, other = found["scores"]
+    found = _metrics_of(comparison)
+    rows = [[label] for label in (*LETTERS, _DIFFERENCE, "p, bootstrap", "p, randomisation")]
+    for metric in found.values():
+        bootstrap, (one, other) = metric["bootstrap"], metric["scores"]
         cells = [
-            f"{score:.2f} ({mean:.2f} ± {interval:.2f})"
+            f"{score:.2f} ({mean:.2f}\xa0±\xa0{interval:.2f})"
             for score, mean, interval in zip(
-                found["scores"], bootstrap["means"], bootstrap["intervals"], strict=True
+                metric["scores"], bootstrap["means"], bootstrap["intervals"], strict=True
             )
         ]
-        p_values = [f"{test['p']:.4f}" for test in (bootstrap, randomization)]
-        rows.append([name, *cells, f"{one - other:+.2f}", *p_values])
-        signatures += [f"{name} {test['signature']}" for test in (bootstrap, randomization)]
-    verdicts = [_verdict(name, found) for name, found in metrics.items()]
-    return Table(
-        "Scores",
-        ["metric", *LETTERS, "A - B", "p, bootstrap", "p, randomisation"],
-        rows,
-        [
-            " ".join(verdicts),
-            "In brackets: mean and 95 % interval of the score over the resamples of the bootstrap. "
-            "The seed of the tests is fixed: the same translations have the same p-values.",
-            *signatures,
-        ],
-        [found["scores"] for found in metrics.values()],
+        cells += [f"{one - other:+.2f}", *(f"{metric[test]['p']:.4f}" for test in _TESTS)]
+        for row, cell in zip(rows, cells, strict=True):
+            row.append(cell)
+    signatures = [
+        f"{name} {metric[test]['signature']}" for name, metric in found.items() for test in _TESTS
+    ]
+    about = (
+        "In brackets: mean and 95 % interval of the score over the resamples of the bootstrap. The "
+        "seed of both tests is fixed: the same translations have the same p-values."
     )
+    return Table("Scores", ["", *found], rows, [about, *signatures], [])
+
+
+def _metrics_of(comparison: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {"BLEU": comparison["metrics"]["bleu"], "chrF2": comparison["metrics"]["chrf"]}
 
 
 def _verdict(name: str, found: dict[str, Any]) -> str:
@@ -70,7 +70,7 @@ def _verdict(name: str, found: dict[str, Any]) -> str:
     if one == other:
         return f"In {name} they are equal."
     better = f"In {name} {LETTERS[one < other]} is better by {abs(one - other):.2f}"
-    significant = sum(found[test]["p"] < _LEVEL for test in ("bootstrap", "randomization"))
+    significant = sum(found[test]["p"] < _LEVEL for test in _TESTS)
     return (
         better
         + (
@@ -118,7 +118,9 @@ def _buckets(title: str, header, parts, notes) -> Table:
         [name, f"{size:,}", f"{one:.2f}", f"{other:.2f}", f"{one - other:+.2f}"]
         for name, size, (one, other) in parts
     ]
-    return Table(title, [*header, *LETTERS, "A - B"], rows, notes, [scores for *_, scores in parts])
+    return Table(
+        title, [*header, *LETTERS, _DIFFERENCE], rows, notes, [scores for *_, scores in parts]
+    )
 
 
 def sentence_groups(comparison: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
@@ -131,10 +133,14 @@ def sentence_groups(comparison: dict[str, Any]) -> dict[str, list[dict[str, Any]
 
 
 def summary(comparison: dict[str, Any]) -> str:
-    """How many sentences there are, and how many differ."""
-    return (
-        f"{comparison['sentences']:,} sentences; the translations of "
-        f"{comparison['different']:,} differ."
+    """How many sentences differ, which system is better, and whether that may be chance."""
+    verdicts = [_verdict(name, found) for name, found in _metrics_of(comparison).items()]
+    return " ".join(
+        [
+            f"{comparison['sentences']:,} sentences; the translations of "
+            f"{comparison['different']:,} differ.",
+            *verdicts,
+        ]
     )
 
 
