@@ -4,7 +4,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -15,7 +15,7 @@ from keras_transformer.data.text.scripts import HAN, KANA, UNSPACED, is_unspaced
 from keras_transformer.errors import InputError
 from keras_transformer.files import reason_of
 from keras_transformer.losses.masked import token_losses
-from keras_transformer.unicode import utf8_list
+from keras_transformer.unicode import each_text, utf8
 
 logger = logging.getLogger(__name__)
 
@@ -112,13 +112,13 @@ def bleu_metric(tokenize: str):
         ) from error
 
 
-def list_texts(texts: Iterable[str | bytes], name: str) -> list[str]:
-    """Texts as str, in order, with replacement characters for what is not Unicode.
+def each_decoded(texts: Iterable[str | bytes], name: str) -> Iterator[str]:
+    """An iterator over texts as str, with replacement characters for what is not Unicode.
 
     Raises:
         InputError: for what is no list of texts; `name` is that of the argument.
     """
-    return [text.decode("utf-8", "replace") for text in utf8_list(texts, name)]
+    return (utf8(text).decode("utf-8", "replace") for text in each_text(texts, name))
 
 
 def corpus_scores(
@@ -147,10 +147,8 @@ def corpus_scores(
     """
     from sacrebleu.metrics import CHRF
 
-    hypotheses, references = (
-        list_texts(hypotheses, "hypotheses"),
-        list_texts(references, "references"),
-    )
+    hypotheses = list(each_decoded(hypotheses, "hypotheses"))
+    references = list(each_decoded(references, "references"))
     if len(hypotheses) != len(references):
         raise InputError(
             f"{len(hypotheses):,} translations for {len(references):,} references: "

@@ -118,13 +118,14 @@ def test_a_system_is_not_compared_with_itself(run, files, compared):
         ("other.txt", "\n\n\n", "other.txt: the file is empty"),
         ("a.en", "a\n\nb\n", "a.en, line 2: empty side of a pair"),
         ("a.en", "a\nb\n", "has 3 lines but"),
-        ("other.txt", None, "other.txt"),
+        ("other.txt", None, "other.txt: is neither a run"),
         ("train.en", None, "train.en: no such file"),
     ],
 )
 def test_wrong_files_are_one_line(run, files, compared, name, content, says):
+    (files / "train.en").write_text("a cat .\n")
     if content is None:
-        (files / name).unlink(missing_ok=True)
+        (files / name).unlink()
     else:
         (files / name).write_text(content)
     answer = run(*compared, "--training-text", files / "train.en")

@@ -148,6 +148,8 @@ def test_training_text_may_be_read_once():
     found = compare(ONE, OTHER, training_text=(line for line in REFERENCES))
     assert found["by_frequency"] == compare(ONE, OTHER)["by_frequency"]
     assert found["counted_in"] == "training text"
+    as_bytes = compare(ONE, OTHER, training_text=[line.encode() for line in REFERENCES])
+    assert as_bytes == found
 
 
 def test_the_result_is_json(found):
@@ -163,6 +165,7 @@ def test_the_result_is_json(found):
         ({"references": [" ", *REFERENCES[1:]]}, "reference 1 is empty"),
         ({"references": [], "sources": [], "translations": {"a": [], "b": []}}, "no sentences"),
         ({"translations": {"one": ONE, "other": "text"}}, "translations of other are several"),
+        ({"training_text": "text"}, "training_text are several texts"),
         ({"examples": -1}, "examples is a whole number"),
         ({"tokenize": "nonsense"}, "no tokenizer 'nonsense'"),
     ],

@@ -9,7 +9,7 @@ from keras_transformer.translating.comparison.breakdowns import (
     scores_by_length,
 )
 from keras_transformer.translating.comparison.significance import paired_tests
-from keras_transformer.translating.evaluation import bleu_tokenizer, list_texts
+from keras_transformer.translating.evaluation import bleu_tokenizer, each_decoded
 
 
 def compare_translations(
@@ -54,9 +54,13 @@ def compare_translations(
             reference is empty, or sacreBLEU lacks the tokenizer.
     """
     examples = whole_number("examples", examples, 0)
-    sources, references = list_texts(sources, "sources"), list_texts(references, "references")
-    systems = [list_texts(lines, f"translations of {name}") for name, lines in translations.items()]
+    sources = list(each_decoded(sources, "sources"))
+    references = list(each_decoded(references, "references"))
+    systems = [
+        list(each_decoded(lines, f"translations of {name}")) for name, lines in translations.items()
+    ]
     _check(sources, references, dict(zip(translations, systems, strict=True)))
+    counted = None if training_text is None else each_decoded(training_text, "training_text")
     tokenize = tokenize or bleu_tokenizer(references, language)
     better, worse = _differing(sources, references, systems, examples)
     return {
@@ -65,8 +69,8 @@ def compare_translations(
         "different": sum(one != other for one, other in zip(*systems, strict=True)),
         "metrics": paired_tests(systems, references, tokenize),
         "by_length": _by_length(sources, references, systems, tokenize),
-        "by_frequency": scores_by_frequency(systems, references, training_text, tokenize=tokenize),
-        "counted_in": "references" if training_text is None else "training text",
+        "by_frequency": scores_by_frequency(systems, references, counted, tokenize=tokenize),
+        "counted_in": "references" if counted is None else "training text",
         "better": better,
         "worse": worse,
     }
@@ -77,7 +81,7 @@ def _check(
 ) -> None:
     if len(translations) != 2:
         raise InputError(f"{len(translations)} systems to compare: give the translations of two")
-    for name, lines in {"sources": sources, **translations}.items():
+    for name, lines in [("sources", sources), *translations.items()]:
         if len(lines) != len(references):
             raise InputError(
                 f"{name}: {len(lines):,} lines for {len(references):,} references: give exactly "

@@ -44,8 +44,8 @@ def paired_tests(
             "a part of them"
         )
     bootstrap, randomization = (_run(kind, systems, references, tokenize) for kind in ("bs", "ar"))
-    # Each test counts what is strictly above the real difference. Where few lines differ, most of
-    # the 2 ** lines ways of swapping them give just that difference, and two the same at least.
+    # sacreBLEU counts what is strictly above the real difference. Of the 2 ** n ways of swapping
+    # the n lines that differ, two give just that: to swap none of them, and to swap all.
     differing = sum(one != other for one, other in zip(*systems, strict=True))
     least = min(1.0, 2.0 ** (1 - differing))
     found = {}
