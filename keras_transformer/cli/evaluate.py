@@ -69,7 +69,7 @@ def evaluate(
         raise click.UsageError("Give either --pairs or --dataset.")
     if pairs is not None and (split is not None or data_dir is not None):
         raise click.UsageError("--split and --data-dir are of a --dataset, not of --pairs.")
-    paths = [model_path, *([comparison.other_path] if comparison else [])]
+    paths = [model_path] if comparison is None else [model_path, comparison.other_path]
     if len(set(paths)) < len(paths):
         raise click.UsageError("--compare names what --model names: give two systems.")
     of_search = bool(search) or jit_compile is not None
@@ -83,9 +83,12 @@ def evaluate(
             raise click.UsageError("A language model is scored on a --dataset, without a search.")
         _evaluate_language_model(model_path, dataset, split, data_dir, json_file)
         return
+    from keras_transformer.translating.comparison.significance import check_number_of_lines
     from keras_transformer.translating.evaluation import target_language
 
     test_set, training_text, language = _read_test_set(pairs, dataset, split, data_dir)
+    if comparison is not None:
+        check_number_of_lines(len(test_set))  # before the translations, which take longer
     systems = [_load(path, len(test_set), jit_compile) for path in paths]
     options = {
         "tokenize": tokenize,

@@ -71,7 +71,7 @@ def test_a_model_is_compared_with_its_own_translations(run, files, tiny_run, mon
     assert answer.exit_code == 0, answer.stderr
     answer = run(*model, *pairs, "--compare", files / "mine.txt")
     assert answer.exit_code == 0, answer.stderr
-    assert "3 sentences; the translations of 0 differ. In BLEU they are equal." in answer.stdout
+    assert "\n3 sentences; the translations of 0 differ.\nIn BLEU they are equal." in answer.stdout
 
 
 def test_the_training_text_and_the_number_of_examples_are_as_asked(run, files, compared):
@@ -133,3 +133,10 @@ def test_wrong_files_are_one_line(run, files, compared, name, content, says):
     assert says in answer.stderr
     assert len(answer.stderr.splitlines()) == 1
     assert answer.stdout == ""
+
+
+def test_too_many_lines_are_refused_before_they_are_translated(run, files, compared, monkeypatch):
+    monkeypatch.setattr("keras_transformer.translating.comparison.significance._MOST_LINES", 2)
+    answer = run("--model", "/nowhere", *compared[2:])
+    assert answer.exit_code == 1
+    assert "3 lines to compare: the tests take at most 2" in answer.stderr

@@ -57,7 +57,7 @@ def test_a_system_does_not_differ_from_itself():
     for part in (*found["by_length"], *found["by_frequency"]):
         one, other = part.get("bleu") or part["f1"]
         assert one == other
-    assert "In BLEU they are equal. In chrF2 they are equal." in "\n".join(as_text(found))
+    assert {"In BLEU they are equal.", "In chrF2 they are equal."} < set(as_text(found))
 
 
 def test_systems_may_change_places(found):
@@ -225,7 +225,7 @@ def test_the_text_says_what_the_tests_mean(found, p_values, says):
     for test, p in zip(TESTS, p_values, strict=True):
         found["metrics"]["bleu"][test]["p"] = p
     one, other = found["metrics"]["bleu"]["scores"]
-    assert f"In BLEU A is better by {one - other:.2f}, {says}." in "\n".join(as_text(found))
+    assert f"In BLEU A is better by {one - other:.2f}, {says}." in list(as_text(found))
 
 
 class Page(HTMLParser):

@@ -37,7 +37,7 @@ def comparison_page(comparison: dict[str, Any]) -> str:
             "header",
             _tag("h1", "Comparison of translations"),
             _tag("dl", *_systems(comparison["systems"]), class_="systems"),
-            _tag("p", summary(comparison)),
+            _tag("p", " ".join(summary(comparison))),
         ),
         _tag(
             "main",

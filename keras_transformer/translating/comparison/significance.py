@@ -15,6 +15,19 @@ _MOST_LINES = 20_000  # the tests take about 100 kB for each
 _NAMES = {"bleu": "BLEU", "chrf": "chrF2"}  # what sacreBLEU calls the scores
 
 
+def check_number_of_lines(lines: int) -> None:
+    """Checks that there is memory for the tests of so many lines.
+
+    Raises:
+        InputError: when there are too many.
+    """
+    if lines > _MOST_LINES:
+        raise InputError(
+            f"{lines:,} lines to compare: the tests take at most {_MOST_LINES:,}: give a part of "
+            "them"
+        )
+
+
 def paired_tests(
     systems: Sequence[Sequence[str]], references: Sequence[str], tokenize: str
 ) -> dict[str, Any]:
@@ -36,13 +49,9 @@ def paired_tests(
         95 % of these lie.
 
     Raises:
-        InputError: for more lines than the tests have memory for.
+        InputError: for more lines than there is memory for; see `check_number_of_lines`.
     """
-    if len(references) > _MOST_LINES:
-        raise InputError(
-            f"{len(references):,} lines to compare: the tests take at most {_MOST_LINES:,}; give "
-            "a part of them"
-        )
+    check_number_of_lines(len(references))
     bootstrap, randomization = (_run(kind, systems, references, tokenize) for kind in ("bs", "ar"))
     # sacreBLEU counts what is strictly above the real difference. Of the 2 ** n ways of swapping
     # the n lines that differ, two give just that: to swap none of them, and to swap all.

@@ -69,16 +69,13 @@ def _verdict(name: str, found: dict[str, Any]) -> str:
     one, other = found["scores"]
     if one == other:
         return f"In {name} they are equal."
-    better = f"In {name} {LETTERS[one < other]} is better by {abs(one - other):.2f}"
-    significant = sum(found[test]["p"] < _LEVEL for test in _TESTS)
-    return (
-        better
-        + (
-            f", which may be chance (p ≥ {_LEVEL} in both tests).",
-            f", which may be chance (p < {_LEVEL} in one test only).",
-            f", significantly (p < {_LEVEL} in both tests).",
-        )[significant]
-    )
+    chance = (
+        f"which may be chance (p ≥ {_LEVEL} in both tests)",
+        f"which may be chance (p < {_LEVEL} in one test only)",
+        f"significantly (p < {_LEVEL} in both tests)",
+    )[sum(found[test]["p"] < _LEVEL for test in _TESTS)]
+    letter = LETTERS[one < other]
+    return f"In {name} {letter} is better by {abs(one - other):.2f}, {chance}."
 
 
 def _lengths(comparison: dict[str, Any]) -> Table:
@@ -132,23 +129,18 @@ def sentence_groups(comparison: dict[str, Any]) -> dict[str, list[dict[str, Any]
     return {title: sentences for title, sentences in groups.items() if sentences}
 
 
-def summary(comparison: dict[str, Any]) -> str:
+def summary(comparison: dict[str, Any]) -> list[str]:
     """How many sentences differ, which system is better, and whether that may be chance."""
+    sentences, different = comparison["sentences"], comparison["different"]
     verdicts = [_verdict(name, found) for name, found in _metrics_of(comparison).items()]
-    return " ".join(
-        [
-            f"{comparison['sentences']:,} sentences; the translations of "
-            f"{comparison['different']:,} differ.",
-            *verdicts,
-        ]
-    )
+    return [f"{sentences:,} sentences; the translations of {different:,} differ.", *verdicts]
 
 
 def as_text(comparison: dict[str, Any]) -> Iterator[str]:
     """The lines of a comparison for a terminal."""
     for letter, name in zip(LETTERS, comparison["systems"], strict=True):
         yield f"{letter}  {name}"
-    yield summary(comparison)
+    yield from summary(comparison)
     for table in tables_of(comparison):
         yield ""
         yield table.title
