@@ -154,8 +154,8 @@ def train_system(name: str, settings: dict[str, Any], folder: Path) -> dict[str,
 
     from keras_transformer.data.corpora.corpus import list_pairs
     from keras_transformer.data.tokenizers.pair import Tokenizers
-    from keras_transformer.plotting.lengths import scores_by_length
     from keras_transformer.training.run import train
+    from keras_transformer.translating.comparison.breakdowns import scores_by_length
     from keras_transformer.translating.evaluation import evaluate
 
     corpus, prepared = load_corpus(settings), settings["prepared"]

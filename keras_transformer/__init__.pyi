@@ -115,13 +115,16 @@ from .translating.translator import Translator, print_translation
 from .translating.documents.translate import translate_document, translate_document_file
 from .translating.documents.markup import translate_markup
 from .translating.evaluation import Perplexity, corpus_scores, evaluate, perplexity
+from .translating.comparison.breakdowns import scores_by_length
+from .translating.comparison.compare import compare_translations
+from .translating.comparison.page import comparison_page
 from .plotting.attention import plot_attention_head, plot_attention_weights
 from .plotting.scores import SentenceAttention, sentence_attention, sharpest_heads
 from .plotting.attention import plot_attention_average, plot_attention_grid
 from .plotting.lines import plot_attention_lines
 from .plotting.teaching import plot_masks, plot_positional_encoding
 from .plotting.training import plot_label_smoothing, plot_learning_rate, plot_training_curves
-from .plotting.lengths import plot_scores_by_length, scores_by_length
+from .plotting.lengths import plot_scores_by_length
 
 # Export.
 from .exporting.saved_model import export
@@ -208,6 +211,8 @@ __all__ = [
     "best_spans",
     "bible_documents",
     "block_batches",
+    "compare_translations",
+    "comparison_page",
     "corpus_scores",
     "create_look_ahead_mask",
     "create_masks",

@@ -1,17 +1,12 @@
-"""Comparing systems: BLEU by the length of the source, and loss by the time of training.
-
-A single context vector fails on long sentences, which one score of a whole test set hides.
-"""
+"""Pictures that compare systems: BLEU by the length of the source, loss by the time of training."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from keras_transformer.data.text.scripts import is_unspaced
 from keras_transformer.errors import InputError
 from keras_transformer.plotting.style import (
     BLACK,
@@ -27,9 +22,6 @@ from keras_transformer.plotting.style import (
     new_figure,
 )
 
-LENGTH_LIMITS = (10, 20, 30, 40)
-"""Largest number of source words, or characters, in each bucket but the last."""
-
 # Dashes and markers distinguish the lines in grey print.
 _STYLES = (
     {"color": GREY, "linestyle": ":", "marker": "o"},
@@ -42,69 +34,6 @@ _STYLES = (
     {"color": BLACK, "linestyle": "-", "marker": "*"},
 )
 _MARKS = 8  # on a line
-
-
-def scores_by_length(
-    sources: Sequence[str],
-    hypotheses: Sequence[str],
-    references: Sequence[str],
-    limits: Sequence[int] = LENGTH_LIMITS,
-    *,
-    language: str | None = None,
-    tokenize: str | None = None,
-) -> list[dict[str, Any]]:
-    """Computes BLEU by the number of words in the source, or of characters.
-
-    Args:
-        sources: the source sentences; words are separated by spaces. Characters are counted, spaces
-          left out, where most letters of all sources are of scripts without spaces between words.
-        hypotheses: their translations in the corpus' style.
-        references: the corpus' target sentences.
-        limits: largest number of words or characters in each bucket but the last, rising.
-        language: the code of the target language, as for `corpus_scores`.
-        tokenize: the tokenizer of BLEU, likewise. All buckets have the same: unless given, that of
-          the language or of the script of all references.
-
-    Returns:
-        ``{"words", "unit", "sentences", "bleu"}`` for each bucket, the shortest first: its lengths,
-        such as ``11-20`` or ``41+``, what was counted, ``words`` or ``characters``, its number of
-        sentences, and their corpus BLEU, None without sentences.
-
-    Raises:
-        InputError: when the numbers of sentences differ, the limits do not rise from 1 on, or
-            sacreBLEU lacks the tokenizer.
-    """
-    from keras_transformer.translating.evaluation import bleu_tokenizer, corpus_scores
-
-    if len({len(sources), len(hypotheses), len(references)}) > 1:
-        raise InputError(
-            f"{len(sources):,} sources, {len(hypotheses):,} translations and {len(references):,} "
-            "references: give exactly one of each for each sentence"
-        )
-    limits = tuple(limits)
-    if not limits or limits[0] < 1 or any(low >= high for low, high in pairwise(limits)):
-        raise InputError(f"limits {limits} of the lengths: give whole numbers that rise from 1 on")
-    words = [source.split() for source in sources]
-    unit = "words"
-    if is_unspaced("".join(sources)):
-        words, unit = ["".join(parts) for parts in words], "characters"
-    tokenize = tokenize or bleu_tokenizer(references, language)
-    # A limit belongs to the bucket below it.
-    places = np.searchsorted(limits, [len(parts) for parts in words], side="left")
-    scores = []
-    for place, name in enumerate(_bucket_names(limits)):
-        chosen = np.flatnonzero(places == place)
-        bleu = None
-        if len(chosen):
-            texts = ([lines[i] for i in chosen] for lines in (hypotheses, references))
-            bleu = corpus_scores(*texts, tokenize=tokenize)["bleu"]["score"]
-        scores.append({"words": name, "unit": unit, "sentences": len(chosen), "bleu": bleu})
-    return scores
-
-
-def _bucket_names(limits: Sequence[int]) -> list[str]:
-    names = [f"{low + 1}-{high}" for low, high in pairwise((0, *limits))]
-    return [*names, f"{limits[-1] + 1}+"]
 
 
 def plot_scores_by_length(scores: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:

@@ -4,7 +4,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -15,7 +15,7 @@ from keras_transformer.data.text.scripts import HAN, KANA, UNSPACED, is_unspaced
 from keras_transformer.errors import InputError
 from keras_transformer.files import reason_of
 from keras_transformer.losses.masked import token_losses
-from keras_transformer.unicode import utf8_list
+from keras_transformer.unicode import each_text, utf8
 
 logger = logging.getLogger(__name__)
 
@@ -86,10 +86,10 @@ def check_tokenizer(tokenize: str) -> None:
     Raises:
         InputError: when it is not installed, or cannot be downloaded.
     """
-    _bleu(tokenize)
+    bleu_metric(tokenize)
 
 
-def _bleu(tokenize: str):
+def bleu_metric(tokenize: str):
     """sacreBLEU's metric with one of its tokenizers; see `check_tokenizer`."""
     from sacrebleu.metrics import BLEU
 
@@ -110,6 +110,15 @@ def _bleu(tokenize: str):
             f"sacreBLEU has no tokenizer {tokenize!r} here ({reason}): {remedy}choose another "
             "(--tokenize, training.bleu_tokenize)."
         ) from error
+
+
+def each_decoded(texts: Iterable[str | bytes], name: str) -> Iterator[str]:
+    """An iterator over texts as str, with replacement characters for what is not Unicode.
+
+    Raises:
+        InputError: for what is no list of texts; `name` is that of the argument.
+    """
+    return (utf8(text).decode("utf-8", "replace") for text in each_text(texts, name))
 
 
 def corpus_scores(
@@ -138,10 +147,8 @@ def corpus_scores(
     """
     from sacrebleu.metrics import CHRF
 
-    hypotheses, references = (
-        [text.decode("utf-8", "replace") for text in utf8_list(texts, name)]
-        for texts, name in ((hypotheses, "hypotheses"), (references, "references"))
-    )
+    hypotheses = list(each_decoded(hypotheses, "hypotheses"))
+    references = list(each_decoded(references, "references"))
     if len(hypotheses) != len(references):
         raise InputError(
             f"{len(hypotheses):,} translations for {len(references):,} references: "
@@ -150,8 +157,8 @@ def corpus_scores(
     if not references:
         raise InputError("there are no sentences to score: give at least one pair")
     metrics = {
-        "bleu": _bleu(tokenize or bleu_tokenizer(references, language)),
-        "bleu_none": _bleu("none"),
+        "bleu": bleu_metric(tokenize or bleu_tokenizer(references, language)),
+        "bleu_none": bleu_metric("none"),
         "chrf": CHRF(),
     }
     scores: dict[str, Any] = {}
@@ -159,6 +166,11 @@ def corpus_scores(
         score = metric.corpus_score(list(hypotheses), [list(references)]).score
         scores[name] = {"score": score, "signature": str(metric.get_signature())}
     return {**scores, "sentences": len(references)}
+
+
+def target_language(translator) -> str | None:
+    """The code of the language that a translator says it translates to, if it does."""
+    return getattr(getattr(translator, "tokenizers", None), "target_language", None)
 
 
 def evaluate(
@@ -197,8 +209,7 @@ def evaluate(
     results = translator.translate(list(sources), style="corpus", **options)
     seconds = time.perf_counter() - start
     hypotheses = [result.text for result in results]
-    if language is None:
-        language = getattr(getattr(translator, "tokenizers", None), "target_language", None)
+    language = language or target_language(translator)
     scores = corpus_scores(hypotheses, references, language=language, tokenize=tokenize)
     scores["seconds"] = seconds
     return {**scores, "hypotheses": hypotheses} if return_hypotheses else scores

@@ -146,6 +146,10 @@ def test_from_training_to_an_exported_model(command, translated, pair_files, tmp
     assert f"{pair_files}, 40 sentences | BLEU |" in card
     again = command("translate", "--model", "saved_models/a", text=LINES)
     assert again.stdout == translated, again.stderr
+    both = ("--model", "runs/a", "--compare", "saved_models/a")
+    compared = command("evaluate", *both, "--pairs", pair_files, "--html", "page.html")
+    assert "40 sentences; the translations of 0 differ." in compared.stdout, compared.stderr
+    assert "saved_models/a" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_translate_takes_texts_and_bytes(run, tiny_run):

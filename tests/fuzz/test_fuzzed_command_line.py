@@ -124,8 +124,12 @@ def test_any_evaluation(folders, corpora, data):
     names = [f"{corpora}/a.txt,{corpora}/a.txt", f"{corpora}/bad.tsv", "text:x", "sample", "a,b"]
     chosen = data.draw(
         options(
-            ["--pairs", "--dataset", "--split", "--tokenize", "--beam-size", "--data-dir"],
-            st.sampled_from([*names, "test", "train", "char", "none", "2"]) | arguments,
+            [
+                *("--pairs", "--dataset", "--split", "--tokenize", "--beam-size", "--data-dir"),
+                *("--compare", "--training-text", "--examples"),
+            ],
+            st.sampled_from([*names, "test", "train", "char", "none", "2", f"{corpora}/a.txt"])
+            | arguments,
         )
     )
     words = ["--model", folders.run, *chosen]
