@@ -101,6 +101,7 @@ from .config.model import BertConfig, GPTConfig, ModelConfig, RecurrentConfig
 from .training.backup import BackupAndRestore
 from .optimizers.schedules import CustomSchedule
 from .optimizers.adam import Adam
+from .optimizers.muon import Muon
 from .losses.masked import MaskedLoss, masked_loss
 from .losses.metrics import MaskedAccuracy, MaskedCrossentropy, masked_accuracy
 from .training.run import train
@@ -180,6 +181,7 @@ __all__ = [
     "MaskedLoss",
     "ModelConfig",
     "MultiHeadAttention",
+    "Muon",
     "OneHot",
     "OutputRecurrentCell",
     "PatchEmbedding",

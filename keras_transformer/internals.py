@@ -285,13 +285,15 @@ def begin_fit_at(model, epoch: int) -> None:
     model._initial_epoch = epoch
 
 
-def adam_moments(optimizer, variable) -> tuple[tf.Variable, tf.Variable]:
+def adam_moments(optimizer, variable) -> tuple[tf.Variable, tf.Variable | None]:
     """The moving averages of the gradient and of its square that Adam keeps for a variable.
 
-    ``optimizer.variables`` is a flat list that does not say which belongs to which.
+    ``optimizer.variables`` is a flat list that does not say which belongs to which. An optimizer
+    derived from Adam may have ``None`` in the place of the second.
     """
     place = optimizer._get_variable_index(variable)
-    return optimizer._momentums[place].value, optimizer._velocities[place].value
+    momentum, velocity = optimizer._momentums[place], optimizer._velocities[place]
+    return momentum.value, None if velocity is None else velocity.value
 
 
 @contextlib.contextmanager

@@ -99,7 +99,17 @@ class TrainingConfig:
         None, description="highest learning rate; null: the paper's for width and warm-up"
     )
     learning_rate_scale: Positive = Field(1.0, description="factor on the learning rate")
+    optimizer: Literal["adam", "muon", "adafactor"] = Field(
+        "adam",
+        description="muon: Muon for the kernels of hidden layers, Adam for all other weights; "
+        "adafactor: Keras' Adafactor, whose steps are in proportion to the weights",
+    )
     beta_2: Rate = Field(0.98, description="of Adam; beta_1 is 0.9")
+    weight_decay: Rate = Field(
+        0.0,
+        description="share of the weights, times the learning rate, taken off them in each step "
+        "(AdamW), but not off biases and gains",
+    )
     clip_norm: Positive | None = Field(
         None, description="largest norm of the gradient; null: it is not clipped"
     )

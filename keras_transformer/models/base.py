@@ -17,7 +17,7 @@ from keras_transformer.layers.shapes import batch_and_length
 
 # Keras knows them by name when it loads a compiled model.
 from keras_transformer.losses import masked, metrics  # noqa: F401
-from keras_transformer.optimizers import adam, schedules  # noqa: F401
+from keras_transformer.optimizers import adam, muon, schedules  # noqa: F401
 
 _UNKNOWN_ID = re.compile(
     r"indices\[[\d, ]*\] = (-?\d+) is not in \[0, (\d+)\)"  # of an embedding

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from keras_transformer.config import Config
+from keras_transformer.config.run import TrainingConfig
 from keras_transformer.data.batches.token_store import TokenizedPairs
 from keras_transformer.data.corpora.corpus import Corpus, list_pairs
 from keras_transformer.data.lexical_table import lexical_table
@@ -27,6 +29,7 @@ from keras_transformer.models.base import TranslationModel
 from keras_transformer.models.bert_pretraining import BertPretraining
 from keras_transformer.models.transformer import Transformer
 from keras_transformer.optimizers.adam import Adam
+from keras_transformer.optimizers.muon import Muon
 from keras_transformer.training.callbacks import ProgressBar
 from keras_transformer.training.initial_vectors import initial_vectors, start_from
 from keras_transformer.training.loop import Progress, TrainingLoop
@@ -168,13 +171,30 @@ def make_model(
     }
     model.compile(
         **({} if isinstance(model, BertPretraining) else losses),  # it has its own
-        optimizer=Adam(beta_1=0.9, beta_2=recipe.beta_2, epsilon=1e-9),
+        optimizer=_make_optimizer(recipe, model),
         jit_compile=uses_xla(config),
         auto_scale_loss=False,  # the step scales it
     )
     model.optimizer.build(model.trainable_variables)
     say(f"a model of {model.count_params():,} parameters, computing in {recipe.dtype}")
     return model
+
+
+def _make_optimizer(recipe: TrainingConfig, model: keras.Model) -> keras.optimizers.Optimizer:
+    """The configured optimizer of a model; the step sets its learning rate."""
+    common = {"weight_decay": recipe.weight_decay or None}
+    of_adam = {**common, "beta_1": 0.9, "beta_2": recipe.beta_2, "epsilon": 1e-9}
+    if recipe.optimizer == "adafactor":
+        optimizer = keras.optimizers.Adafactor(**common, relative_step=False)
+    elif recipe.optimizer == "muon":
+        last = getattr(model, "final_layer", None)
+        excluded = [re.escape(last.path) + "/"] if last else []
+        optimizer = Muon(**of_adam, exclude_layers=excluded)
+    else:
+        optimizer = Adam(**of_adam)
+    if recipe.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
 
 
 def _check(config: Config):

@@ -77,6 +77,17 @@ def test_a_run_that_dies_and_is_resumed_ends_with_the_same_weights(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["muon", "adafactor"])
+def test_the_state_of_every_optimizer_is_resumed(optimizer, tiny_corpus, config, tmp_path):
+    config = config.replace({"training": {"optimizer": optimizer}})
+    train(tiny_corpus, tmp_path / "whole", config)
+    with pytest.raises(Killed):
+        train(tiny_corpus, tmp_path / "run", config, callbacks=[DiesAt(12)])
+    train(tiny_corpus, tmp_path / "run", config, resume=True)
+    assert _same_weights(tmp_path / "whole", tmp_path / "run")
+
+
+@pytest.mark.slow
 def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(
     tiny_corpus, config, whole, tmp_path, capsys
 ):

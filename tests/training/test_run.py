@@ -6,10 +6,12 @@ import io
 import json
 import re
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_transformer as kt
 from keras_transformer.data.corpora.corpus import Corpus
 from keras_transformer.data.corpora.examples import choose_examples
 from keras_transformer.data.tokenizers.pair import Tokenizers
@@ -196,6 +198,30 @@ def test_the_options_of_a_recipe_reach_the_model(tiny_config, tiny_run):
     assert make_model(tiny_config, tiny_run.translator.tokenizers).jit_compile == bool(
         tf.config.list_logical_devices("GPU")
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("adam", kt.Adam), ("muon", kt.Muon), ("adafactor", keras.optimizers.Adafactor)],
+)
+def test_the_optimizer_is_the_configured_one(name, kind, tiny_corpus, tiny_config, tmp_path):
+    recipe = {"optimizer": name, "weight_decay": 0.5, "max_steps": 2, "bleu_sentences": 0}
+    run = train(tiny_corpus, tmp_path / "run", tiny_config.replace({"training": recipe}))
+    assert type(run.model.optimizer) is kind
+    assert run.model.optimizer.weight_decay == 0.5
+    assert np.isfinite(run.metrics["validation_loss"])
+
+
+def test_weight_decay_leaves_biases_and_gains(tiny_config, tiny_run):
+    config = tiny_config.replace({"training": {"weight_decay": 0.5}})
+    model = make_model(config, tiny_run.translator.tokenizers)
+    weights = model.trainable_variables
+    before = [weight.numpy() for weight in weights]
+    model.optimizer.learning_rate.assign(0.1)
+    model.optimizer.apply([tf.zeros(weight.shape) for weight in weights], weights)
+    for weight, old in zip(weights, before, strict=True):
+        kept = weight.name in ("bias", "gamma", "beta")
+        np.testing.assert_allclose(weight.numpy(), old if kept else 0.95 * old, rtol=1e-5)
 
 
 @pytest.mark.slow
