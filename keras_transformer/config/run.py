@@ -114,6 +114,11 @@ class TrainingConfig:
         None, description="largest norm of the gradient; null: it is not clipped"
     )
     label_smoothing: Rate = Field(0.0, description="share of probability given to all tokens alike")
+    r_drop: Annotated[float, Field(ge=0, le=100)] = Field(
+        0.0,
+        description="weight of R-Drop, which passes each batch twice and draws the distributions "
+        "that dropout sets apart to each other; 5 in its paper, 0: none",
+    )
     average_decay: Rate | None = Field(
         None, description="decay of a moving average of the weights, which is then used; null: none"
     )
@@ -201,6 +206,11 @@ class Config:
                 "above 0, or leave keep out."
             )
         self._check_alignments()
+        if self.training.r_drop and not self.model.dropout_rate:
+            raise InputError(
+                "training.r_drop compares what dropout sets apart: set model.dropout_rate above 0, "
+                "or r_drop to 0."
+            )
         vectors = self.word_vectors
         if self.model.family in LANGUAGE_MODELS:
             self._check_language_model(vectors)
@@ -231,6 +241,11 @@ class Config:
         if self.training.terms:
             raise InputError(
                 f"training.terms is for models that translate, not {self.model.family}: set it to "
+                "0."
+            )
+        if self.training.r_drop:
+            raise InputError(
+                f"training.r_drop is for models that translate, not {self.model.family}: set it to "
                 "0."
             )
         if self.training.select_by == "bleu":

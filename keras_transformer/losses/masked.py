@@ -90,20 +90,29 @@ def masked_loss(label, pred):
 
 @keras.saving.register_keras_serializable("keras_transformer")
 class MaskedLoss(keras.losses.Loss):
-    """`masked_loss` with label smoothing, as an object that saves with the model.
+    """`masked_loss` with label smoothing and R-Drop, as an object that saves with the model.
 
     Args:
         label_smoothing: share of probability spread over the whole vocabulary; 0.1 in the paper.
+        r_drop: weight of `losses.r_drop.divergences`, 5 in the paper of R-Drop. The models of this
+            package then pass each batch twice in `fit`, and add them to this loss.
     """
 
-    def __init__(self, label_smoothing=0.0, name="masked_loss", **kwargs):
+    def __init__(self, label_smoothing=0.0, name="masked_loss", *, r_drop=0.0, **kwargs):
         super().__init__(name=name, **kwargs)
         if not 0 <= label_smoothing < 1:
             raise InputError(f"label_smoothing is at least 0 and below 1; got {label_smoothing}.")
+        if r_drop < 0:
+            raise InputError(f"r_drop is at least 0; got {r_drop}.")
         self.label_smoothing = label_smoothing
+        self.r_drop = r_drop
 
     def call(self, y_true, y_pred):
         return _mean_over_tokens(y_true, y_pred, self.label_smoothing)
 
     def get_config(self):
-        return {**super().get_config(), "label_smoothing": self.label_smoothing}
+        return {
+            **super().get_config(),
+            "label_smoothing": self.label_smoothing,
+            "r_drop": self.r_drop,
+        }

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from keras_transformer.losses.metrics import predicted_tokens
+from keras_transformer.losses.r_drop import divergences_with_slopes
 from keras_transformer.special_tokens import PAD
 
 LOGITS_AT_ONCE = 2**20
@@ -22,7 +23,15 @@ LOGITS_AT_ONCE_ON_GPU = 2**23
 
 
 def projected_loss(
-    x, label, kernel, bias=None, *, label_smoothing=0.0, transposed=False, static=False
+    x,
+    label,
+    kernel,
+    bias=None,
+    *,
+    label_smoothing=0.0,
+    r_drop=0.0,
+    transposed=False,
+    static=False,
 ):
     """Loss of the tokens predicted by ``x @ kernel + bias``.
 
@@ -34,13 +43,17 @@ def projected_loss(
         kernel: float32 ``(d_model, vocab)``; ``(vocab, d_model)`` if `transposed`.
         bias: float32 ``(vocab,)`` or ``None``.
         label_smoothing: as for `MaskedLoss`.
+        r_drop: weight of `losses.r_drop.divergences`; if it is above 0, `x` and `label`
+            hold the batch twice, one after the other.
         transposed: `kernel` is an embedding (tied output).
         static: keep every shape static, as XLA wants it; otherwise padding is left out of the work.
 
     Returns:
-        four float32 scalars: the sum of the smoothed losses, through which gradients flow to `x`,
-        `kernel` and `bias`; and, without gradients, the sum of the plain losses, the number of
-        tokens whose label is the predicted one (`predicted_tokens`), and the number of real tokens.
+        four float32 scalars: the sum of the smoothed losses and of the divergences times their
+        weight, through which gradients flow to `x`, `kernel` and `bias`; and, without gradients,
+        the sum of the plain losses, the number of tokens whose label is the predicted one
+        (`predicted_tokens`), and the number of real tokens. A batch that is there twice counts
+        twice in all of them.
     """
     label = tf.reshape(tf.cast(label, tf.int32), (-1,))
     x = tf.reshape(x, (-1, x.shape[-1]))
@@ -55,7 +68,7 @@ def projected_loss(
     vocab_size = kernel.shape[0 if transposed else 1]
     bias = tf.zeros(vocab_size) if bias is None else tf.convert_to_tensor(bias)
     loss, plain, correct = _loss_with_gradients(
-        x, kernel, bias, label, weights, label_smoothing, transposed
+        x, kernel, bias, label, weights, label_smoothing, r_drop, transposed
     )
     return loss, plain, correct, tf.reduce_sum(weights)
 
@@ -67,12 +80,14 @@ class _Sums(NamedTuple):
         normalizers: logarithms of the sums of exponentials.
         label_logits: logits of the labels.
         correct: 1 for each label that is the predicted token.
+        divergences: between the two passes, times their weight; see `divergences`.
         grad_kernel, grad_bias: gradients of the loss without what label smoothing spreads.
     """
 
     normalizers: tf.Tensor
     label_logits: tf.Tensor
     correct: tf.Tensor
+    divergences: tf.Tensor
     grad_kernel: tf.Tensor
     grad_bias: tf.Tensor
 
@@ -83,33 +98,50 @@ class _Chunks:
     Args:
         tokens: their number, an int or a scalar tensor.
         vocab_size: number of logits of each.
+        passes: 2 if the second half of the tokens repeats the first. A chunk then holds the same
+            tokens of both, one half after the other.
     """
 
-    def __init__(self, tokens, vocab_size):
+    def __init__(self, tokens, vocab_size, passes=1):
         at_least = max if isinstance(tokens, int) else tf.maximum
         on_gpu = bool(tf.config.list_physical_devices("GPU"))
-        at_once = LOGITS_AT_ONCE_ON_GPU if on_gpu else LOGITS_AT_ONCE
+        at_once = (LOGITS_AT_ONCE_ON_GPU if on_gpu else LOGITS_AT_ONCE) // passes
+        self.passes = passes
+        self.tokens = tokens // passes
         # Without a token there is one chunk without rows: a TensorArray of nothing has no stack.
-        self.number = at_least(1, -(-tokens // max(1, at_once // vocab_size)))
-        self.rows = -(-tokens // self.number)
-        self.tokens = tokens
+        self.number = at_least(1, -(-self.tokens // max(1, at_once // vocab_size)))
+        self.rows = -(-self.tokens // self.number)
 
     def split(self, tensor):
-        """``(tokens, ...)`` to ``(chunks, rows, ...)``."""
-        padding = [(0, self.number * self.rows - self.tokens)] + [(0, 0)] * (tensor.shape.rank - 1)
-        return tf.reshape(tf.pad(tensor, padding), (self.number, self.rows, *tensor.shape[1:]))
+        """``(tokens, ...)`` to ``(chunks, passes * rows, ...)``."""
+        sizes = tensor.shape[1:]
+        tensor = tf.reshape(tensor, (self.passes, self.tokens, *sizes))
+        missing = self.number * self.rows - self.tokens
+        tensor = tf.pad(tensor, [(0, 0), (0, missing)] + [(0, 0)] * len(sizes))
+        tensor = tf.reshape(tensor, (self.passes, self.number, self.rows, *sizes))
+        tensor = _swapped(tensor) if self.passes > 1 else tensor
+        return tf.reshape(tensor, (self.number, self.passes * self.rows, *sizes))
 
     def join(self, parts: tf.TensorArray, depth):
-        """``(rows, depth)`` of every chunk to ``(tokens, depth)``."""
-        return tf.reshape(parts.stack(), (-1, depth))[: self.tokens]
+        """``(passes * rows, depth)`` of every chunk to ``(tokens, depth)``."""
+        tensor = parts.stack()
+        if self.passes > 1:
+            tensor = _swapped(tf.reshape(tensor, (self.number, self.passes, self.rows, depth)))
+        tensor = tf.reshape(tensor, (self.passes, self.number * self.rows, depth))
+        return tf.reshape(tensor[:, : self.tokens], (self.passes * self.tokens, depth))
 
 
-def _loss_with_gradients(x, kernel, bias, label, weights, label_smoothing, transposed):
+def _swapped(tensor):
+    """The tensor with its first two axes in the other order."""
+    return tf.transpose(tensor, (1, 0, *range(2, tensor.shape.rank)))
+
+
+def _loss_with_gradients(x, kernel, bias, label, weights, label_smoothing, r_drop, transposed):
     """Sums of smoothed losses, of plain losses and of matches, from which the first has gradients.
 
     Args:
         x: ``(tokens, d_model)``.
-        kernel, bias, transposed, label_smoothing: as for `projected_loss`.
+        kernel, bias, transposed, label_smoothing, r_drop: as for `projected_loss`.
         label, weights: ``(tokens,)``; a weight is 1 for a real token, else 0.
     """
 
@@ -118,10 +150,12 @@ def _loss_with_gradients(x, kernel, bias, label, weights, label_smoothing, trans
         weight = tf.cast(weights, x.dtype)[:, tf.newaxis]
         real_x = x * weight
         sums, grad_x = _over_chunks(
-            real_x, kernel, bias, label, weights, 1.0 - label_smoothing, transposed
+            real_x, kernel, bias, label, weights, 1.0 - label_smoothing, r_drop, transposed
         )
         plain = sums.normalizers - sums.label_logits
         loss, grad_kernel, grad_bias = plain, sums.grad_kernel, sums.grad_bias
+        if r_drop:
+            loss += sums.divergences
         if label_smoothing:
             vocab_axis = 0 if transposed else 1
             share = label_smoothing / bias.shape[0]
@@ -143,19 +177,19 @@ def _loss_with_gradients(x, kernel, bias, label, weights, label_smoothing, trans
     return compute(x, kernel, bias)
 
 
-def _over_chunks(x, kernel, bias, label, weights, label_share, transposed):
+def _over_chunks(x, kernel, bias, label, weights, label_share, r_drop, transposed):
     """The `_Sums` of all tokens, and the gradient of `x`, ``(tokens, d_model)``."""
     depth = x.shape[-1]
     tokens = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
-    chunks = _Chunks(tokens, bias.shape[0])
+    chunks = _Chunks(tokens, bias.shape[0], passes=2 if r_drop else 1)
     x_of, label_of, weight_of = map(chunks.split, (x, label, weights))
     projection = tf.cast(kernel, x.dtype), tf.cast(bias, x.dtype), transposed
 
     def add_chunk(i, sums, grad_x):
-        found, grad = _one_chunk(x_of[i], label_of[i], weight_of[i], *projection)
+        found, grad = _one_chunk(x_of[i], label_of[i], weight_of[i], *projection, r_drop)
         return i + 1, _Sums(*map(tf.add, sums, found)), grad_x.write(i, grad)
 
-    nothing = _Sums(0.0, 0.0, 0.0, tf.zeros(kernel.shape), tf.zeros(bias.shape))
+    nothing = _Sums(0.0, 0.0, 0.0, 0.0, tf.zeros(kernel.shape), tf.zeros(bias.shape))
     _, sums, grad_x = tf.while_loop(
         lambda i, *_: i < chunks.number,
         add_chunk,
@@ -179,7 +213,7 @@ def _sums_by_label(vectors, label, vocab_size):
     return tf.math.unsorted_segment_sum(vectors, label, vocab_size)
 
 
-def _one_chunk(x, label, weight, kernel, bias, transposed):
+def _one_chunk(x, label, weight, kernel, bias, transposed, r_drop):
     """The `_Sums` of a chunk and the gradient of its `x`, as if no token were the label.
 
     Without labels a slope is a probability. The exponentials serve in its place, and what divides
@@ -189,7 +223,7 @@ def _one_chunk(x, label, weight, kernel, bias, transposed):
         x: ``(rows, d_model)``, zeros where the weight is 0.
         label, weight: ``(rows,)``.
         kernel, bias: in the dtype of `x`.
-        transposed: as for `projected_loss`.
+        transposed, r_drop: as for `projected_loss`.
 
     Returns:
         the sums, and ``(rows, d_model)``.
@@ -201,17 +235,22 @@ def _one_chunk(x, label, weight, kernel, bias, transposed):
     exponentials = tf.exp(logits - largest[:, tf.newaxis])
     total = tf.reduce_sum(exponentials, axis=-1, keepdims=True)
     normalizer = largest + tf.math.log(total[:, 0])
-    scale = tf.cast(tf.math.reciprocal(total), x.dtype)
-    exponentials = tf.cast(exponentials, x.dtype)
+    slopes, scale, divergence = exponentials, tf.math.reciprocal(total), 0.0
+    if r_drop:
+        divergence, slopes = divergences_with_slopes(logits, exponentials / total)
+        divergence = r_drop * tf.reduce_sum(divergence * weight)
+        slopes = slopes * r_drop + exponentials / total
+        scale = tf.ones_like(total)
+    slopes, scale = tf.cast(slopes, x.dtype), tf.cast(scale, x.dtype)
     scaled_x = x * scale
-    operands = (exponentials, scaled_x) if transposed else (scaled_x, exponentials)
+    operands = (slopes, scaled_x) if transposed else (scaled_x, slopes)
     row_scale = scale * tf.cast(weight, x.dtype)[:, tf.newaxis]
-    grad_bias = tf.matmul(row_scale, exponentials, transpose_a=True)[0]
     sums = _Sums(
         tf.reduce_sum(normalizer * weight),
         tf.reduce_sum(label_logit * weight),
         tf.reduce_sum(tf.cast(predicted == label, tf.float32) * weight),
+        divergence,
         tf.cast(tf.matmul(*operands, transpose_a=True), tf.float32),
-        tf.cast(grad_bias, tf.float32),
+        tf.cast(tf.matmul(row_scale, slopes, transpose_a=True)[0], tf.float32),
     )
-    return sums, tf.matmul(exponentials, kernel, transpose_b=not transposed) * scale
+    return sums, tf.matmul(slopes, kernel, transpose_b=not transposed) * scale

@@ -17,6 +17,7 @@ from keras_transformer.layers.shapes import batch_and_length
 
 # Keras knows them by name when it loads a compiled model.
 from keras_transformer.losses import masked, metrics  # noqa: F401
+from keras_transformer.losses.r_drop import mean_divergence
 from keras_transformer.optimizers import adam, muon, schedules  # noqa: F401
 
 _UNKNOWN_ID = re.compile(
@@ -78,7 +79,12 @@ class TrainedModel(keras.Model):
             return super().__call__(*args, **kwargs)
 
     def train_step(self, data):
-        """Trains a step as Keras does, with dropout that follows from the step."""
+        """Trains a step as Keras does, with dropout that follows from the step.
+
+        With a loss that has `r_drop` the batch is passed twice.
+        """
+        if getattr(self.loss, "r_drop", 0):
+            data = tf.nest.map_structure(lambda part: tf.concat([part, part], 0), data)
         with dropout_seed(self.dropout_seed, self.optimizer.iterations):
             return super().train_step(data)
 
@@ -90,6 +96,8 @@ class TrainedModel(keras.Model):
         over real tokens here, and scaled so that the sum is the mean over those of all replicas.
         """
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
+        if training and getattr(self.loss, "r_drop", 0):
+            loss += self.loss.r_drop * mean_divergence(y, y_pred)
         context = tf.distribute.get_replica_context()
         if context is None or context.num_replicas_in_sync == 1:
             return loss

@@ -166,7 +166,7 @@ def make_model(
     )
     start_from(model, vectors or {}, config.word_vectors.freeze)
     losses = {
-        "loss": MaskedLoss(recipe.label_smoothing),
+        "loss": MaskedLoss(recipe.label_smoothing, r_drop=recipe.r_drop),
         "metrics": [MaskedCrossentropy(name="loss"), MaskedAccuracy()],
     }
     model.compile(
@@ -241,6 +241,7 @@ def _make_step(
         model,
         model.optimizer,
         label_smoothing=recipe.label_smoothing,
+        r_drop=recipe.r_drop,
         clip_norm=recipe.clip_norm,
         average_decay=recipe.average_decay,
         seed=recipe.seed,

@@ -48,7 +48,7 @@ class TrainingStep:
     Args:
         model: a `TokenModel`.
         optimizer: a built Keras optimizer whose learning rate is a variable.
-        label_smoothing: as for `MaskedLoss`.
+        label_smoothing, r_drop: as for `MaskedLoss`.
         clip_norm: longest gradient; longer ones are shortened to it.
         average_decay: keep an exponential moving average of the weights with this decay, shorter
             in the first steps: ``min(decay, (1 + step) / (10 + step))``.
@@ -71,6 +71,7 @@ class TrainingStep:
         optimizer,
         *,
         label_smoothing=0.0,
+        r_drop=0.0,
         clip_norm=None,
         average_decay=None,
         seed=1,
@@ -82,6 +83,7 @@ class TrainingStep:
         self.model = model
         self.optimizer = optimizer
         self.label_smoothing = label_smoothing
+        self.r_drop = r_drop
         self.clip_norm = clip_norm
         self.average_decay = average_decay
         self.seed = seed
@@ -219,7 +221,8 @@ class TrainingStep:
     def _gradients(self, batch, number, after):
         """Gradients of the summed loss of one micro-batch, computed once `after` is there."""
         with tf.control_dependencies([after]):  # one micro-batch in memory at a time
-            inputs, labels = tf.nest.map_structure(tf.identity, batch)
+            passes = 2 if self.r_drop else 1
+            inputs, labels = tf.nest.map_structure(lambda ids: tf.concat([ids] * passes, 0), batch)
             labels, *stretches = tf.nest.flatten(labels)
         with dropout_seed(self.seed, number), tf.GradientTape() as tape:
             x = self.model.decoder_output(inputs, training=True)
@@ -230,18 +233,21 @@ class TrainingStep:
                 kernel,
                 bias,
                 label_smoothing=self.label_smoothing,
+                r_drop=self.r_drop,
                 transposed=transposed,
                 static=self.jit_compile,
             )
             if stretches and self.guided_alignment:
                 weights = self.model.last_cross_attention(*self.alignment_head)
                 loss += self.guided_alignment * alignment_loss(weights, *stretches)
+            loss /= passes
             if self.loss_scale:
                 loss *= self.loss_scale[0]
         gradients = tape.gradient(
             loss, self.weights, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
-        return [tf.convert_to_tensor(g) for g in gradients], tf.stack([plain, correct, tokens])
+        counts = tf.stack([plain, correct, tokens]) / passes
+        return [tf.convert_to_tensor(g) for g in gradients], counts
 
     def _apply(self, context, gradients, tokens, learning_rate):
         """Applies summed gradients; returns the norm of their mean."""
