@@ -132,6 +132,12 @@ class TrainingConfig:
         description="share of the pairs that are learned as careless people write: in capitals, "
         "as titles, without capitals, accents or a stop, mistyped",
     )
+    subword_dropout: Rate = Field(
+        0.0,
+        description="how often words of the training pairs are divided into other pieces than the "
+        "usual ones, anew in each epoch: the probability that a longer piece is passed over; 0: "
+        "never, 0.1: some",
+    )
     guided_alignment: Annotated[float, Field(ge=0, le=10)] = Field(
         0.0,
         description="weight of the loss that teaches a head of cross-attention which source words "
