@@ -56,6 +56,8 @@ class SideWords:
         begins: where each word begins, and where the last one ends, int64 ``(words + 1,)``; an id
             that is not part of a word counts as one.
         first_words: of each text, and the number of words, int64 ``(texts + 1,)``.
+        is_sign: which ids say that a word begins and nothing else; these have no links. Bool
+            ``(ids,)``.
         numbers: of the words in the lattice, int32 ``(words,)``; -1 for one that stays as it is.
         lattice: of the distinct words.
     """
@@ -65,6 +67,7 @@ class SideWords:
         sampling = tokenizer.piece_sampling(dropout)
         texts = [text or "" for text in sampling.texts]
         is_piece = np.array([text != "" for text in texts])
+        self.is_sign = np.array([text == sampling.start for text in texts])
         goes_on = is_piece & ~np.array([text.startswith(sampling.start) for text in texts])
         is_begin = ~(goes_on[ids] & np.roll(is_piece[ids], 1))
         is_begin[starts[:-1]] = True
@@ -169,13 +172,14 @@ class SubwordDropout:
     def _keep_linked_parts(self):
         """Has words stay as they are whose parts have links of their own."""
         stretches, (source, target) = self.pairs.stretches, (self._source, self._target)
-        changes = np.flatnonzero((stretches[1:] != stretches[:-1]).any(axis=1)) + 1
-        words = target.words_at(changes)
-        target.numbers[words[target.begins[words] != changes]] = -1
+        words = np.repeat(np.arange(len(target.numbers)), np.diff(target.begins))
+        differs = (stretches != stretches[target.begins[1:] - 1][words]).any(axis=1)
+        target.numbers[words[differs & ~target.is_sign[self.pairs.target]]] = -1
         starts = np.repeat(self.pairs.source_starts[:-1], np.diff(self.pairs.target_starts))
         linked = stretches[:, 0] > 0
         first, last = (starts[linked, np.newaxis] + stretches[linked] - 1).T
-        for tokens, edges in ((first, source.begins[:-1]), (last, source.begins[1:] - 1)):
+        begins = source.begins[:-1] + source.is_sign[self.pairs.source[source.begins[:-1]]]
+        for tokens, edges in ((first, begins), (last, source.begins[1:] - 1)):
             words = source.words_at(tokens)
             source.numbers[words[edges[words] != tokens]] = -1
 
@@ -200,20 +204,20 @@ class SubwordDropout:
 
     def _moved_stretches(self, first: int, source: DividedTexts, target: DividedTexts):
         """The links of pairs from number `first` on, whose words were divided."""
-        begins = self._target.begins[self._target.first_words[first] :][: len(target.is_drawn)]
-        before = self.pairs.stretches[begins[0] :][: len(target.was_kept)]
+        begins = self._target.begins[self._target.first_words[first] :][: len(target.begins)]
+        before = self.pairs.stretches[begins[0] : begins[-1]]
+        of_words = before[begins[1:] - 1 - begins[0]][target.is_drawn]
+        lengths = np.diff(target.begins)[target.is_drawn]
         stretches = np.empty((len(target.ids), 2), np.int32)
         stretches[target.is_kept] = before[target.was_kept]
-        stretches[~target.is_kept] = np.repeat(
-            self.pairs.stretches[begins[target.is_drawn]],
-            np.diff(target.begins)[target.is_drawn],
-            axis=0,
-        )
+        stretches[~target.is_kept] = np.repeat(of_words, lengths, axis=0)
+        stretches[self._target.is_sign[target.ids]] = 0
         linked = stretches[:, 0] > 0
         texts = np.repeat(np.arange(len(target.starts) - 1), np.diff(target.starts))[linked]
         starts = self.pairs.source_starts[first + texts], source.starts[texts]
         first_word = self._source.first_words[first]
-        for side, ends in enumerate((source.begins[:-1], source.begins[1:] - 1)):
+        new_begins = source.begins[:-1] + self._source.is_sign[source.ids[source.begins[:-1]]]
+        for side, ends in enumerate((new_begins, source.begins[1:] - 1)):
             tokens = starts[0] + stretches[linked, side] - 1
             words = self._source.words_at(tokens)
             inside = tokens - self._source.begins[words]
