@@ -134,9 +134,8 @@ class TrainingConfig:
     )
     subword_dropout: Rate = Field(
         0.0,
-        description="how often words of the training pairs are divided into other pieces than the "
-        "usual ones, anew in each epoch: the probability that a longer piece is passed over; 0: "
-        "never, 0.1: some",
+        description="probability that a piece of a training word is passed over for shorter ones, "
+        "drawn anew in each epoch (subword regularisation); 0: never, usually 0.1",
     )
     guided_alignment: Annotated[float, Field(ge=0, le=10)] = Field(
         0.0,

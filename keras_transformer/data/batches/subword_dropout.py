@@ -143,8 +143,8 @@ class SubwordDropout:
     """Pairs whose words are divided at random, anew in each epoch.
 
     What an epoch has follows from the seed and its number alone. A side that would get too long
-    stays as it is stored. So does a word of which alignments link parts to different words, as they
-    do in scripts without spaces; all others keep their links.
+    stays as it is. So does a word of which alignments link parts to different words, as they do in
+    scripts without spaces; all others keep their links.
 
     Args:
         pairs: from `tokenize_pairs`.
@@ -274,15 +274,15 @@ class SubwordDropoutBatches:
             yield batch
             if self._epoch != number + 1:
                 self._begin(number + 1)
-            self._divided += itertools.islice(self._chunks, 1)
+            self._parts += itertools.islice(self._chunks, 1)
 
     def _begin(self, epoch: int):
         """Begins to divide the pairs of an epoch."""
         self._epoch, self._chunks = epoch, self._dropout.chunks(epoch)
-        self._divided: list[TokenizedPairs] = []
+        self._parts: list[TokenizedPairs] = []
 
     def _batches(self, epoch: int) -> EpochBatches:
         if self._epoch != epoch:
             self._begin(epoch)
-        self._divided += self._chunks
-        return self._make(joined_pairs(self._divided))
+        self._parts += self._chunks
+        return self._make(joined_pairs(self._parts))

@@ -144,7 +144,8 @@ class Lattice:
             the pieces of all draws one after the other, int32, and how many each has, int64
             ``(draws,)``.
         """
-        at, nodes = np.arange(len(words)), self._first[words]
+        at = np.argsort(words, kind="stable")  # equal words together read the arrays faster
+        nodes = self._first[words[at]]
         lengths, steps = np.zeros(len(words), np.int64), []
         while len(at):
             edges = np.searchsorted(self._bounds, nodes + rng.random(len(nodes)), side="right")

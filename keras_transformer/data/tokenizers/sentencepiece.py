@@ -26,7 +26,8 @@ class SentencePieceTokenizer(SubwordTokenizer):
         normalization: "ptb-lower" or "none".
         nbest_size: 0 for the best segmentation; -1 to draw one at random from all each time, n > 1
             from the n best (subword regularisation). The draws come from the library's own
-            generator: `tf.random.set_seed` does not fix them.
+            generator: `tf.random.set_seed` does not fix them. Those of `piece_sampling` follow
+            from a seed.
         alpha: inverse temperature of the draw; smaller is more varied, 0.1 is usual.
         case: "keep", "lower" or "factored"; see `SubwordTokenizer.train`.
         placeholders: number of ids for what is not translated, likewise.
