@@ -5,6 +5,7 @@ way to divide it is a path through the lattice, drawn edge by edge. Two distribu
 form: MaxMatch-Dropout of WordPiece, and the unigram language model of SentencePiece.
 """
 
+import itertools
 import math
 from array import array
 from collections.abc import Callable, Iterable, Sequence
@@ -52,10 +53,11 @@ def max_match_dropout(dropout: float) -> Weigh:
 
 
 def unigram_sampling(scores: Sequence[float], dropout: float) -> Weigh:
-    """All ways to divide a word, by their probability to the power of `alpha`.
+    """All ways to divide a word, by their probability to the power of alpha.
 
-    With it a piece of average score costs a factor of `dropout`, which makes it about as strong as
-    `max_match_dropout`: ``alpha = log(1 / dropout) / entropy``.
+    Each piece of average score costs a factor of `dropout`, which makes this about as strong as
+    `max_match_dropout`: ``alpha = log(1 / dropout) / entropy``. With 8,000 pieces it is 0.34 for a
+    dropout of 0.1, and 0.24 for 0.2.
 
     Source: Kudo (2018), arXiv 1804.10959, section 3.3, with l = ∞.
 
@@ -125,10 +127,7 @@ class Lattice:
             nodes[begin] = node = len(self._last_edges)
             self._pieces.extend(pieces)
             self._nodes.extend(nodes[end] for end in ends)
-            bound = float(node)
-            for share in shares:
-                bound += share
-                self._bounds.append(bound)
+            self._bounds.extend(node + share for share in itertools.accumulate(shares))
             self._last_edges.append(len(self._pieces) - 1)
         is_free = 0 in nodes and len(self._pieces) - edges >= len(nodes)
         return nodes[0] if is_free else -1
