@@ -147,6 +147,11 @@ class TrainingConfig:
         description="share of the pairs that are learned as careless people write: in capitals, "
         "as titles, without capitals, accents or a stop, mistyped",
     )
+    subword_dropout: Rate = Field(
+        0.0,
+        description="probability that a piece of a training word is passed over for shorter ones, "
+        "drawn anew in each epoch (subword regularisation); 0: never, usually 0.1",
+    )
     guided_alignment: Annotated[float, Field(ge=0, le=10)] = Field(
         0.0,
         description="weight of the loss that teaches a head of cross-attention which source words "

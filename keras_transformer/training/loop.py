@@ -137,11 +137,15 @@ class TrainingLoop:
             self.recipe.patience is not None
             and self.progress.epoch - self.progress.best_epoch >= self.recipe.patience
         )
-        out_of_limits = self._time_is_up or self._share_of_steps() >= 1
-        return self.model.stop_training or out_of_patience or out_of_limits
+        epochs, steps = self.recipe.epochs or math.inf, self.recipe.max_steps or math.inf
+        out_of_limits = self.progress.epoch >= epochs or self.progress.step >= steps
+        return self.model.stop_training or out_of_patience or out_of_limits or self._time_is_up
 
     def total_steps(self) -> int | None:
-        """Steps at the end of the training, if a limit on epochs or steps is set."""
+        """Steps at the end of the training, if a limit on epochs or steps is set.
+
+        Where epochs differ in the number of batches, as if all had that of the first.
+        """
         epochs = self.recipe.epochs
         limits = [epochs and epochs * self.steps_per_epoch, self.recipe.max_steps]
         return min((limit for limit in limits if limit), default=None)
@@ -170,9 +174,11 @@ class TrainingLoop:
             if time.monotonic() - self._last_checkpoint > 60 * self.recipe.checkpoint_minutes:
                 self._checkpoint()
         rate = (progress.tokens - tokens_before) / (time.monotonic() - epoch_started)
+        is_cut_short = next(batches, None) is not None
         with self.step.averaged():
             self._finish_epoch(tokens_per_second=rate)
-        self._close_epoch()
+        if not is_cut_short:
+            self._close_epoch()
 
     def _train(self, micro_batches):
         """Takes one step and tells the callbacks."""
@@ -239,12 +245,11 @@ class TrainingLoop:
         self.callbacks.on_epoch_end(progress.epoch, logs)
 
     def _close_epoch(self):
-        """Turns to the next epoch, unless a limit cut this one short."""
+        """Turns to the next epoch."""
         progress = self.progress
-        if progress.batch >= len(self.batches):
-            progress.epoch += 1
-            progress.batch, progress.loss, progress.correct, progress.tokens = 0, 0.0, 0.0, 0.0
-            self._checkpoint()
+        progress.epoch += 1
+        progress.batch, progress.loss, progress.correct, progress.tokens = 0, 0.0, 0.0, 0.0
+        self._checkpoint()
 
     def _checkpoint(self):
         self.progress.seconds = time.monotonic() - self._started

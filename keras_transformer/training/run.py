@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import keras
 import tensorflow as tf
 
-from keras_transformer.config import Config
-from keras_transformer.config.run import TrainingConfig
+from keras_transformer.config import Config, TrainingConfig
+from keras_transformer.data.batches.base import EpochBatches
+from keras_transformer.data.batches.subword_dropout import SubwordDropout, SubwordDropoutBatches
 from keras_transformer.data.batches.token_store import TokenizedPairs
 from keras_transformer.data.corpora.corpus import Corpus, list_pairs
 from keras_transformer.data.lexical_table import lexical_table
@@ -208,17 +209,25 @@ def _check(config: Config):
 
 def _refuse_long(config: Config, *splits: TokenizedPairs):
     """Refuses pairs that a model has no positions for."""
-    model = config.model
-    if model.family != "transformer" or model.positions in ("rotary", "none"):
-        return  # recurrent models have no limit; those of one language are checked beforehand
-    positions = model.max_length
+    positions = _positions(config)
     longest = max(int(pairs.lengths().max(initial=0)) for pairs in splits)
-    if longest > positions:
+    if positions is not None and longest > positions:
         raise InputError(
             f"training.max_tokens ({config.training.max_tokens}) lets in a side of {longest} "
             f"tokens, more than the positions of the model: lower it to {positions}, or raise "
             f"model.max_length ({positions})."
         )
+
+
+def _positions(config: Config) -> int | None:
+    """Most tokens of a side that a model has positions for; ``None`` where there is no limit.
+
+    Recurrent models have none, and those of one language are checked beforehand.
+    """
+    model = config.model
+    if model.family != "transformer" or model.positions in ("rotary", "none"):
+        return None
+    return model.max_length
 
 
 def _make_step(
@@ -254,13 +263,23 @@ def _make_step(
 
 def _train_batches(task: Task, pairs: TokenizedPairs, tokenizers: Tokenizers, replicas: int):
     recipe = task.config.training
-    return task.batches(
-        pairs,
-        tokenizers,
-        seed=recipe.seed,
-        static_shapes=recipe.jit_compile,
-        rows_multiple=replicas,
+
+    def batches_of(pairs: TokenizedPairs) -> EpochBatches:
+        return task.batches(
+            pairs,
+            tokenizers,
+            seed=recipe.seed,
+            static_shapes=recipe.jit_compile,
+            rows_multiple=replicas,
+        )
+
+    if not recipe.subword_dropout:
+        return batches_of(pairs)
+    longest = min(recipe.max_tokens, _positions(task.config) or recipe.max_tokens)
+    divided = SubwordDropout(
+        pairs, task.sides(tokenizers), recipe.subword_dropout, longest, recipe.seed
     )
+    return SubwordDropoutBatches(divided, batches_of)
 
 
 def _callbacks(task: Task, folder: RunFolder, loop: TrainingLoop, translator) -> list:

@@ -26,6 +26,7 @@ training:
   max_tokens: 64
   label_smoothing: 0.1
   average_decay: 0.99
+  subword_dropout: 0.1
   accumulate: 2
   bleu_sentences: 8
   checkpoint_minutes: 0.02

@@ -108,6 +108,29 @@ def test_epochs_end_it_and_each_batch_comes_once():
     assert [logs["masked_accuracy"] for logs in progress.history] == [0.5, 0.5, 0.5]
 
 
+def test_epochs_may_differ_in_their_number_of_batches():
+    class GrowingBatches(FakeBatches):
+        def epoch(self, number, start=0):
+            yield from ((number, batch) for batch in range(start, 4 + number))
+
+    def loop_of(step, progress=None, **recipe):
+        loop, saved = _loop(step, progress=progress, **recipe)
+        loop.batches = GrowingBatches()
+        return loop, saved
+
+    steps = FakeStep(), FakeStep(), FakeStep()
+    loop, _ = loop_of(steps[0], epochs=3)
+    progress = loop.run()
+    assert [batch for [batch] in steps[0].seen] == [(e, b) for e in range(3) for b in range(4 + e)]
+    assert (progress.step, progress.epoch, progress.batch) == (15, 3, 0)
+    loop, saved = loop_of(steps[1], max_steps=9)  # the last batch of the second epoch
+    progress = loop.run()
+    assert saved[-1] == ("checkpoint", 2, 0)
+    loop, _ = loop_of(steps[2], progress, epochs=3)
+    loop.run()
+    assert steps[1].seen + steps[2].seen == steps[0].seen
+
+
 def test_a_step_limit_validates_the_unfinished_epoch_and_keeps_the_place():
     loop, saved = _loop(FakeStep(), max_steps=7)
     progress = loop.run()

@@ -76,6 +76,25 @@ def test_a_run_that_dies_and_is_resumed_ends_with_the_same_weights(
     assert _log(whole) == _log(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "kind", ["wordpiece", pytest.param("sentencepiece", marks=pytest.mark.slow)]
+)
+def test_epochs_that_are_divided_anew_are_divided_alike_when_resumed(
+    kind, tiny_corpus, config, whole, tmp_path
+):
+    changes = {"tokenizer": {"kind": kind}, "training": {"subword_dropout": 0.2}}
+    config, folders = config.replace(changes), (tmp_path / "whole", tmp_path / "killed")
+    train(tiny_corpus, folders[0], config)
+    with pytest.raises(Killed):
+        train(tiny_corpus, folders[1], config, callbacks=[DiesAt(22)])
+    train(tiny_corpus, folders[1], config, resume=True)
+    assert _same_weights(*folders)
+    assert _log(folders[0]) == _log(folders[1])
+    assert not _same_weights(whole, folders[0])
+    tokens = [folder / "tokens" / "validation.npz" for folder in folders]
+    assert tokens[0].read_bytes() == tokens[1].read_bytes()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["muon", "adafactor"])
 def test_the_state_of_every_optimizer_is_resumed(optimizer, tiny_corpus, config, tmp_path):

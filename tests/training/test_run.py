@@ -12,11 +12,13 @@ import pytest
 import tensorflow as tf
 
 import keras_transformer as kt
+from keras_transformer.data.batches.pairs import Batches
+from keras_transformer.data.batches.token_store import tokenize_pairs
 from keras_transformer.data.corpora.corpus import Corpus
 from keras_transformer.data.corpora.examples import choose_examples
-from keras_transformer.data.tokenizers.pair import Tokenizers
+from keras_transformer.data.tokenizers.pair import Tokenizers, train_tokenizers
 from keras_transformer.errors import InputError
-from keras_transformer.training.run import make_model, train
+from keras_transformer.training.run import _train_batches, make_model, train
 from keras_transformer.training.run_folder import RunFolder
 from keras_transformer.training.tasks import task_of
 from keras_transformer.translating.evaluation import evaluate
@@ -273,3 +275,25 @@ def test_cudnn_is_refused_where_xla_compiles_nothing(tiny_corpus, tiny_config, t
     config = tiny_config.replace({"model": {"attention_implementation": "cudnn"}})
     with pytest.raises(InputError, match="needs a step that XLA compiles"):
         train(tiny_corpus, tmp_path / "run", config)
+
+
+def test_training_pairs_are_divided_anew_where_that_is_asked_for(tiny_corpus, tiny_config):
+    def epoch_of(config, number):
+        batches = _train_batches(task_of(tiny_corpus, config), pairs, tokenizers, replicas=1)
+        return [
+            [ids.tolist() for ids in (*inputs, labels)] for inputs, labels in batches.epoch(number)
+        ]
+
+    tokenizers = train_tokenizers(tiny_corpus, vocab_size=700)
+    pairs = tokenize_pairs(tiny_corpus.train, tokenizers, 40)
+    usual = Batches(pairs, 1024, seed=1)
+    for number in (0, 1):
+        wanted = [
+            [ids.tolist() for ids in (*inputs, labels)] for inputs, labels in usual.epoch(number)
+        ]
+        assert epoch_of(tiny_config, number) == wanted
+    changes = {"model": {"max_length": 40}, "training": {"subword_dropout": 0.7}}
+    divided = epoch_of(tiny_config.replace(changes), 0)
+    lengths = [len(row) for batch in divided for side in batch for row in side]
+    assert max(lengths) == 40  # the positions of the model
+    assert sum(len(source) for source, *_ in divided) == len(pairs)

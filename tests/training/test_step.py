@@ -217,6 +217,17 @@ def test_how_a_batch_is_divided_changes_nothing(cuts):
 # Dropout
 
 
+def test_r_drop_without_dropout_changes_nothing():
+    batches = [[make_batch(1), make_batch(2)]] * 2
+    expected, weights = train(shared_step(**RECIPE), batches, RATES[:2])
+    results, found = train(shared_step(**RECIPE, r_drop=5.0), batches, RATES[:2])
+    assert_close(found, weights)
+    for result, wanted in zip(results, expected, strict=True):
+        assert result.tokens == wanted.tokens
+        assert result.correct == wanted.correct
+        assert result.loss == pytest.approx(wanted.loss, rel=1e-4)
+
+
 def test_dropout_follows_from_seed_and_step():
     batch = make_batch(0)
     step = make_step(dropout_rate=0.4)

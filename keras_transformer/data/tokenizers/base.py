@@ -39,6 +39,7 @@ from keras_transformer.data.text.placeholders import marks as placeholder_marks
 from keras_transformer.data.text.strings import begins_run, string_tensor
 from keras_transformer.data.text.terms import MARKS as TERM_MARKS
 from keras_transformer.data.text.terms import SIGNS
+from keras_transformer.data.tokenizers.lattice import PieceSampling
 from keras_transformer.data.tokenizers.vocabulary import normalized_lines
 from keras_transformer.errors import InputError, whole_number
 from keras_transformer.files import checksum, make_folder, parse_json, write_bytes, write_json
@@ -389,6 +390,21 @@ class SubwordTokenizer(Tokenizer):
     @functools.cached_property
     def _unknown_words(self) -> str | None:
         return unknown_words(self._characters(), self.normalization)
+
+    def piece_sampling(self, dropout: float) -> PieceSampling:
+        """How words are divided into pieces at random, for subword regularisation.
+
+        Args:
+            dropout: above 0 and below 1: the larger, the less often words are divided as `tokenize`
+                divides them.
+
+        Raises:
+            InputError: for a kind of tokenizer that only divides in one way.
+        """
+        raise InputError(
+            f"training.subword_dropout is for vocabularies of WordPiece and of SentencePiece's "
+            f"unigram model, not for those of {self.kind}: set it to 0."
+        )
 
     def is_placeholder(self, ids: tf.Tensor) -> tf.Tensor:
         """Which ids are placeholders, bool of their shape."""

@@ -1,13 +1,16 @@
 """SentencePiece: pieces of raw text by a unigram language model."""
 
+import math
 import re
 from collections.abc import Iterable
 from typing import Any, Self
 
 import tensorflow as tf
 import tensorflow_text as tf_text
+from sentencepiece import sentencepiece_model_pb2
 
 from keras_transformer.data.tokenizers.base import SubwordTokenizer
+from keras_transformer.data.tokenizers.lattice import PieceSampling, unigram_sampling
 from keras_transformer.data.tokenizers.vocabulary import WORD_START, learn_sentencepiece
 from keras_transformer.errors import InputError
 from keras_transformer.internals import keep_sentencepiece_model
@@ -23,7 +26,8 @@ class SentencePieceTokenizer(SubwordTokenizer):
         normalization: "ptb-lower" or "none".
         nbest_size: 0 for the best segmentation; -1 to draw one at random from all each time, n > 1
             from the n best (subword regularisation). The draws come from the library's own
-            generator: `tf.random.set_seed` does not fix them.
+            generator: `tf.random.set_seed` does not fix them. Those of `piece_sampling` follow
+            from a seed.
         alpha: inverse temperature of the draw; smaller is more varied, 0.1 is usual.
         case: "keep", "lower" or "factored"; see `SubwordTokenizer.train`.
         placeholders: number of ids for what is not translated, likewise.
@@ -72,6 +76,15 @@ class SentencePieceTokenizer(SubwordTokenizer):
     @classmethod
     def from_bytes(cls, vocabulary: bytes, normalization: str, **options: Any) -> Self:
         return cls(vocabulary, normalization, **options)
+
+    def piece_sampling(self, dropout: float) -> PieceSampling:
+        model = sentencepiece_model_pb2.ModelProto.FromString(self._model)
+        if model.trainer_spec.model_type != sentencepiece_model_pb2.TrainerSpec.UNIGRAM:
+            return super().piece_sampling(dropout)
+        normal = sentencepiece_model_pb2.ModelProto.SentencePiece.NORMAL
+        texts = [piece.piece if piece.type == normal else None for piece in model.pieces]
+        scores = [piece.score if piece.type == normal else -math.inf for piece in model.pieces]
+        return PieceSampling(texts, WORD_START, unigram_sampling(scores, dropout))
 
     def _characters(self) -> set[str]:
         with tf.init_scope():  # not in the graph that asks

@@ -12,6 +12,7 @@ import tensorflow_text as tf_text
 
 from keras_transformer.data.text.normalization import humanize_bert, normalize
 from keras_transformer.data.tokenizers.base import SubwordTokenizer
+from keras_transformer.data.tokenizers.lattice import PieceSampling, max_match_dropout
 from keras_transformer.data.tokenizers.vocabulary import (
     CONTINUATION,
     LONGEST_PIECE,
@@ -74,6 +75,11 @@ class _PieceTable(SubwordTokenizer):
         except UnicodeDecodeError as error:
             raise InputError(f"the vocabulary is not UTF-8 text: {error}") from error
         return cls(pieces, normalization, **options)
+
+    def piece_sampling(self, dropout: float) -> PieceSampling:
+        texts: list[str | None] = [surface.decode() for surface in self._surfaces.numpy()]
+        texts[: len(self.control_tokens)] = [None] * len(self.control_tokens)
+        return PieceSampling(texts, " ", max_match_dropout(dropout))
 
     def _characters(self) -> set[str]:
         pieces = self.vocabulary[len(self.control_tokens) :]
