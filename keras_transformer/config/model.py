@@ -72,6 +72,12 @@ class ModelConfig:
         None, description="dropout of attention weights; null: dropout_rate"
     )
     residual_dropout_rate: Rate = Field(0.0, description="dropout of attention outputs")
+    layer_dropout_rate: Rate = Field(
+        0.0, description="rate at which a whole layer is left out of a training step (LayerDrop)"
+    )
+    token_dropout_rate: Rate = Field(
+        0.0, description="dropout of whole tokens of source and target (word dropout)"
+    )
     key_dim: Count | None = Field(None, description="size of one head; null: d_model // num_heads")
     activation: str = Field(
         "relu", description="activation of the feed-forward networks, any of Keras'"

@@ -1,10 +1,11 @@
 """Base classes of encoder and decoder: one layer, a stack of layers, a stack with embedding."""
 
 import keras
+import tensorflow as tf
 
 from keras_transformer.errors import InputError
 from keras_transformer.layers.activations import get_activation
-from keras_transformer.layers.dropout import Dropout
+from keras_transformer.layers.dropout import Dropout, keep_mask
 from keras_transformer.layers.feed_forward import FeedForward
 from keras_transformer.layers.layer_normalization import LayerNormalization
 from keras_transformer.layers.positional import PositionalEmbedding
@@ -133,15 +134,20 @@ class TransformerStack(TransformerLayer):
 
     Args:
         num_layers: number of layers.
+        layer_dropout_rate: rate at which a whole layer is left out of a training step (LayerDrop,
+            Fan et al. 2020, arXiv 1909.11556).
 
     The other arguments are those of `TransformerLayer`.
     """
 
     layer_class: type[TransformerLayer]
 
-    def __init__(self, *, num_layers, **kwargs):
+    def __init__(self, *, num_layers, layer_dropout_rate=0.0, **kwargs):
         super().__init__(**kwargs)
         self.num_layers = num_layers
+        self.layer_dropout_rate = layer_dropout_rate
+        # Without a rate there is none, as in models that were saved before.
+        self._layer_dropout = Dropout(layer_dropout_rate) if layer_dropout_rate else None
         self.dropout = Dropout(self.dropout_rate, dtype=self.dtype_policy)
         # With pre-norm the sum of all sub-layers is not normalised otherwise.
         self.final_norm = (
@@ -180,17 +186,28 @@ class TransformerStack(TransformerLayer):
         """
         x = self.dropout(x, training=training)
         for layer in layers:
-            x = layer(x, *context, training=training, **masks)
+            output = layer(x, *context, training=training, **masks)
+            drops = training and self._layer_dropout is not None
+            x = tf.where(self._layer_is_kept(), output, x) if drops else output
             if scores is not None:
                 scores.append(layer.last_attn_scores)
         return self.finish(x)
+
+    def _layer_is_kept(self):
+        """Whether the next layer takes part in this step, a bool scalar."""
+        seed = self._layer_dropout.next_seed()
+        return keep_mask((1,), self.layer_dropout_rate, seed)[0]
 
     def finish(self, x):
         """The final normalisation, with pre-norm; else `x`."""
         return x if self.final_norm is None else self.final_norm(x)
 
     def get_config(self):
-        return {**super().get_config(), "num_layers": self.num_layers}
+        return {
+            **super().get_config(),
+            "num_layers": self.num_layers,
+            "layer_dropout_rate": self.layer_dropout_rate,
+        }
 
 
 class TokenStack(TransformerStack):
@@ -203,6 +220,7 @@ class TokenStack(TransformerStack):
         token_vectors: ``learned`` or ``one_hot``; see `PositionalEmbedding`.
         embedding: a token embedding to share; see `PositionalEmbedding`.
         embeddings_initializer: initial token vectors.
+        token_dropout_rate: see `PositionalEmbedding`.
 
     The other arguments are those of `TransformerStack`, without `rotary`, which `positions` sets.
     """
@@ -216,6 +234,7 @@ class TokenStack(TransformerStack):
         token_vectors="learned",
         embedding=None,
         embeddings_initializer="uniform",
+        token_dropout_rate=0.0,
         **kwargs,
     ):
         super().__init__(rotary=positions == "rotary", **kwargs)
@@ -230,6 +249,7 @@ class TokenStack(TransformerStack):
             token_vectors=token_vectors,
             embedding=embedding,
             embeddings_initializer=embeddings_initializer,
+            token_dropout_rate=token_dropout_rate,
             dtype=self.dtype_policy,
         )
 
@@ -247,6 +267,7 @@ class TokenStack(TransformerStack):
             "embeddings_initializer": keras.initializers.serialize(
                 self.pos_embedding.embeddings_initializer
             ),
+            "token_dropout_rate": self.pos_embedding.token_dropout_rate,
         }
         del config["rotary"]  # follows from positions
         return config

@@ -111,7 +111,7 @@ class Decoder(TokenStack):
             x_mask = padding_keep_mask(x)
         return self.run_layers(
             self.dec_layers,
-            self.pos_embedding(x),
+            self.pos_embedding(x, training=training),
             context,
             x_mask=x_mask,
             context_mask=context_mask,

@@ -137,5 +137,5 @@ class Encoder(TokenStack):
     def call(self, x, x_mask=None, training=None):
         if x_mask is None:
             x_mask = padding_keep_mask(x)
-        x = self.pos_embedding(x)
+        x = self.pos_embedding(x, training=training)
         return self.run_layers(self.enc_layers, x, x_mask=x_mask, training=training)

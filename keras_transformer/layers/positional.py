@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_transformer.errors import InputError
 from keras_transformer.layers.attention.masks import padding_keep_mask
+from keras_transformer.layers.dropout import Dropout
 from keras_transformer.layers.embeddings import make_embedding
 
 POSITION_KINDS = ("sinusoidal", "interleaved", "learned", "rotary", "none")
@@ -101,6 +102,8 @@ class PositionalEmbedding(keras.layers.Layer):
         embedding: a token embedding to share with another layer. It is not part of the
             configuration.
         embeddings_initializer: initial token vectors.
+        token_dropout_rate: rate at which the whole vector of a token, but not its position, is
+            dropped in training ("word dropout", Gal and Ghahramani 2016, arXiv 1512.05287).
 
     Call arguments:
         x: token ids, ``(batch, seq)``.
@@ -130,6 +133,7 @@ class PositionalEmbedding(keras.layers.Layer):
         scale=True,
         embedding=None,
         embeddings_initializer="uniform",
+        token_dropout_rate=0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -142,6 +146,9 @@ class PositionalEmbedding(keras.layers.Layer):
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
         self.token_vectors = token_vectors
         self.scale = scale
+        self.token_dropout_rate = token_dropout_rate
+        # Without a rate there is none, as in models that were saved before.
+        self._token_dropout = Dropout(token_dropout_rate) if token_dropout_rate else None
         self.embedding = embedding or make_embedding(
             token_vectors,
             self.vocab_size,
@@ -165,7 +172,7 @@ class PositionalEmbedding(keras.layers.Layer):
     def compute_mask(self, x, mask=None):
         return padding_keep_mask(x)
 
-    def call(self, x, position=None):
+    def call(self, x, position=None, training=None):
         length = x.shape[1]
         # With positions of their own, tokens side by side, such as those of beams, are no sequence.
         limited = position is None and self.positions not in ("rotary", "none")
@@ -181,6 +188,9 @@ class PositionalEmbedding(keras.layers.Layer):
         if self.scale:
             # This factor sets the relative scale of the embedding and the positional encoding.
             x *= tf.cast(tf.math.sqrt(tf.cast(self.d_model, tf.float32)), x.dtype)
+        if training and self._token_dropout is not None:
+            of_tokens = tf.ones((*tf.unstack(tf.shape(x)[:2]), 1), x.dtype)
+            x *= self._token_dropout(of_tokens, training=True)
         return x if encoding is None else x + tf.cast(encoding, x.dtype)
 
     def _encoding(self, position, length):
@@ -200,5 +210,6 @@ class PositionalEmbedding(keras.layers.Layer):
             "max_length": self.max_length,
             "token_vectors": self.token_vectors,
             "scale": self.scale,
+            "token_dropout_rate": self.token_dropout_rate,
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
         }

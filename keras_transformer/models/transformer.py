@@ -28,6 +28,8 @@ class Transformer(TranslationModel):
         dropout_rate: dropout of embeddings and feed-forward outputs.
         attention_dropout_rate: dropout of the attention weights; ``None`` means `dropout_rate`.
         residual_dropout_rate: dropout of attention outputs before the residual is added.
+        layer_dropout_rate: rate at which a layer is left out of a step; see `TransformerStack`.
+        token_dropout_rate: dropout of whole tokens; see `PositionalEmbedding`.
         key_dim: size of one head; ``None`` means ``d_model // num_heads`` (the 2022 tutorial used
             `d_model`).
         activation: activation inside the feed-forward networks.
@@ -84,6 +86,8 @@ class Transformer(TranslationModel):
         dropout_rate=0.1,
         attention_dropout_rate=None,
         residual_dropout_rate=0.0,
+        layer_dropout_rate=0.0,
+        token_dropout_rate=0.0,
         key_dim=None,
         activation="relu",
         norm_first=False,
@@ -124,6 +128,8 @@ class Transformer(TranslationModel):
             "dropout_rate": dropout_rate,
             "attention_dropout_rate": attention_dropout_rate,
             "residual_dropout_rate": residual_dropout_rate,
+            "layer_dropout_rate": layer_dropout_rate,
+            "token_dropout_rate": token_dropout_rate,
             "key_dim": key_dim,
             "activation": activation,
             "norm_first": norm_first,

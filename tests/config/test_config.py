@@ -85,6 +85,12 @@ def test_replace_changes_what_is_named_and_nothing_else():
             "model.input_feeding",
         ),
         ({"model": {"family": "gru", "tie_output": True}}, "model.embedding_size to null"),
+        ({"training": {"r_drop": -1}}, "training.r_drop"),
+        ({"training": {"r_drop": 5}, "model": {"dropout_rate": 0}}, "model.dropout_rate above 0"),
+        (
+            {"training": {"r_drop": 5}, "model": {"family": "gpt"}, "tokenizer": {"shared": True}},
+            "training.r_drop is for models that translate",
+        ),
         ({"model": {"family": "gru", "share_embeddings": True}}, "tokenizer.shared"),
     ],
 )

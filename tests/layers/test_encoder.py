@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_transformer.internals import keras_mask
 from keras_transformer.layers import Encoder, EncoderLayer, PositionalEmbedding
 from keras_transformer.layers.attention import masks
+from keras_transformer.layers.dropout import dropout_seed
 from keras_transformer.layers.positional import POSITION_KINDS
 
 SIZES = {"d_model": 8, "num_heads": 2, "dff": 16}
@@ -148,6 +149,36 @@ def test_dropout_rates_reach_their_places():
     assert encoder.dropout.rate == 0.3
 
 
+def test_a_training_step_leaves_out_whole_layers():
+    encoder = built_encoder(dropout_rate=0.0, layer_dropout_rate=0.25)
+    embedded = encoder.pos_embedding(SOURCE)
+    first, second = encoder.enc_layers
+    ways = [embedded, first(embedded), second(embedded), second(first(embedded))]
+    counts = [0, 0, 0, 0]
+    for step in range(200):
+        with dropout_seed(3, step):
+            output = numbers(encoder(SOURCE, training=True))
+        counts[np.argmin([np.abs(output - numbers(way)).max() for way in ways])] += 1
+        assert min(np.abs(output - numbers(way)).max() for way in ways) < 1e-5
+    share_of_layers = (counts[1] + counts[2] + 2 * counts[3]) / 400
+    assert share_of_layers == pytest.approx(0.75, abs=0.06)
+    assert all(counts)
+    np.testing.assert_allclose(numbers(encoder(SOURCE)), numbers(ways[3]), atol=1e-6)
+
+
+def test_layers_that_are_left_out_have_no_gradient():
+    encoder = built_encoder(dropout_rate=0.0, layer_dropout_rate=0.5)
+    weights = [layer.ffn.seq.layers[0].kernel.value for layer in encoder.enc_layers]
+    seen = set()
+    for step in range(12):
+        with tf.GradientTape() as tape, dropout_seed(3, step):
+            output = encoder(SOURCE, training=True)
+            loss = tf.reduce_sum(output[..., 0])
+        gradients = tape.gradient(loss, weights)
+        seen.add(tuple(bool(np.abs(gradient).max() > 0) for gradient in gradients))
+    assert seen == {(False, False), (True, False), (False, True), (True, True)}
+
+
 def test_every_option_has_its_effect():
     outputs = []
     for option in (
@@ -176,6 +207,8 @@ def test_config_round_trips(positions):
         dropout_rate=0.25,
         attention_dropout_rate=0.5,
         residual_dropout_rate=0.125,
+        layer_dropout_rate=0.25,
+        token_dropout_rate=0.0625,
         key_dim=6,
         activation="gelu",
         norm_first=True,

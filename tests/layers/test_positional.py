@@ -171,6 +171,17 @@ def test_learned_positions_are_trained_and_sinusoids_are_not():
         assert layer.count_params() == 11 * 6
 
 
+def test_training_drops_whole_tokens_and_keeps_their_positions():
+    layer = PositionalEmbedding(13, 8, max_length=20, token_dropout_rate=0.25)
+    ids = np.random.default_rng(2).integers(1, 13, (20, 20))
+    positions = positional_encoding(20, 8)
+    tokens = layer(ids) - positions
+    found = (layer(ids, training=True) - positions).numpy()
+    kept = np.abs(found).max(axis=-1) > 1e-5
+    np.testing.assert_allclose(found[kept], tokens[kept] / 0.75, atol=1e-5)
+    assert kept.mean() == pytest.approx(0.75, abs=0.08)
+
+
 def test_a_shared_embedding_is_one_variable():
     first = PositionalEmbedding(11, 6)
     second = PositionalEmbedding(11, 6, embedding=first.embedding)
