@@ -78,11 +78,19 @@ class DecodingConfig:
         description="draw from the most probable tokens that have this much probability in sum",
     )
     seed: Annotated[int, Field(ge=-(2**31), lt=2**31)] = Field(1, description="seed of sampling")
+    mbr: Beams | None = Field(
+        None,
+        description="draw this many samples, and give the one that is most like all of them "
+        "(minimum Bayes risk); null: give the sample itself",
+    )
+    mbr_metric: Literal["chrf", "bleu"] = Field(
+        "chrf", description="how alike two samples are: chrF2, or BLEU, which takes longer"
+    )
 
     def without_sampling(self, **changes) -> "DecodingConfig":
         """This configuration for a search that draws no samples, with other fields changed."""
         no_samples = {"sampling": False, "temperature": 1.0, "top_k": None, "top_p": None}
-        return dataclasses.replace(self, **no_samples, **changes)
+        return dataclasses.replace(self, **no_samples, mbr=None, **changes)
 
     def __post_init__(self):
         if self.max_length is not None and self.min_length >= self.max_length:
@@ -92,6 +100,13 @@ class DecodingConfig:
             )
         if self.sampling and self.beam_size > 1:
             raise InputError("decoding.sampling has no beams: leave decoding.beam_size at 1.")
+        if self.mbr is not None and not self.sampling:
+            raise InputError("decoding.mbr chooses among samples: set decoding.sampling.")
+        if self.mbr is not None and self.n_best > self.mbr:
+            raise InputError(
+                f"decoding.n_best ({self.n_best}) is more than the samples: raise decoding.mbr "
+                f"({self.mbr})."
+            )
         if not self.sampling and self.n_best > self.beam_size:
             raise InputError(
                 f"decoding.n_best ({self.n_best}) is more than decoding.beam_size "

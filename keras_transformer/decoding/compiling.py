@@ -26,6 +26,8 @@ _NOT_OF_THE_SEARCH = {
     "keep": (),
     "glossary_mode": None,
     "seed": 0,
+    "mbr": None,
+    "mbr_metric": "chrf",
     "max_length": None,
     "length_ratio": 1.0,
     "length_offset": 0,

@@ -139,6 +139,11 @@ class Generator:
         if seed is not None:
             options["seed"] = seed
         config = change_decoding(self.decoding, options)
+        if config.mbr is not None:
+            raise InputError(
+                "Minimum Bayes risk is for translations, which all say one thing: leave out "
+                "decoding.mbr (--mbr)."
+            )
         most = max_new_tokens
         if most is None:
             most = config.max_length or MAX_NEW_TOKENS

@@ -57,6 +57,7 @@ from keras_transformer.translating.load import (
     run_alignment_head,
     run_examples,
 )
+from keras_transformer.translating.minimum_risk import of_least_risk
 from keras_transformer.translating.programs import Programs
 from keras_transformer.translating.segmentation import (
     Pieces,
@@ -225,6 +226,19 @@ class Translator(tf.Module, BaseTranslator):
         whole_number("first_stream", first_stream, 0, 2**31 - 1 - len(lines))
         if not lines:
             return []
+        if config.mbr is not None:
+            samples = self.translate(
+                lines,
+                style=style,
+                attention=attention,
+                alignment=alignment,
+                token_scores=token_scores,
+                target_prefix=target_prefix,
+                glossary=glossary,
+                first_stream=first_stream,
+                **{**options, "n_best": config.mbr, "mbr": None},
+            )
+            return [of_least_risk(sample, config) for sample in samples]
         pieces = self._pieces(lines, config, glossary)
         source, owners, limits = pieces.ids, pieces.texts.numpy(), self.limits(pieces.ids, config)
         limits = limits.numpy()

@@ -21,6 +21,8 @@ CALLERS_FIELDS = {
     "length_offset": 4,
     "keep": ("ACME",),
     "glossary_mode": "annotate",
+    "mbr": 4,
+    "mbr_metric": "bleu",
 }
 """Fields that callers of a `Search` apply, with other values than the defaults."""
 
@@ -109,7 +111,7 @@ def test_inside_a_graph_nothing_is_counted_or_compiled_unless_asked_for():
 def test_fields_that_the_caller_applies_need_no_search_of_their_own(field):
     make = Recorder()
     searches = Searches(make)
-    config = DecodingConfig(beam_size=3)
+    config = DecodingConfig(sampling=True) if field == "mbr" else DecodingConfig(beam_size=3)
     changed = dataclasses.replace(config, **{field: CALLERS_FIELDS[field]})
     assert changed != config
     assert searches.get(config, False) is searches.get(changed, False)

@@ -137,6 +137,8 @@ def test_a_text_ends_where_the_model_has_no_more_positions(generator, tokenizer)
         ({"prompts": ["a"], "first_stream": None}, "first_stream"),
         ({"prompts": ["a"], "beams": 4}, "beams"),
         ({"prompts": ["a"], "top_k": 4}, "set decoding.sampling"),
+        ({"prompts": ["a"], "sampling": True, "mbr": 4}, "Minimum Bayes risk is for translations"),
+        ({"prompts": ["a"], "shortlist": 4}, "A shortlist goes by a source"),
     ],
 )
 def test_wrong_input_is_refused(generator, arguments, message):
