@@ -104,6 +104,7 @@ from .optimizers.adam import Adam
 from .losses.masked import MaskedLoss, masked_loss
 from .losses.metrics import MaskedAccuracy, MaskedCrossentropy, masked_accuracy
 from .training.run import train
+from .training.averaging import average_weights
 
 # Translating.
 from .decoding.search import Search
@@ -208,6 +209,7 @@ __all__ = [
     "WordVectorsConfig",
     "as_tokenizers",
     "attention_rollout",
+    "average_weights",
     "best_spans",
     "bible_documents",
     "block_batches",
