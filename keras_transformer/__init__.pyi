@@ -43,6 +43,7 @@ from .layers.recurrent.attention import (
 from .layers.recurrent.encoder import RecurrentEncoder
 from .layers.recurrent.decoder import RecurrentDecoder
 from .models.recurrent_seq2seq import RecurrentSeq2Seq
+from .models.ensemble import ModelEnsemble
 from .layers.embeddings import OneHot, set_word_vectors
 from .data.word_vectors import read_word_vectors, word_vector_rows
 from .plotting.gradients import (
@@ -180,6 +181,7 @@ __all__ = [
     "MaskedCrossentropy",
     "MaskedLoss",
     "ModelConfig",
+    "ModelEnsemble",
     "MultiHeadAttention",
     "OneHot",
     "OutputRecurrentCell",
