@@ -52,17 +52,10 @@ def mixed(models):
     return ModelEnsemble(list(models.values()))
 
 
-def searched(model, source=SOURCE, *, jit_compile=False, shortlist=None, prefix=None, **options):
+def searched(model, *, jit_compile=False, prefix=None, **options):
     config = DecodingConfig(**options)
-    search = Search(
-        model,
-        start_id=START,
-        end_id=END,
-        config=config,
-        jit_compile=jit_compile,
-        shortlist=shortlist,
-    )
-    return search(source, [LIMIT] * len(source), prefix=prefix)
+    search = Search(model, start_id=START, end_id=END, config=config, jit_compile=jit_compile)
+    return search(SOURCE, [LIMIT] * len(SOURCE), prefix=prefix)
 
 
 def assert_same(some, others):
@@ -70,25 +63,29 @@ def assert_same(some, others):
     np.testing.assert_allclose(some.token_scores, others.token_scores, atol=1e-4)
 
 
-@pytest.mark.parametrize("options", SEARCHES.values(), ids=SEARCHES)
-@pytest.mark.parametrize("kind", ["deep", "recurrent"])
-@pytest.mark.parametrize("copies", [1, 2])
-def test_equal_models_give_what_one_gives(kind, copies, options, models):
-    together = ModelEnsemble([models[kind]] * copies)
+@pytest.mark.parametrize(
+    ("kind", "copies", "name"),
+    [("deep", 1, "beam"), ("deep", 2, "sampling"), ("recurrent", 2, "beam")],
+)
+def test_equal_models_give_what_one_gives(kind, copies, name, models):
+    together, options = ModelEnsemble([models[kind]] * copies), SEARCHES[name]
     assert_same(searched(together, **options), searched(models[kind], **options))
 
 
-@pytest.mark.parametrize("options", SEARCHES.values(), ids=SEARCHES)
-def test_order_does_not_matter(options, models, mixed):
-    turned = ModelEnsemble(list(models.values())[::-1])
+def test_order_does_not_matter(models, mixed):
+    turned, options = ModelEnsemble(list(models.values())[::-1]), SEARCHES["beam"]
     found = searched(mixed, **options)
     assert_same(searched(turned, **options), found)
     for model in models.values():  # or else this says nothing
         assert not np.array_equal(searched(model, **options).tokens, found.tokens)
 
 
-@pytest.mark.parametrize("options", SEARCHES.values(), ids=SEARCHES)
-def test_xla_gives_the_same(options, mixed):
+@pytest.mark.parametrize(
+    "name",
+    ["beam", *(pytest.param(name, marks=pytest.mark.slow) for name in ("greedy", "sampling"))],
+)
+def test_xla_gives_the_same(name, mixed):
+    options = SEARCHES[name]
     assert_same(searched(mixed, jit_compile=True, **options), searched(mixed, **options))
 
 
@@ -130,21 +127,17 @@ def test_a_literal_mean():
     np.testing.assert_allclose(np.exp(logits[0, 0]), [0.5, 0.37, 0.13], rtol=1e-5)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_with_a_shortlist_a_row_does_not_depend_on_others(jit_compile, mixed):
     candidates = np.zeros((VOCAB, 2), int)
     candidates[4:] = [[token, 3 + token % 5] for token in range(4, VOCAB)]
     shortlist = Shortlist(candidates, [5], VOCAB)
-    options = {"shortlist": shortlist, "jit_compile": jit_compile}
-
-    def found(source):
-        config = DecodingConfig(beam_size=2, shortlist=2)
-        search = Search(mixed, start_id=START, end_id=END, config=config, **options)
-        return search(source, [LIMIT] * len(source))
-
-    together = found(SOURCE)
+    config = DecodingConfig(beam_size=2, shortlist=2)
+    options = {"config": config, "shortlist": shortlist, "jit_compile": jit_compile}
+    search = Search(mixed, start_id=START, end_id=END, **options)
+    together = search(SOURCE, [LIMIT] * len(SOURCE))
     for row in range(len(SOURCE)):
-        alone = found(SOURCE[row : row + 1])
+        alone = search(SOURCE[row : row + 1], [LIMIT])
         np.testing.assert_array_equal(alone.tokens[0], together.tokens[row])
         np.testing.assert_allclose(alone.scores[0], together.scores[row], atol=1e-4)
 
