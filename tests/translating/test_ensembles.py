@@ -27,11 +27,9 @@ import json, sys
 import tensorflow as tf, tensorflow_text
 signatures = tf.saved_model.load(sys.argv[1]).signatures
 texts = tf.constant(json.load(sys.stdin))
-found = {}
-for name in ("serving_default", "serving_xla"):
-    found[name] = [text.decode() for text in signatures[name](text=texts)["translation"].numpy()]
+found = signatures["serving_default"](text=texts)["translation"].numpy()
 assert not any(name.startswith("keras_transformer") for name in sys.modules)
-print(json.dumps(found))
+print(json.dumps([text.decode() for text in found]))
 """
 
 
@@ -46,7 +44,7 @@ def recurrent_run(tiny_run, tmp_path_factory):
     model = make_model(config.model, target_vocab_size=run.model.target_vocab_size, **sizes)
     rng = np.random.default_rng(3)
     for weight in model.trainable_variables:
-        weight.assign(weight + rng.normal(scale=0.5, size=weight.shape))
+        weight.assign(weight + rng.normal(scale=1.5, size=weight.shape))
     run.tokenizers.save(folder / "tokenizers")
     save_weights(model, folder / WEIGHTS_FILE)
     description = read_json(tiny_run.folder / "config.json")
@@ -84,7 +82,7 @@ def test_order_does_not_matter(folders, together, tiny_run):
 def test_it_does_what_a_translator_does(together):
     """Placeholders, a prefix, terms, samples, a shortlist, alignments and attention."""
     assert "{name}" in texts(together)[2]
-    assert texts(together, target_prefix=["the cat", "", ""])[0].startswith("the cat")
+    assert texts(together, target_prefix=["The cat", "", ""])[0].startswith("The cat")
     glossary = {"gato": "dog"}
     assert "dog" in texts(together, glossary=glossary, glossary_mode="constrain")[0]
     samples = {"sampling": True, "seed": 7, "temperature": 2.0}
@@ -95,12 +93,12 @@ def test_it_does_what_a_translator_does(together):
 
 
 def test_attention_is_that_of_the_first(together):
-    names = sentence_attention(together, LINES[0]).weights
+    names = sentence_attention(together, LINES[0]).scores
     assert {"encoder_layer1", "decoder_layer2_block2"} <= names.keys()
 
 
 def test_an_export_translates_alike_in_a_strangers_process(together, tmp_path):
-    folder = export(together, tmp_path / "ensemble")
+    folder = export(together, tmp_path / "ensemble", compiled=False)
     done = subprocess.run(
         [sys.executable, "-c", STRANGER, str(folder)],
         input=json.dumps(LINES),
@@ -109,8 +107,7 @@ def test_an_export_translates_alike_in_a_strangers_process(together, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    expected = texts(together)
-    assert json.loads(done.stdout) == {"serving_default": expected, "serving_xla": expected}
+    assert json.loads(done.stdout) == texts(together)
     card = (folder / "README.md").read_text()
     assert "An ensemble of 2 models" in card
     assert "## Training of model 2" in card
