@@ -43,6 +43,7 @@ from .layers.recurrent.attention import (
 from .layers.recurrent.encoder import RecurrentEncoder
 from .layers.recurrent.decoder import RecurrentDecoder
 from .models.recurrent_seq2seq import RecurrentSeq2Seq
+from .models.ensemble import ModelEnsemble
 from .layers.embeddings import OneHot, set_word_vectors
 from .data.word_vectors import read_word_vectors, word_vector_rows
 from .plotting.gradients import (
@@ -105,6 +106,7 @@ from .optimizers.muon import Muon
 from .losses.masked import MaskedLoss, masked_loss
 from .losses.metrics import MaskedAccuracy, MaskedCrossentropy, masked_accuracy
 from .training.run import train
+from .training.averaging import average_weights
 
 # Translating.
 from .decoding.search import Search
@@ -180,6 +182,7 @@ __all__ = [
     "MaskedCrossentropy",
     "MaskedLoss",
     "ModelConfig",
+    "ModelEnsemble",
     "MultiHeadAttention",
     "Muon",
     "OneHot",
@@ -210,6 +213,7 @@ __all__ = [
     "WordVectorsConfig",
     "as_tokenizers",
     "attention_rollout",
+    "average_weights",
     "best_spans",
     "bible_documents",
     "block_batches",

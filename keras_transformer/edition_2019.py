@@ -454,5 +454,5 @@ class Translator(translator.Translator):
     def __call__(self, sentence, max_length=MAX_TOKENS):
         """Translates as the parent does; the third result is the dictionary of `Decoder`."""
         text, tokens, _ = super().__call__(sentence, max_length)
-        scores = self.transformer.last_attention_scores()
+        scores = self.attention_model.last_attention_scores()
         return text, tokens, {key: scores[key] for key in scores if key.startswith("decoder")}

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from keras_transformer.cli.options import path_option
+from keras_transformer.cli.options import path_option, system_option
 from keras_transformer.cli.streams import write_line
 from keras_transformer.files import write_text
 
@@ -15,7 +15,7 @@ from keras_transformer.files import write_text
 class ComparisonOptions(NamedTuple):
     """What was asked for: the other system and, unless None, the rest."""
 
-    other_path: Path
+    other_path: Path | tuple[Path, ...]
     training_text: list[str] | None
     examples: int | None
     html_file: Path | None
@@ -37,7 +37,7 @@ def comparison_options(command):
         return command(comparison=comparison, **arguments)
 
     options = (
-        path_option(
+        system_option(
             "--compare",
             "other_path",
             metavar="SYSTEM",

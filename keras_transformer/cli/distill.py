@@ -8,16 +8,22 @@ from keras_transformer.cli.options import (
     compile_option,
     data_dir_option,
     dataset_option,
+    name_of_system,
     path_option,
     search_options,
+    system_option,
     verb,
 )
 from keras_transformer.cli.streams import write_line
 
 
 @verb()
-@path_option(
-    "--teacher", required=True, help="A run folder, or one that was exported for CTranslate2."
+@system_option(
+    "--teacher",
+    "teacher",
+    required=True,
+    help="A run folder, or one that was exported for CTranslate2; given again, run folders that "
+    "translate together.",
 )
 @dataset_option
 @data_dir_option
@@ -68,7 +74,7 @@ def distill(
             output,
             best_of=best_of,
             originals=originals,
-            about={"teacher": str(teacher), "dataset": dataset},
+            about={"teacher": name_of_system(teacher), "dataset": dataset},
             progress=lambda done: bar.update(done - bar.n),
             **search,
         )

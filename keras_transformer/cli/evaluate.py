@@ -11,9 +11,11 @@ from keras_transformer.cli.options import (
     data_dir_option,
     dataset_option,
     glossary_option,
+    name_of_system,
     path_option,
     search_options,
     sentences_option,
+    system_option,
     verb,
 )
 from keras_transformer.cli.streams import write_line
@@ -24,12 +26,13 @@ from keras_transformer.files import write_text
 
 
 @verb()
-@path_option(
+@system_option(
     "--model",
     "model_path",
     required=True,
     metavar="SYSTEM",
-    help="A run folder, an exported model, or a file of translations, one a line.",
+    help="A run folder, an exported model, or a file of translations, one a line; given again, run "
+    "folders that translate together.",
 )
 @click.option("--pairs", help="SRC,TGT or FILE.tsv to score on.")
 @dataset_option
@@ -73,12 +76,12 @@ def evaluate(
     if len(set(paths)) < len(paths):
         raise click.UsageError("--compare names what --model names: give two systems.")
     of_search = bool(search) or jit_compile is not None
-    if of_search and all(path.is_file() for path in paths):
+    if of_search and all(map(_is_file, paths)):
         raise click.UsageError("Translations of a file are not searched for: leave that out.")
     split = split or "test"
     from keras_transformer.models.runs import is_language_model
 
-    if is_language_model(model_path):
+    if not isinstance(model_path, tuple) and is_language_model(model_path):
         if any((pairs, of_search, tokenize, comparison, output)):
             raise click.UsageError("A language model is scored on a --dataset, without a search.")
         _evaluate_language_model(model_path, dataset, split, data_dir, json_file)
@@ -101,7 +104,8 @@ def evaluate(
     if comparison is None:
         _print_scores(scores)
     else:
-        translations = {str(path): lines for path, (_, lines) in zip(paths, found, strict=True)}
+        names = map(name_of_system, paths)
+        translations = {name: lines for name, (_, lines) in zip(names, found, strict=True)}
         scores["comparison"] = compare(comparison, test_set, translations, training_text, **options)
     if json_file is not None:
         write_scores(json_file, scores)
@@ -124,12 +128,17 @@ def _read_test_set(pairs, dataset, split, data_dir):
     return list_pairs(corpus.require(split)), training_text, corpus.target_language
 
 
-def _load(path: Path, sentences: int, jit_compile):
+def _is_file(path: Path | tuple[Path, ...]) -> bool:
+    """Whether a system is a file of translations."""
+    return isinstance(path, Path) and path.is_file()
+
+
+def _load(path: Path | tuple[Path, ...], sentences: int, jit_compile):
     """A translator, or the translations of a file."""
     from keras_transformer.data.corpora.text_files import read_lines
     from keras_transformer.translating.translator import Translator
 
-    if not path.is_file():
+    if not _is_file(path):
         return Translator.load(path, jit_compile=jit_compile)
     lines = read_lines(path)
     if len(lines) != sentences:

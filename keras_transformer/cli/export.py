@@ -2,7 +2,7 @@
 
 import click
 
-from keras_transformer.cli.options import keep_option, model_option, path_option, verb
+from keras_transformer.cli.options import keep_option, models_option, path_option, verb
 from keras_transformer.cli.streams import write_line
 from keras_transformer.cli.texts import read_patterns, read_scores
 from keras_transformer.errors import InputError
@@ -16,7 +16,7 @@ def _sizes_option(flag, least, meaning):
 
 
 @verb()
-@model_option
+@models_option
 @path_option("--output", required=True, help="Such as saved_models/NAME.")
 @click.option(
     "--version",

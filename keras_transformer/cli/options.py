@@ -87,8 +87,28 @@ def path_option(flag, *names, **settings):
     return click.option(flag, *names, type=click.Path(path_type=Path), **settings)
 
 
+def system_option(flag, name, **settings):
+    """An option for a model: a path, or a tuple of several, of run folders for an ensemble."""
+
+    def one_or_several(context, parameter, paths):
+        return paths if len(paths) > 1 else next(iter(paths), None)
+
+    return path_option(flag, name, multiple=True, callback=one_or_several, **settings)
+
+
+def name_of_system(path) -> str:
+    """What a `system_option` is called in results."""
+    return " + ".join(map(str, path)) if isinstance(path, tuple) else str(path)
+
+
 model_option = path_option(
     "--model", "model_path", required=True, help="A run folder or an exported model."
+)
+models_option = system_option(
+    "--model",
+    "model_path",
+    required=True,
+    help="A run folder or an exported model; given again, run folders that translate together.",
 )
 dataset_option = click.option("--dataset", help=DATASET_HELP)
 data_dir_option = path_option("--data-dir", help="Prepared data, or an archive.")

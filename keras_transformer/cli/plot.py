@@ -2,13 +2,13 @@
 
 import click
 
-from keras_transformer.cli.options import model_option, path_option, verb
+from keras_transformer.cli.options import models_option, path_option, verb
 from keras_transformer.cli.streams import write_line
 from keras_transformer.errors import InputError
 
 
 @verb()
-@model_option
+@models_option
 @path_option("--output", required=True, help="Picture: .png, .svg or .pdf.")
 @click.argument("text")
 def plot(model_path, output, text):

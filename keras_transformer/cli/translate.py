@@ -10,7 +10,7 @@ from keras_transformer.cli.options import (
     glossary_option,
     json_option,
     keep_option,
-    model_option,
+    models_option,
     path_option,
     search_options,
     sentences_option,
@@ -22,7 +22,7 @@ from keras_transformer.errors import InputError
 
 
 @verb()
-@model_option
+@models_option
 @search_options
 @sentences_option
 @keep_option

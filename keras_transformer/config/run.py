@@ -122,6 +122,11 @@ class TrainingConfig:
     average_decay: Rate | None = Field(
         None, description="decay of a moving average of the weights, which is then used; null: none"
     )
+    average_from: Count | None = Field(
+        None,
+        description="step from which on the weights are averaged uniformly, after every step "
+        "(stochastic weight averaging), which are then used; null: none",
+    )
     patience: Count | None = Field(
         None, description="stop after this many epochs without a better score"
     )
@@ -136,6 +141,9 @@ class TrainingConfig:
     )
     checkpoint_minutes: Positive = Field(
         5.0, description="most minutes between checkpoints, whose work an interruption repeats"
+    )
+    keep_checkpoints: Annotated[int, Field(ge=2)] = Field(
+        2, description="newest checkpoints that are kept, such as those to be averaged"
     )
     shared_words: Rate = Field(
         0.1,
@@ -209,6 +217,11 @@ class Config:
             raise InputError(
                 "decoding.keep needs placeholders for what it finds: set tokenizer.placeholders "
                 "above 0, or leave keep out."
+            )
+        if self.training.average_decay is not None and self.training.average_from is not None:
+            raise InputError(
+                "training.average_decay and training.average_from are two averages of the weights: "
+                "set one of them to null."
             )
         self._check_alignments()
         if self.training.r_drop and not self.model.dropout_rate:

@@ -13,7 +13,8 @@ and, if its source has a maximum length, ``max_length``. It may have
   Compiled for a CPU, a search then encodes without padding, which would be computed, too, and
   without XLA, whose programs it would need for many lengths;
 - ``output_columns(ids)``, which a shortlist needs: what `decode_step` finds as ``cache["output"]``
-  to give the logits of these ids alone, ``(batch, beams, ids)``; nested tensors.
+  to give the logits of these ids alone, ``(batch, beams, ids)``; nested tensors. Which of them
+  each row may have is in ``cache["allowed"]``, bool ``(batch, ids)``.
 
 With a shortlist, tokens are numbers of columns in all of a search but for what the model reads and
 what is returned. The lowest ids, controls among them, are the same as columns and as tokens.
@@ -532,7 +533,7 @@ class Search:
         def one_step(position, moving):
             cache = {"context": fixed["context"], "steps": moving["steps"]}
             if "output" in fixed:
-                cache["output"] = fixed["output"]
+                cache |= {"output": fixed["output"], "allowed": fixed["allowed"]}
             last = moving["last"]
             if isinstance(self.beams, int):
                 last.set_shape((None, self.beams))  # so that steps have few operations

@@ -14,6 +14,7 @@ from keras_transformer.exporting.format import (
     translation_title,
 )
 from keras_transformer.files import read_json, reason_of
+from keras_transformer.models.ensemble import ModelEnsemble
 from keras_transformer.models.recurrent_seq2seq import RecurrentSeq2Seq
 
 
@@ -41,13 +42,15 @@ def model_card(translator, folder: Path, scores: Sequence[dict]) -> str:
         title=translation_title(tokenizers.source_language, tokenizers.target_language),
         kind=_kind(model),
         model=_table(facts),
-        training="" if translator.folder is None else _training(translator.folder, examples),
+        training=_trainings(translator.folders, examples),
         scores=_scores(scores),
     )
 
 
 def _kind(model) -> str:
     """The kind of the model, with its article."""
+    if isinstance(model, ModelEnsemble):
+        return f"An ensemble of {len(model.models)} models"
     if not isinstance(model, RecurrentSeq2Seq):
         return "A Transformer"
     shape = model.get_config()
@@ -56,17 +59,27 @@ def _kind(model) -> str:
     )
 
 
-def _training(folder: Path, examples: Set[str]) -> str:
-    """The section about data and training.
+def _trainings(folders: Sequence[Path], examples: Set[str]) -> str:
+    """The sections about data and training, one for each run.
 
     Args:
-        folder: of the run, whose files it is made of.
-        examples: texts of the corpus that the export holds.
+        folders: of the runs, whose files they are made of.
+        examples: texts of the first one's corpus that the export holds.
     """
+    sections = []
+    for number, folder in enumerate(folders, 1):
+        title = "Training" if len(folders) == 1 else f"Training of model {number}"
+        facts = _table(_training(folder, examples if number == 1 else set()))
+        sections.append(f"## {title}\n\n{facts}\n\n")
+    return "".join(sections)
+
+
+def _training(folder: Path, examples: Set[str]) -> dict[str, object]:
+    """What the files of a run say of its data and training."""
     run = read_json(folder / "config.json")
     recipe = config_from_json(folder / "config.json").training
     corpus, licence = run.get("dataset", "unknown"), run.get("licence", "unknown")
-    facts = {"corpus": f"`{corpus}`", "licence of its texts": licence}
+    facts: dict[str, object] = {"corpus": f"`{corpus}`", "licence of its texts": licence}
     if examples:
         facts["texts of it in this folder"] = (
             f"{len(examples)}, as examples, in `{ABOUT_FILE.as_posix()}`"
@@ -79,12 +92,11 @@ def _training(folder: Path, examples: Set[str]) -> str:
             raise InputError(
                 f"{metrics}: does not hold what training measured ({reason_of(error)}): delete it."
             ) from error
-    facts |= {
+    return facts | {
         "precision": recipe.dtype,
         "label smoothing": recipe.label_smoothing,
         "seed": recipe.seed,
     }
-    return f"## Training\n\n{_table(facts)}\n\n"
 
 
 def _measured(found) -> dict[str, str]:

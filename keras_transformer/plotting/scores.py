@@ -80,7 +80,7 @@ def sentence_attention(translator: Any, sentence: str) -> SentenceAttention:
         sentences=translator.decoding.sentences,
     ).ids
     _, tokens, _ = translator(sentence)
-    scores = translator.transformer.last_attention_scores()
+    scores = translator.attention_model.last_attention_scores()
     if len(tokens) < 2:
         raise InputError(f"{sentence!r}: nothing was translated: there is no attention to draw")
     return SentenceAttention(

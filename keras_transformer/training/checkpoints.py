@@ -113,7 +113,7 @@ class Checkpoints:
                 was written by a newer version of this package, or the folder cannot be read.
         """
         damaged = {}
-        for path in self._paths():
+        for path in self.paths():
             try:
                 checkpoint = _read_checkpoint(path)
             except InputError:
@@ -134,8 +134,12 @@ class Checkpoints:
             )
         return None
 
-    def _paths(self) -> list[Path]:
-        """The checkpoint files, newest first."""
+    def paths(self) -> list[Path]:
+        """The checkpoint files, newest first.
+
+        Raises:
+            InputError: when the folder cannot be read.
+        """
         try:
             paths = list(self.folder.iterdir())
         except FileNotFoundError:
@@ -155,7 +159,7 @@ class Checkpoints:
     def _prune(self, saved: Path) -> None:
         """Deletes all good files but the one just saved and the newest others up to `keep`."""
         kept = 1
-        for path in self._paths():
+        for path in self.paths():
             if path == saved or not self._check(path):
                 continue
             kept += 1
@@ -177,6 +181,25 @@ class Checkpoints:
             else:
                 self._is_good[path] = True
         return self._is_good[path]
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file is a checkpoint by its name."""
+    return _CHECKPOINT.fullmatch(path.name) is not None and path.is_file()
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Reads one checkpoint.
+
+    Raises:
+        InputError: when it is missing, damaged, or of a newer version of this package.
+    """
+    try:
+        return _read_checkpoint(path)
+    except InputError:
+        raise
+    except Exception as error:  # damaged bytes can raise anything
+        raise InputError(f"{path}: cannot be read ({reason_of(error)}): name another.") from error
 
 
 def arrays_of(variables) -> dict[str, np.ndarray]:

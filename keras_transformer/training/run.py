@@ -113,6 +113,7 @@ def train(
     init_from = Path(init_from) if init_from else None
     with folder.locked():
         config = folder.begin(corpus, config, resume, init_from)
+        folder.checkpoints.keep = config.training.keep_checkpoints
         _check(config)
         keras.utils.set_random_seed(config.training.seed)
         task = task_of(corpus, config)
@@ -122,7 +123,8 @@ def train(
             folder.token_ids(task, split, tokenizers) for split in ("train", "validation")
         )
         _refuse_long(config, pairs, validation_pairs)
-        step = _make_step(folder, config, tokenizers, init_from, strategy)
+        vectors = initial_vectors(folder.path, config, tokenizers, write=folder.chief)
+        step = make_step(config, tokenizers, vectors, init_from, strategy)
         progress = folder.restore(step)
         # Compiling would take longer than translating so few sentences.
         translator = task.make_translator(tokenizers, step.model, jit_compile=False)
@@ -230,15 +232,22 @@ def _positions(config: Config) -> int | None:
     return model.max_length
 
 
-def _make_step(
-    folder: RunFolder,
+def make_step(
     config: Config,
     tokenizers: Tokenizers,
+    vectors: dict[str, WordVectorRows],
     init_from: Path | None,
     strategy: tf.distribute.Strategy,
 ) -> TrainingStep:
-    """The step of a new model, which starts from word vectors or from another run's weights."""
-    vectors = initial_vectors(folder.path, config, tokenizers, write=folder.chief)
+    """The step of a new model, which starts from word vectors or from another run's weights.
+
+    Args:
+        config: shape and recipe.
+        tokenizers: its vocabularies.
+        vectors: from `initial_vectors`.
+        init_from: the run whose weights to start from, if any.
+        strategy: a `tf.distribute.Strategy`.
+    """
     for side, rows in vectors.items():
         say(f"word vectors for {rows.coverage:.0%} of the {side} tokens")
     with strategy.scope():
@@ -253,6 +262,7 @@ def _make_step(
         r_drop=recipe.r_drop,
         clip_norm=recipe.clip_norm,
         average_decay=recipe.average_decay,
+        average_from=recipe.average_from,
         seed=recipe.seed,
         guided_alignment=recipe.guided_alignment,
         alignment_head=config.guided_head if recipe.guided_alignment else None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sys
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -42,12 +41,20 @@ ALIGNMENTS_FILE = "alignments.txt"
 """Word alignments of the training pairs, where a head learns them."""
 
 
+CHECKPOINTS = "checkpoints"
+"""Folder of the checkpoints of a run, in that of the run."""
+
+
 PLACEHOLDERS = 16
 """Ids for what is not translated, of models that translate."""
 
 
 START = "init_from"
 """What ``config.json`` calls the run that this one started from."""
+
+
+AVERAGE = "average_of"
+"""What ``config.json`` calls the runs and checkpoints that these weights are the average of."""
 
 
 class RunFolder:
@@ -61,7 +68,7 @@ class RunFolder:
     def __init__(self, path, chief=True):
         self.path = Path(path)
         self.chief = chief
-        self._checkpoints = Checkpoints(self.path / "checkpoints")
+        self.checkpoints = Checkpoints(self.path / CHECKPOINTS)
         self._corpus_keys = {}  # of the splits
         make_folder(self.path)
 
@@ -130,6 +137,11 @@ class RunFolder:
         """
         description = read_json(path)
         begun = description.get(START, wanted)
+        if AVERAGE in description:
+            raise InputError(
+                f"{self.path}: holds an average of weights, which does not go on: begin a new run "
+                "with --init-from (init_from=...) this one."
+            )
         if wanted not in (None, begun):
             raise InputError(
                 f"{self.path}: began {f'from {begun}' if begun else 'with weights of its own'}, "
@@ -143,7 +155,7 @@ class RunFolder:
         folder = self.path / "tokenizers"
         if (folder / TOKENIZERS_FILE).exists():
             kept = Tokenizers.load(folder)
-            if given is not None and not _are_equal(given, kept):
+            if given is not None and not given.equals(kept):
                 raise InputError(
                     f"{self.path}: began with other tokenizers: resume it without giving any."
                 )
@@ -210,7 +222,7 @@ class RunFolder:
         Raises:
             InputError: when the checkpoint is of another corpus or another model.
         """
-        checkpoint = self._checkpoints.load_latest()
+        checkpoint = self.checkpoints.load_latest()
         if checkpoint is None:
             return Progress()
         if checkpoint.state["corpus"] != self._corpus_keys:
@@ -227,7 +239,7 @@ class RunFolder:
         """Keeps the variables of a step, and where the run stands."""
         if self.chief:
             state = {"progress": progress.to_dict(), "corpus": self._corpus_keys}
-            self._checkpoints.save(progress.step, arrays_of(step.variables), state)
+            self.checkpoints.save(progress.step, arrays_of(step.variables), state)
 
     # What it leaves behind
 
@@ -319,17 +331,6 @@ def _refuse_what_a_start_decides(init_from: Path, config: Config):
             f"word_vectors: a run keeps the vectors of the one it starts from, {init_from}: leave "
             "out the files, or begin without --init-from (init_from=...)."
         )
-
-
-def _are_equal(some: Tokenizers, others: Tokenizers) -> bool:
-    """Whether tokenizers would be saved as the same files."""
-
-    def files(tokenizers):
-        with tempfile.TemporaryDirectory() as folder:
-            tokenizers.save(folder)
-            return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-
-    return files(some) == files(others)
 
 
 def _description(corpus: Corpus, config: Config, start: str | None) -> dict:

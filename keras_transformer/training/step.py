@@ -52,6 +52,9 @@ class TrainingStep:
         clip_norm: longest gradient; longer ones are shortened to it.
         average_decay: keep an exponential moving average of the weights with this decay, shorter
             in the first steps: ``min(decay, (1 + step) / (10 + step))``.
+        average_from: keep the uniform mean of the weights after this step, counted from 1, and
+            after every later one instead (stochastic weight averaging, Izmailov et al. 2018,
+            arXiv:1803.05407, algorithm 1 with a cycle of one step); until then the weights.
         seed: of dropout.
         guided_alignment: weight of the loss that teaches a head of cross-attention alignments,
             where batches have them.
@@ -74,6 +77,7 @@ class TrainingStep:
         r_drop=0.0,
         clip_norm=None,
         average_decay=None,
+        average_from=None,
         seed=1,
         guided_alignment=0.0,
         alignment_head=None,
@@ -86,6 +90,7 @@ class TrainingStep:
         self.r_drop = r_drop
         self.clip_norm = clip_norm
         self.average_decay = average_decay
+        self.average_from = average_from
         self.seed = seed
         self.guided_alignment = guided_alignment
         self.alignment_head = alignment_head
@@ -97,7 +102,7 @@ class TrainingStep:
             self.distributed = tf.distribute.has_strategy()
             self.averages = (
                 [tf.Variable(weight, trainable=False) for weight in self.weights]
-                if average_decay
+                if average_decay or average_from
                 else []
             )
             # float16 gradients below 6e-8 vanish; a scaled loss keeps them in range.
@@ -150,7 +155,7 @@ class TrainingStep:
 
     @contextlib.contextmanager
     def averaged(self):
-        """Puts the moving averages in the place of the weights meanwhile, if there are any."""
+        """Puts the averages in the place of the weights meanwhile, if there are any."""
         if not self.averages:
             yield
             return
@@ -271,9 +276,12 @@ class TrainingStep:
         """Lets averages and loss scale follow an update."""
         if self.averages:
             step = tf.cast(self.optimizer.iterations.value, tf.float32)
-            decay = tf.minimum(self.average_decay, (1 + step) / (10 + step))
+            if self.average_from:
+                rate = 1 / tf.maximum(step - self.average_from + 1, 1)
+            else:
+                rate = 1 - tf.minimum(self.average_decay, (1 + step) / (10 + step))
             for average, weight in zip(self.averages, self.weights, strict=True):
-                strategy.extended.update(average, _move, args=(weight, 1 - decay), group=False)
+                strategy.extended.update(average, _move, args=(weight, rate), group=False)
         if self.loss_scale:
             finite = strategy.experimental_local_results(finite)[0]
             scale, steps = self.loss_scale

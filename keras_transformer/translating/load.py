@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from keras_transformer.config import Config, config_from_json, is_run
@@ -36,18 +37,31 @@ def load_exported(path, *, jit_compile=None) -> ExportedTranslator | CTranslate2
     return CTranslate2Translator(folder)
 
 
-def load_translation_run(folder) -> SavedRun:
-    """Loads a run folder whose model translates.
+def load_translation_runs(folders: Sequence) -> list[SavedRun]:
+    """Loads run folders whose models translate, with the same tokenizers.
 
     Raises:
-        InputError: when its model is of one language, or the folder is damaged.
+        InputError: when there is none, one is no run folder or damaged, its model is of one
+            language, or it has other tokenizers than the first.
     """
-    if is_language_model(folder):
-        raise InputError(
-            f"{folder}: holds a language model, which does not translate: use generate "
-            "(Generator.load) for a GPT, and evaluate for any."
-        )
-    return load_run(folder)
+    if not folders:
+        raise InputError("No model was given: give a run folder, or several for an ensemble.")
+    for folder in folders:
+        if not is_run(folder):
+            raise InputError(f"{folder}: is no run folder, of which alone ensembles are made.")
+        if is_language_model(folder):
+            raise InputError(
+                f"{folder}: holds a language model, which does not translate: use generate "
+                "(Generator.load) for a GPT, and evaluate for any."
+            )
+    first, *others = runs = [load_run(folder) for folder in folders]
+    for other in others:
+        if not first.tokenizers.equals(other.tokenizers):
+            raise InputError(
+                f"{other.folder}: has other vocabularies than {first.folder}: make an ensemble of "
+                "runs with the same, such as those trained on one corpus with another seed."
+            )
+    return runs
 
 
 def run_alignment_head(folder, config: Config) -> AlignmentHead | None:

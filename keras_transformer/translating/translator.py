@@ -29,6 +29,7 @@ from keras_transformer.decoding.search import Search
 from keras_transformer.decoding.shortlist import Shortlist
 from keras_transformer.errors import InputError, whole_number
 from keras_transformer.exporting.format import NOT_FOUND
+from keras_transformer.models.ensemble import ModelEnsemble
 from keras_transformer.special_tokens import PAD, UNK
 from keras_transformer.translating.alignment import (
     AlignmentHead,
@@ -53,7 +54,7 @@ from keras_transformer.translating.graph import (
 )
 from keras_transformer.translating.load import (
     load_exported,
-    load_translation_run,
+    load_translation_runs,
     run_alignment_head,
     run_examples,
 )
@@ -86,7 +87,8 @@ class Translator(tf.Module, BaseTranslator):
         tokenizers: a `Tokenizers`, or an object such as the tutorial's converter with two
             languages as attributes (``.pt`` and ``.en``).
         transformer: a `Transformer` or `RecurrentSeq2Seq`, or any model with their `encode`,
-            `initial_cache`, `decode_step`, `cross_attention_scores` and `max_length`.
+            `initial_cache`, `decode_step`, `cross_attention_scores` and `max_length`; or a
+            `ModelEnsemble` of such.
         decoding: a `DecodingConfig`, how translations are searched.
         max_source_length: texts of more tokens are translated in pieces; as many as the model has
             positions for unless given.
@@ -128,7 +130,7 @@ class Translator(tf.Module, BaseTranslator):
         ):
             tokenizer.check_fits(getattr(transformer, name, None), side)
         self.jit_compile = jit_compile
-        self.folder: Path | None = None  # of the run that it was loaded from
+        self.folders: list[Path] = []  # of the runs that it was loaded from
         self.examples: list[str] = []
         self.alignment_head: AlignmentHead | None = None
         self.shortlist: Shortlist | None = None
@@ -397,33 +399,44 @@ class Translator(tf.Module, BaseTranslator):
         )
         return time.perf_counter() - start
 
+    @property
+    def attention_model(self):
+        """The model whose attention is looked at: the first of an ensemble."""
+        model = self.transformer
+        return model.models[0] if isinstance(model, ModelEnsemble) else model
+
     @classmethod
     def load(cls, path, *, jit_compile=None) -> BaseTranslator:
-        """Loads a run folder, or what `export` or `export_ctranslate2` wrote.
+        """Loads a run folder or several, or what `export` or `export_ctranslate2` wrote.
 
         Args:
             path: a run folder, a version folder of an export, or the folder above it, of which
-                the highest version is taken.
+                the highest version is taken; or a list of run folders with the same tokenizers,
+                whose models translate together. How an ensemble searches unless told, its
+                shortlist, its examples, and attention and alignments are those of the first.
             jit_compile: as for `Translator`; an exported model is compiled by XLA only if asked.
 
         Returns:
             a `Translator`, an `ExportedTranslator` or a `CTranslate2Translator`.
 
         Raises:
-            InputError: when it is neither, or damaged.
+            InputError: when it is neither, or damaged, or when the runs of an ensemble differ in
+                their tokenizers.
         """
-        exported = load_exported(path, jit_compile=jit_compile)
-        if exported is not None:
-            return exported
-        run = load_translation_run(path)
+        paths = [path] if isinstance(path, str | os.PathLike) else list(path)
+        if len(paths) == 1:
+            exported = load_exported(paths[0], jit_compile=jit_compile)
+            if exported is not None:
+                return exported
+        run, *others = runs = load_translation_runs(paths)
         translator = cls(
             run.tokenizers,
-            run.model,
+            ModelEnsemble([run.model for run in runs]) if others else run.model,
             decoding=run.config.decoding,
-            max_source_length=run.config.training.max_tokens,
+            max_source_length=min(run.config.training.max_tokens for run in runs),
             jit_compile=jit_compile,
         )
-        translator.folder = run.folder
+        translator.folders = [run.folder for run in runs]
         translator.alignment_head = run_alignment_head(run.folder, run.config)
         translator.shortlist = Shortlist.load(run.folder)
         translator.examples = run_examples(run.folder)
@@ -517,7 +530,7 @@ class Translator(tf.Module, BaseTranslator):
             InputError: where there is none.
         """
         if self.shortlist is None:
-            where = f"{self.folder}: has" if self.folder else "The translator has"
+            where = f"{self.folders[0]}: has" if self.folders else "The translator has"
             raise InputError(
                 f"{where} no shortlist, which training makes: leave out decoding.shortlist "
                 "(--shortlist), or go on with the run (train --resume), which adds it."
@@ -602,7 +615,7 @@ class Translator(tf.Module, BaseTranslator):
         """
         longest = tf.reduce_max(tf.math.count_nonzero(target, axis=1, dtype=tf.int32))
         target = self._with_start(target)[:, : tf.maximum(longest, 1)]
-        return self.transformer.cross_attention_scores(source, target)[:, :, :longest]
+        return self.attention_model.cross_attention_scores(source, target)[:, :, :longest]
 
     def token_places(self, source, target):
         """The source token that each token of finished translations belongs to.
@@ -615,7 +628,7 @@ class Translator(tf.Module, BaseTranslator):
             as `alignment.token_places`.
         """
         head = self.alignment_head
-        weights = head_weights(self.transformer, source, target, self.start_id, head)
+        weights = head_weights(self.attention_model, source, target, self.start_id, head)
         return token_places(weights, source, target)
 
     def _links(self, source: tf.RaggedTensor, target, kept) -> list[TokenLinks]:

@@ -5,6 +5,7 @@ tutorial. A converter loaded with `tf.saved_model.load`, the tutorial's own, tak
 """
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any, Self
 
@@ -123,6 +124,20 @@ class Tokenizers(tf.Module):
             "target": {"language": self.target_language, **target},
         }
         write_json(Path(folder) / FILE, content)
+
+    def equals(self, others: Self) -> bool:
+        """Whether other tokenizers would be saved as the same files.
+
+        Raises:
+            InputError: as for `save`.
+        """
+
+        def files(tokenizers):
+            with tempfile.TemporaryDirectory() as folder:
+                tokenizers.save(folder)
+                return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+        return files(self) == files(others)
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> Self:
