@@ -10,6 +10,7 @@ import sys
 
 import click
 
+from keras_transformer.cli.augment import augment
 from keras_transformer.cli.distill import distill
 from keras_transformer.cli.evaluate import evaluate
 from keras_transformer.cli.export import export
@@ -67,5 +68,5 @@ def main():
     """Train, use and export models for translation: Transformers, what came before and after."""
 
 
-for verb in (train, distill, translate, evaluate, generate, export, serve, plot, info):
+for verb in (train, distill, augment, translate, evaluate, generate, export, serve, plot, info):
     main.add_command(verb)
