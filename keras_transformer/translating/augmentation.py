@@ -117,13 +117,13 @@ def augment(
     directed = [(model, direction_of(model, languages)) for model in models]
     directions = [direction for _, direction in directed]
     checks = _checks(round_trip, languages, directions, filters.min_round_trip)
+    monolingual = _if_translated(monolingual, directions, languages[1])
     options = with_beams(options)
     settings = {"originals": originals, "tag": tag, "filters": filters, **options}
     settings["languages"] = languages
     table = PairTable(
         output, {**(about or {}), "settings": {k: str(v) for k, v in settings.items()}}
     )
-    monolingual = _if_translated(monolingual, directions, languages[1])
     maker = _Maker(directed, languages, originals, tag, filters, checks, options, table)
     items = chain(pairs, ((None, text) for text in monolingual))
     table.write(items, maker.lines, chunk=chunk, progress=progress)
@@ -243,7 +243,7 @@ class _Maker:
         self._originals, self._tag, self._filters = originals, tag, filters
         self._options, self._counts = options, table.counts
         self._chrf = CHRF(lowercase=True)
-        # 8 bytes of each line instead of all: any number of lines fits into memory.
+        # Hashes, which take less memory than lines do.
         self._seen = set(map(stable_hash, table.lines()))
 
     def lines(self, batch: list[tuple[str | None, str]], first: int) -> list[str]:
