@@ -127,6 +127,8 @@ def augment(
         raise click.UsageError("Give either --dataset or --pairs.")
     if dataset is None and pairs is None and monolingual is None:
         raise click.UsageError("Give a --dataset, --pairs or --monolingual.")
+    if data_dir is not None and dataset is None:
+        raise click.UsageError("--data-dir is of a --dataset.")
     if (round_trip is None) != (filters.min_round_trip is None):
         raise click.UsageError("Give --round-trip and --min-round-trip, or neither.")
     from keras_transformer.data.corpora.corpus import pairs_of
@@ -163,11 +165,9 @@ def _corpus(dataset, pairs, data_dir):
     from keras_transformer.data import load_corpus
     from keras_transformer.data.corpora.pair_files import load_pair_files
 
-    if pairs is None:
-        return None if dataset is None else load_corpus(dataset, data_dir=data_dir)
-    if data_dir is not None:
-        raise click.UsageError("--data-dir is of a --dataset, not of --pairs.")
-    return load_pair_files(pairs, hold_out_validation=False)
+    if pairs is not None:
+        return load_pair_files(pairs, hold_out_validation=False)
+    return None if dataset is None else load_corpus(dataset, data_dir=data_dir)
 
 
 def _loader(jit_compile):
@@ -182,7 +182,7 @@ def _loader(jit_compile):
 def _languages(given, corpus, monolingual: Path | None, translator) -> tuple[str, str]:
     """The codes of source and target: those that are given, else the corpus'.
 
-    Without a corpus they are those of the text and of what the translator makes of it.
+    Without a corpus they are the translator's, the target's that of the text.
     """
     from keras_transformer.data.corpora.corpus import UNKNOWN_LANGUAGE
     from keras_transformer.data.corpora.pair_files import guess_language
@@ -192,7 +192,9 @@ def _languages(given, corpus, monolingual: Path | None, translator) -> tuple[str
     if corpus is not None:
         found = corpus.source_language, corpus.target_language
     else:
-        found = languages_of(translator)[::-1]
+        found = languages_of(translator)
+        if primary_language(given[1] or of_text) != primary_language(found[1]):
+            found = found[::-1]
     source, target = (one or other for one, other in zip(given, found, strict=True))
     if of_text != UNKNOWN_LANGUAGE and primary_language(of_text) != primary_language(target):
         raise InputError(

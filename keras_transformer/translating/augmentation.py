@@ -124,9 +124,9 @@ def augment(
     table = PairTable(
         output, {**(about or {}), "settings": {k: str(v) for k, v in settings.items()}}
     )
-    maker = _Maker(directed, languages, originals, tag, filters, checks, options, table)
+    augmenter = _Augmenter(directed, languages, originals, tag, filters, checks, options, table)
     items = chain(pairs, ((None, text) for text in monolingual))
-    table.write(items, maker.lines, chunk=chunk, progress=progress)
+    table.write(items, augmenter.lines, chunk=chunk, progress=progress)
     names = (*ORIGINS, *filters.names, DUPLICATE)
     return {name: table.counts[name] for name in names}
 
@@ -229,7 +229,7 @@ def _if_translated(texts: Iterable[str], directions: Sequence[str], language: st
     return chain([first], texts)
 
 
-class _Maker:
+class _Augmenter:
     """Makes lines of a table from pairs and texts; see `augment` for the arguments.
 
     Args:

@@ -348,9 +348,10 @@ def test_samples_follow_from_the_seed_and_the_place(tiny_run, tiny_corpus, table
     [
         ([], 2, "Give a --dataset, --pairs or --monolingual"),
         (["--pairs", "a.tsv", "--dataset", "sample"], 2, "either --dataset or --pairs"),
+        (["--pairs", "a.tsv", "--data-dir", "."], 2, "--data-dir is of a --dataset"),
         (["--dataset", "sample", "--min-round-trip", "50"], 2, "or neither"),
         (["--dataset", "sample", "--source-language", "de"], 1, "neither from de to en nor back"),
-        (["--monolingual", "{en}"], 1, "is en by its name"),
+        (["--monolingual", "{en}"], 1, "needs a model that translates from en"),
         (["--dataset", "sample", "--monolingual", "{fr}"], 1, "is fr by its name"),
     ],
 )
