@@ -5,6 +5,7 @@ import io
 import sqlite3
 import sys
 import tarfile
+from pathlib import Path
 
 import pytest
 import requests
