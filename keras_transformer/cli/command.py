@@ -10,6 +10,7 @@ import sys
 
 import click
 
+from keras_transformer.cli.augment import augment
 from keras_transformer.cli.average import average
 from keras_transformer.cli.distill import distill
 from keras_transformer.cli.evaluate import evaluate
@@ -68,5 +69,17 @@ def main():
     """Train, use and export models for translation: Transformers, what came before and after."""
 
 
-for verb in (train, average, distill, translate, evaluate, generate, export, serve, plot, info):
+for verb in (
+    train,
+    average,
+    distill,
+    augment,
+    translate,
+    evaluate,
+    generate,
+    export,
+    serve,
+    plot,
+    info,
+):
     main.add_command(verb)

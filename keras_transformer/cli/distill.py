@@ -1,7 +1,5 @@
 """``keras-transformer distill``: a teacher's translations of a corpus, to train a student on."""
 
-import sys
-
 import click
 
 from keras_transformer.cli.options import (
@@ -9,12 +7,13 @@ from keras_transformer.cli.options import (
     data_dir_option,
     dataset_option,
     name_of_system,
+    originals_option,
     path_option,
     search_options,
     system_option,
     verb,
 )
-from keras_transformer.cli.streams import write_line
+from keras_transformer.cli.streams import progress_bar, write_line
 
 
 @verb()
@@ -38,11 +37,7 @@ from keras_transformer.cli.streams import write_line
     type=click.IntRange(min=2),
     help="Of so many translations take the one that is most like the reference.",
 )
-@click.option(
-    "--originals/--no-originals",
-    default=True,
-    help="Whether the corpus' own pairs are written, too; they are unless given.",
-)
+@originals_option
 @search_options
 @compile_option
 def distill(
@@ -55,27 +50,23 @@ def distill(
     """
     if dataset is None:
         raise click.UsageError("Give a --dataset.")
-    from tqdm import tqdm
-
     from keras_transformer.data import load_corpus
+    from keras_transformer.data.corpora.corpus import pairs_of
     from keras_transformer.translating.distillation import distill as write_pairs
     from keras_transformer.translating.translator import Translator
 
     corpus = load_corpus(dataset, data_dir=data_dir, validation_pairs=validation_pairs)
     train = corpus.require("train")
     translator = Translator.load(teacher, jit_compile=jit_compile)
-    total = int(train.cardinality())
-    with tqdm(
-        total=total if total > 0 else None, unit=" pairs", disable=not sys.stderr.isatty()
-    ) as bar:
+    with progress_bar(int(train.cardinality())) as progress:
         lines = write_pairs(
             translator,
-            ((source.decode(), target.decode()) for source, target in train.as_numpy_iterator()),
+            pairs_of(train),
             output,
             best_of=best_of,
             originals=originals,
             about={"teacher": name_of_system(teacher), "dataset": dataset},
-            progress=lambda done: bar.update(done - bar.n),
+            progress=progress,
             **search,
         )
     write_line(f"{output}: {lines:,} pairs; train --dataset pairs:{output}")

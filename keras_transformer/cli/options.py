@@ -112,6 +112,19 @@ models_option = system_option(
 )
 dataset_option = click.option("--dataset", help=DATASET_HELP)
 data_dir_option = path_option("--data-dir", help="Prepared data, or an archive.")
+source_language_option, target_language_option = (
+    click.option(
+        f"--{side}-language",
+        metavar="CODE",
+        help=f"Such as {code}; what names of files say unless given.",
+    )
+    for side, code in (("source", "pt"), ("target", "en"))
+)
+originals_option = click.option(
+    "--originals/--no-originals",
+    default=True,
+    help="Whether the corpus' own pairs are written, too; they are unless given.",
+)
 compile_option = click.option(
     "--compile/--no-compile",
     "jit_compile",

@@ -60,6 +60,23 @@ def write_line(line: object) -> None:
     _echo(line)
 
 
+@contextlib.contextmanager
+def progress_bar(total: int):
+    """Shows on standard error how many pairs are done, where that is a terminal.
+
+    Args:
+        total: how many there are; negative where nobody knows.
+
+    Yields:
+        a function to call with the number of those that are done.
+    """
+    from tqdm import tqdm
+
+    quiet = not sys.stderr.isatty()
+    with tqdm(total=total if total > 0 else None, unit=" pairs", disable=quiet) as bar:
+        yield lambda done: bar.update(done - bar.n)
+
+
 class StandardOutput:
     """Standard output as a file for writing bytes, with the errors of `write_line`."""
 

@@ -11,6 +11,8 @@ from keras_transformer.cli.options import (
     config_option,
     data_dir_option,
     path_option,
+    source_language_option,
+    target_language_option,
     verb,
 )
 from keras_transformer.config import (
@@ -72,12 +74,8 @@ VECTORS = ("source", "target", "freeze")
 @config_option(TrainingConfig, "max_steps")
 @config_option(TrainingConfig, "max_minutes")
 @click.option("--validation-pairs", help="SRC,TGT or FILE.tsv to validate with.")
-@click.option(
-    "--source-language", metavar="CODE", help="Such as pt; what names of files say unless given."
-)
-@click.option(
-    "--target-language", metavar="CODE", help="Such as en; what names of files say unless given."
-)
+@source_language_option
+@target_language_option
 @data_dir_option
 @config_option(TrainingConfig, "seed")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all unless given.")

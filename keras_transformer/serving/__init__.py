@@ -18,7 +18,6 @@ models' classes: what answers is what was exported.
     libre.py          LibreTranslate's interface
     translations.py   texts and documents, translated by what is served
     forms.py          fields of HTML forms
-    detecting.py      the language of a text
     translated_files.py  translated files, kept for their clients for a while
     access.py         API keys, and requests a minute
     app.py            the HTTP interface, health, metrics and the page in static/

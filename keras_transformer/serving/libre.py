@@ -24,13 +24,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from keras_transformer.data.glossary import Glossary
+from keras_transformer.data.text.detecting import Detector
 from keras_transformer.documents.base import Languages
 from keras_transformer.documents.formats import SUFFIXES
 from keras_transformer.errors import InputError
 from keras_transformer.exporting.format import UNKNOWN_LANGUAGE
 from keras_transformer.languages import language_name, primary_language
 from keras_transformer.serving.access import bearer
-from keras_transformer.serving.detecting import Detector
 from keras_transformer.serving.exchange import (
     LARGE,
     Interface,

@@ -1,7 +1,7 @@
 """What a corpus is: pairs of sentences in up to three parts, and facts about them."""
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +73,12 @@ def dataset_of(pairs: Sequence[Pair]) -> tf.data.Dataset | None:
     return tf.data.Dataset.from_tensor_slices(columns)
 
 
+def pairs_of(dataset: tf.data.Dataset) -> Iterator[Pair]:
+    """The `(source, target)` pairs of a dataset as str; U+FFFD stands for what is no UTF-8."""
+    for source, target in dataset.as_numpy_iterator():
+        yield source.decode("utf-8", "replace"), target.decode("utf-8", "replace")
+
+
 def list_pairs(pairs: tf.data.Dataset | Iterable[Pair]) -> list[Pair]:
     """Lists `(source, target)` pairs of str, in order, of a dataset or of any iterable.
 
@@ -80,10 +86,7 @@ def list_pairs(pairs: tf.data.Dataset | Iterable[Pair]) -> list[Pair]:
         InputError: for what holds no pairs of texts.
     """
     if isinstance(pairs, tf.data.Dataset):
-        return [
-            (source.decode("utf-8", "replace"), target.decode("utf-8", "replace"))
-            for source, target in pairs.as_numpy_iterator()
-        ]
+        return list(pairs_of(pairs))
     if isinstance(pairs, Mapping) or not isinstance(pairs, Iterable):
         raise InputError(f"pairs are a list of two texts each; got {type(pairs).__name__}.")
     return [_pair(number, pair) for number, pair in enumerate(pairs, 1)]

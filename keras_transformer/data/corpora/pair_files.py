@@ -167,18 +167,31 @@ def guess_languages(paths: Sequence[Path]) -> tuple[str, str]:
     Returns:
         two codes, or `UNKNOWN_LANGUAGE` twice where the names of `pair_paths` do not tell.
     """
-    stems = [re.sub(r"(\.(gz|tsv|txt))+$", "", path.name) for path in paths]
-    if len(stems) == 2:
-        endings = [found[1] for stem in stems if (found := _ENDING.search(stem))]
-        if len(set(endings)) == 2 and all(map(_is_code, endings)):
-            return endings[0], endings[1]
-    pairs = {found.groups() for stem in stems for found in _PAIR.finditer(stem)}
+    if len(paths) == 2:
+        source, target = map(guess_language, paths)
+        if source != target and UNKNOWN_LANGUAGE not in (source, target):
+            return source, target
+    pairs = {found.groups() for path in paths for found in _PAIR.finditer(_stem(path))}
     pairs = {(one, other) for one, other in pairs if _is_code(one) and _is_code(other)}
     if len(pairs) == 1:
         source, target = pairs.pop()
         if source != target:
             return source, target
     return UNKNOWN_LANGUAGE, UNKNOWN_LANGUAGE
+
+
+def guess_language(path: Path) -> str:
+    """The language that the ending of a file's name says, as `en` in `news.en.gz`.
+
+    Returns:
+        a code, or `UNKNOWN_LANGUAGE`.
+    """
+    found = _ENDING.search(_stem(path))
+    return found[1] if found and _is_code(found[1]) else UNKNOWN_LANGUAGE
+
+
+def _stem(path: Path) -> str:
+    return re.sub(r"(\.(gz|tsv|txt))+$", "", path.name)
 
 
 def _is_code(name: str) -> bool:

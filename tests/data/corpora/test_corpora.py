@@ -5,6 +5,7 @@ import io
 import sqlite3
 import sys
 import tarfile
+from pathlib import Path
 
 import pytest
 import requests
@@ -20,6 +21,7 @@ from keras_transformer.data.corpora.corpus import (
 from keras_transformer.data.corpora.held_out import hold_out
 from keras_transformer.data.corpora.load import load_corpus
 from keras_transformer.data.corpora.pair_files import (
+    guess_language,
     guess_languages,
     pair_paths,
     read_pairs,
@@ -211,6 +213,21 @@ def test_malformed_specification(spec):
 )
 def test_languages_are_guessed_from_endings(spec, languages):
     assert guess_languages(pair_paths(spec)) == languages
+
+
+@pytest.mark.parametrize(
+    ("name", "language"),
+    [
+        ("news.en", "en"),
+        ("a.b/news.2024.pt-BR.txt.gz", "pt-BR"),
+        ("news.pt-en.en", "en"),
+        ("news.txt", "unknown"),
+        ("news.raw", "unknown"),
+        ("seven", "unknown"),
+    ],
+)
+def test_the_language_of_text_is_what_its_name_ends_with(name, language):
+    assert guess_language(Path(name)) == language
 
 
 def test_held_out_pairs_are_stable_and_share_no_source():
