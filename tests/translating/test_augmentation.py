@@ -35,7 +35,7 @@ class Model:
 
     def __init__(self, source="pt", target="en", writes=None, mark="x", calls=np.inf):
         self.tokenizers = SimpleNamespace(source_language=source, target_language=target)
-        self.folder = f"runs/{source}-{target}"
+        self.folders = [f"runs/{source}-{target}"]
         self.writes, self.mark, self.calls = writes or {}, mark, calls
         self.asked, self.options = [], []
 
