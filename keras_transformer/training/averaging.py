@@ -71,8 +71,8 @@ def _paths(sources: Iterable[Path], last: int | None) -> Iterator[Path]:
         last = whole_number("last", last)
     elif len(sources) < 2 and not any(map(is_checkpoint, sources)):
         raise InputError(
-            f"{' '.join(map(str, sources))}: nothing to average: ask for the last checkpoints of "
-            "the run (--last N, last=N), or name more runs."
+            "The best weights of one run are no average: ask for its last checkpoints (--last N, "
+            "last=N), or name more runs."
         )
     for source in sources:
         if _run_of(source) != source or last is None:

@@ -6,10 +6,12 @@ import shutil
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from dying import DiesAt, Killed
 from kill_and_resume import differences
 
 import keras_transformer as kt
+from keras_transformer.cli.command import main
 from keras_transformer.config import Config, config_from_json
 from keras_transformer.errors import InputError
 from keras_transformer.models.runs import load_run, save_weights
@@ -140,7 +142,9 @@ def test_a_stochastic_average_is_the_mean_from_its_step_on(corpus, config, run, 
 
 
 def test_an_average_translates_and_others_start_from_it(corpus, config, run, tmp_path):
-    mean = average_weights([run], tmp_path / "mean", last=2)
+    mean = tmp_path / "mean"
+    options = ("average", "--last", "2", "--output", str(mean))
+    assert CliRunner().invoke(main, [*options, str(run)]).output.splitlines()[-1] == str(mean)
     assert Translator.load(mean).shortlist is not None
     assert json.loads((mean / "config.json").read_text())["average_of"] == [
         str(path) for path in checkpoints(run)[:2]
@@ -160,7 +164,7 @@ def refused(message, sources, output, **options):
 
 def test_what_cannot_be_averaged_is_refused(run, tmp_path):
     mean = tmp_path / "mean"
-    refused("nothing to average", [run], mean)
+    refused("are no average", [run], mean)
     refused("has 4 checkpoints, not 5", [run], mean, last=5)
     refused("neither a run folder nor a checkpoint", [run, tmp_path / "none"], mean)
     refused("neither a run folder nor a checkpoint", [tmp_path], mean, last=2)
