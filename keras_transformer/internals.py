@@ -288,12 +288,22 @@ def begin_fit_at(model, epoch: int) -> None:
 def adam_moments(optimizer, variable) -> tuple[tf.Variable, tf.Variable | None]:
     """The moving averages of the gradient and of its square that Adam keeps for a variable.
 
-    ``optimizer.variables`` is a flat list that does not say which belongs to which. An optimizer
-    derived from Adam may have ``None`` in the place of the second.
+    ``optimizer.variables`` is a flat list that does not say which belongs to which. The second is
+    ``None`` where `set_adam_moments` made it so.
     """
     place = optimizer._get_variable_index(variable)
     momentum, velocity = optimizer._momentums[place], optimizer._velocities[place]
     return momentum.value, None if velocity is None else velocity.value
+
+
+def set_adam_moments(optimizer, momentums, velocities):
+    """Sets what `adam_moments` gives, for an optimizer derived from Adam that builds its own state.
+
+    Args:
+        momentums, velocities: variables for all weights, in their order; of the latter some may be
+            ``None``.
+    """
+    optimizer._momentums, optimizer._velocities = momentums, velocities
 
 
 @contextlib.contextmanager

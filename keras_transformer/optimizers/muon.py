@@ -11,7 +11,7 @@ import re
 import keras
 import tensorflow as tf
 
-from keras_transformer.internals import adam_moments
+from keras_transformer.internals import adam_moments, set_adam_moments
 from keras_transformer.optimizers.adam import Adam
 
 _COEFFICIENTS = 3.4445, -4.7750, 2.0315
@@ -49,11 +49,12 @@ class Muon(Adam):
         if self.built:
             return
         keras.optimizers.Optimizer.build(self, variables)
-        self._momentums = [self.add_variable_from_reference(v, "momentum") for v in variables]
-        self._velocities = [
+        momentums = [self.add_variable_from_reference(v, "momentum") for v in variables]
+        velocities = [
             None if self.is_hidden_kernel(v) else self.add_variable_from_reference(v, "velocity")
             for v in variables
         ]
+        set_adam_moments(self, momentums, velocities)
 
     def is_hidden_kernel(self, variable) -> bool:
         """Whether a weight is moved by Muon."""
