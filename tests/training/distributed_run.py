@@ -37,12 +37,13 @@ def make_model(**options):
 
 def make_step(strategy=None, options=None, **step_options):
     """A step whose model starts with the same weights under every strategy."""
+    from keras_transformer.optimizers.muon import Muon
     from keras_transformer.training.step import TrainingStep
 
     with strategy.scope() if strategy else contextlib.nullcontext():
         model = make_model(**(options or {}))
         # The gradient of a key's bias is 0 but for rounding, which a tiny epsilon would blow up.
-        optimizer = keras.optimizers.Adam(epsilon=1e-4)
+        optimizer = Muon(epsilon=1e-4)  # which leaves some of the weights to Adam
         optimizer.build(model.trainable_variables)
     return TrainingStep(model, optimizer, strategy=strategy, **step_options)
 
