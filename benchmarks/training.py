@@ -9,7 +9,8 @@ to tensors, forward, loss and accuracy, backward, Adam, and the loss read back. 
 count. A first part, not measured, holds one batch of every shape, so that tracing and compiling
 stand apart. Of the measured steps' tokens per second the median counts; of several rounds
 (`--repeats`), which take turns over the variants, the median again. Peak memory is that of the
-process on the host, the highest of all rounds.
+process on the host, the highest of all rounds. What was measured is written to `--json` each time,
+so that an interrupted benchmark keeps it.
 
 All peers have dropout where the tutorial has it (embeddings, attention weights, feed-forward
 outputs), no label smoothing, and explicit padding masks. `tutorial_published` differs in two more
@@ -634,11 +635,11 @@ def work(job: dict[str, Any]) -> None:
     output.write_text(json.dumps(result))
 
 
-def run_rounds(arguments: argparse.Namespace, folder: str) -> list[dict[str, Any]]:
+def run_rounds(arguments: argparse.Namespace, folder: str) -> Iterator[list[dict[str, Any]]]:
     """Measures every variant and dtype in each of the rounds.
 
-    Returns:
-        a row for each variant and dtype; see `summary`.
+    Yields:
+        after each measurement a row for each variant and dtype so far; see `summary`.
     """
     obstacles = {name: VARIANTS[name].obstacle() for name in arguments.variants}
     jobs = [
@@ -655,13 +656,13 @@ def run_rounds(arguments: argparse.Namespace, folder: str) -> list[dict[str, Any
             speed = result.get("tokens_per_second")
             outcome = f"{speed:,.0f} tokens/s" if speed else result["failed"]
             say(f"round {number + 1} of {arguments.repeats}: {job.variant}, {job.dtype}: {outcome}")
-    rows = [summary(job, rounds) for job, rounds in results.items()]
-    rows += [
-        {"variant": name, "dtype": "", "outcome": obstacle}
-        for name, obstacle in obstacles.items()
-        if obstacle
-    ]
-    return sorted(rows, key=lambda row: arguments.variants.index(row["variant"]))
+            rows = [summary(job, rounds) for job, rounds in results.items() if rounds]
+            rows += [
+                {"variant": name, "dtype": "", "outcome": obstacle}
+                for name, obstacle in obstacles.items()
+                if obstacle
+            ]
+            yield sorted(rows, key=lambda row: arguments.variants.index(row["variant"]))
 
 
 def summary(job: Job, rounds: list[dict[str, Any]]) -> dict[str, Any]:
@@ -756,13 +757,20 @@ def main() -> int:
         if "failed" in sizes:
             return 1
         (Path(folder) / "sizes.json").write_text(json.dumps(sizes))
-        rows = run_rounds(arguments, folder)
-    reference = add_ratios(rows)
+        rows: list[dict[str, Any]] = []
+        arguments.json = arguments.json or Path(tempfile.mkdtemp(), "training.json")
+        try:
+            for rows in run_rounds(arguments, folder):
+                reference = add_ratios(rows)
+                write_result(arguments, host, sizes, rows=rows)
+        except KeyboardInterrupt:
+            say("interrupted: what was measured follows")
+    if not rows:
+        return 1
     print(table(rows, reference))
     complaints = unequal_parameters(rows)
     for complaint in complaints:
         say(complaint)
-    write_result(arguments, host, sizes, rows=rows)
     failed = any(row["outcome"].startswith("failed") for row in rows)
     return 1 if failed or complaints else 0
 
