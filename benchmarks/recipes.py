@@ -6,8 +6,8 @@ greedily and with a beam of 4.
 
 Each run is a folder below FOLDER, with its log and scores beside it. What is there is not done
 again: an interrupted benchmark goes on, down to the step, when it is given again, and one with
-other recipes or seeds adds to the table. A row is printed once it is there. The p-value is that of sacreBLEU's
-paired bootstrap against `--base` with the same seed, both with a beam of 4.
+other recipes or seeds adds to the table. A row is printed once it is there. The p-value is that of
+sacreBLEU's paired bootstrap against `--base` with the same seed, both with a beam of 4.
 
     python benchmarks/recipes.py --dataset pairs:train.pt,train.en --validation-pairs dev.pt,dev.en \\
         --source-language pt --target-language en --pairs test.pt,test.en --folder runs/recipes \\
