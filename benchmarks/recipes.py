@@ -9,8 +9,8 @@ again: an interrupted benchmark goes on, down to the step, when it is given agai
 other recipes or seeds adds to the table. A row is printed once it is there. The p-value is that of
 sacreBLEU's paired bootstrap against `--base` with the same seed, both with a beam of 4.
 
-    python benchmarks/recipes.py --dataset pairs:train.pt,train.en --validation-pairs dev.pt,dev.en \\
-        --source-language pt --target-language en --pairs test.pt,test.en --folder runs/recipes \\
+    python benchmarks/recipes.py --dataset pairs:train.pt,train.en \\
+        --validation-pairs dev.pt,dev.en --pairs test.pt,test.en --folder runs/recipes \\
         --steps 1700 --recipes adam muon
 """
 
