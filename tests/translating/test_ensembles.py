@@ -97,6 +97,7 @@ def test_attention_is_that_of_the_first(together):
     assert {"encoder_layer1", "decoder_layer2_block2"} <= names.keys()
 
 
+@pytest.mark.slow
 def test_an_export_translates_alike_in_a_strangers_process(together, tmp_path):
     folder = export(together, tmp_path / "ensemble", compiled=False)
     done = subprocess.run(
