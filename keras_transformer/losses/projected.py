@@ -237,10 +237,10 @@ def _one_chunk(x, label, weight, kernel, bias, transposed, r_drop):
     normalizer = largest + tf.math.log(total[:, 0])
     slopes, scale, divergence = exponentials, tf.math.reciprocal(total), 0.0
     if r_drop:
-        divergence, slopes = divergences_with_slopes(logits, exponentials / total)
+        probabilities, scale = exponentials / total, tf.ones_like(total)
+        divergence, apart = divergences_with_slopes(logits, probabilities)
         divergence = r_drop * tf.reduce_sum(divergence * weight)
-        slopes = slopes * r_drop + exponentials / total
-        scale = tf.ones_like(total)
+        slopes = probabilities + r_drop * apart
     slopes, scale = tf.cast(slopes, x.dtype), tf.cast(scale, x.dtype)
     scaled_x = x * scale
     operands = (slopes, scaled_x) if transposed else (scaled_x, slopes)
