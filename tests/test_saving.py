@@ -103,8 +103,9 @@ ARGUMENTS = {
     "LayerNormalization": {"epsilon": 1e-3},
     "MaskedAccuracy": {"name": "accuracy"},
     "MaskedCrossentropy": {"label_smoothing": 0.1},
-    "MaskedLoss": {"label_smoothing": 0.1},
+    "MaskedLoss": {"label_smoothing": 0.1, "r_drop": 5.0},
     "MultiHeadAttention": {"d_model": 8, "num_heads": 2},
+    "Muon": {"learning_rate": 0.01, "momentum": 0.9, "exclude_layers": ["last"]},
     "OneHot": {"vocab_size": 9},
     "OutputRecurrentCell": {"units": 4, "output_units": 3, "output_activation": "tanh"},
     "PatchEmbedding": {"patch_size": 4, "d_model": 8},
@@ -154,7 +155,8 @@ def example(name):
 
 def compiled_models() -> dict:
     """Models that are compiled with all that this package has for it, by the names of files."""
-    models = {name: kt.Transformer(**SIZES, **VOCABULARIES) for name in ("functions", "objects")}
+    names = ("functions", "objects", "muon")
+    models = {name: kt.Transformer(**SIZES, **VOCABULARIES) for name in names}
     models["functions"].compile(
         kt.Adam(kt.CustomSchedule(8)), loss=kt.masked_loss, metrics=[kt.masked_accuracy]
     )
@@ -162,6 +164,9 @@ def compiled_models() -> dict:
         kt.Adam(0.01, weight_decay=0.1),
         loss=kt.MaskedLoss(0.1),
         metrics=[kt.MaskedAccuracy(), kt.MaskedCrossentropy(0.1)],
+    )
+    models["muon"].compile(
+        kt.Muon(0.01, exclude_layers=["dense"]), loss=kt.MaskedLoss(0.1, r_drop=5.0)
     )
     return models
 
