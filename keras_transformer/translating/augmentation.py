@@ -121,9 +121,7 @@ def augment(
     options = with_beams(options)
     settings = {"originals": originals, "tag": tag, "filters": filters, **options}
     settings["languages"] = languages
-    table = PairTable(
-        output, {**(about or {}), "settings": {k: str(v) for k, v in settings.items()}}
-    )
+    table = PairTable(output, about, settings)
     augmenter = _Augmenter(directed, languages, originals, tag, filters, checks, options, table)
     items = chain(pairs, ((None, text) for text in monolingual))
     table.write(items, augmenter.lines, chunk=chunk, progress=progress)

@@ -62,9 +62,7 @@ def distill(
         options["n_best"] = best_of
     options = with_beams(options, best_of or 1)
     settings = {"best_of": best_of, "originals": originals, **options}
-    table = PairTable(
-        output, {**(about or {}), "settings": {k: str(v) for k, v in settings.items()}}
-    )
+    table = PairTable(output, about, settings)
     bleu = BLEU(effective_order=True) if best_of else None
 
     def lines_of(batch: list[Pair], first: int) -> list[str]:

@@ -67,6 +67,7 @@ class PairTable:
     Args:
         output: the file to write, such as ``pairs.tsv``.
         about: what the table depends on, as JSON; a table that was begun with the same goes on.
+        settings: what it depends on besides, by the texts of the values.
 
     Attributes:
         done: how many items, such as pairs of a corpus, are done.
@@ -77,8 +78,10 @@ class PairTable:
             another way.
     """
 
-    def __init__(self, output, about: dict[str, Any]):
-        self._path, self._about = Path(output), about
+    def __init__(self, output, about: dict[str, Any] | None, settings: dict[str, Any]):
+        self._path = Path(output)
+        texts = {name: str(value) for name, value in settings.items()}
+        self._about = {**(about or {}), "settings": texts}
         if self._path.suffix != ".tsv":
             raise InputError(f"{output}: is no table: give a name that ends with .tsv.")
         self._unfinished = self._path.with_name(f"{self._path.name}.unfinished")
