@@ -114,7 +114,7 @@ def evaluate(
 def _read_test_set(pairs, dataset, split, data_dir):
     """The pairs to score on, the lines that were trained on, if known, and their language."""
     from keras_transformer.data import load_corpus
-    from keras_transformer.data.corpora.corpus import list_pairs
+    from keras_transformer.data.corpora.corpus import list_pairs, pairs_of
     from keras_transformer.data.corpora.pair_files import read_pairs
 
     if pairs is not None:
@@ -122,9 +122,7 @@ def _read_test_set(pairs, dataset, split, data_dir):
     corpus = load_corpus(dataset, data_dir=data_dir)
     training_text = None
     if corpus.train is not None:
-        training_text = (
-            line.decode("utf-8", "replace") for _, line in corpus.train.as_numpy_iterator()
-        )
+        training_text = (target for _, target in pairs_of(corpus.train))
     return list_pairs(corpus.require(split)), training_text, corpus.target_language
 
 
