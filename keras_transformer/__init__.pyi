@@ -107,6 +107,7 @@ from .losses.masked import MaskedLoss, masked_loss
 from .losses.metrics import MaskedAccuracy, MaskedCrossentropy, masked_accuracy
 from .training.run import train
 from .training.averaging import average_weights
+from .training.sweep import sweep
 
 # Translating.
 from .decoding.search import Search
@@ -273,6 +274,7 @@ __all__ = [
     "set_word_vectors",
     "sharpest_heads",
     "split_documents",
+    "sweep",
     "text_documents",
     "tokenize_sentence_pairs",
     "train",

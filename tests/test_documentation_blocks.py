@@ -175,6 +175,8 @@ def prepare(tmp_path, request):
             place.write_text("<p>O <b>gato</b> dorme.<br>A menina lê.</p>\n", encoding="utf-8")
         elif need == "terms.tsv":
             place.write_text("gato\ttomcat\nmenina\tgirl\tpeople\n", encoding="utf-8")
+        elif need == "values.yaml":
+            place.write_text("training: {learning_rate: [0.001, 0.002]}\n", encoding="utf-8")
         elif need == "film.srt":
             place.write_text(
                 "1\n00:00:01,000 --> 00:00:02,000\nO gato dorme.\n\n", encoding="utf-8"

@@ -106,7 +106,7 @@ def train(
     Without a limit the preset's number of epochs is run; --max-steps and --max-minutes replace it
     unless --epochs is given too. A run that was interrupted goes on with --resume.
     """
-    changes = _changes_of_model(given["config_file"], given["family"], given["attention"])
+    changes = changes_of_model(given["config_file"], given["family"], given["attention"])
     config = _first_config(output, dataset, given["preset_name"], changes, resume)
     family = family_of(changes) or config.model.family
     if given["attention"] is not None and family not in RECURRENT:
@@ -168,8 +168,12 @@ def _refuse_other_languages(folder: Path | None, languages):
             )
 
 
-def _changes_of_model(config_file, family, attention) -> dict:
-    """The changes that a file asks for with those of --model and --attention, which win."""
+def changes_of_model(config_file, family, attention=None) -> dict:
+    """The changes that a file asks for with those of --model and --attention, which win.
+
+    Args:
+        config_file, family, attention: values of the options; ``None`` where one is not given.
+    """
     changes = {} if config_file is None else load_changes(config_file)
     model = changes.get("model") or {}
     if not isinstance(model, dict):  # whoever applies the changes says what is wrong with it

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 
@@ -21,6 +21,15 @@ import keras
 from keras_transformer.config import TrainingConfig
 from keras_transformer.errors import InputError
 from keras_transformer.optimizers.schedules import learning_rate
+
+
+class Pause(Exception):
+    """A callback raises it to end a training: a checkpoint is written, and the run may go on from
+    there another time."""
+
+
+class DivergedError(InputError):
+    """The loss stopped being a number."""
 
 
 @dataclass
@@ -77,6 +86,9 @@ class TrainingLoop:
             ``val_loss``, and the score that chooses weights; the higher the better.
         folder: a `RunFolder`, which keeps checkpoints, the best weights and the log.
         progress: where to go on.
+        validate_at: numbers of the steps after which to validate besides the ends of epochs.
+            Callbacks hear of it by `on_test_end`; the best weights are chosen at the ends of epochs
+            alone.
     """
 
     def __init__(
@@ -88,6 +100,7 @@ class TrainingLoop:
         validation,
         folder,
         progress: Progress | None = None,
+        validate_at: Container[int] = (),
     ):
         self.recipe = recipe
         self.step = step
@@ -96,6 +109,7 @@ class TrainingLoop:
         self.validation = validation
         self.folder = folder
         self.progress = progress or Progress()
+        self.validate_at = validate_at
         self.steps_per_epoch = math.ceil(len(batches) / recipe.accumulate)
         self._signalled = self._interrupted = self._time_is_up = False
 
@@ -110,8 +124,9 @@ class TrainingLoop:
             where the run stands at its end.
 
         Raises:
-            InputError: when the loss is no longer a number.
+            DivergedError: when the loss is no longer a number.
             KeyboardInterrupt: after Ctrl-C or SIGTERM; the checkpoint is written then.
+            Pause: when a callback raised it; the checkpoint is written then, too.
         """
         progress = self.progress
         self.callbacks = keras.callbacks.CallbackList(
@@ -194,13 +209,20 @@ class TrainingLoop:
         self._time_is_up, self._interrupted = result.requests
         self._count(result, len(micro_batches))
         logs = self._batch_logs(result, rate, time.perf_counter() - started)
-        self.callbacks.on_train_batch_end(self.progress.batch - 1, logs)
+        try:
+            self.callbacks.on_train_batch_end(self.progress.batch - 1, logs)
+            if self.progress.step in self.validate_at:
+                with self.step.averaged():
+                    self._validate()
+        except Pause:
+            self._checkpoint()
+            raise
 
     def _count(self, result, batches: int):
         """Adds what a step saw to the epoch's sums."""
         progress = self.progress
         if not math.isfinite(result.loss):
-            raise InputError(
+            raise DivergedError(
                 f"The loss is no longer a number in batch {progress.batch + 1} of epoch "
                 f"{progress.epoch + 1} (step {progress.step + 1}): lower "
                 "training.learning_rate_scale, raise training.warmup_steps, or set "
@@ -225,11 +247,16 @@ class TrainingLoop:
             "step": progress.step,
         }
 
-    def _finish_epoch(self, **logs):
-        progress = self.progress
+    def _validate(self) -> tuple[dict, float]:
+        """Scores the model and tells the callbacks, and at which step."""
         self.callbacks.on_test_begin()
         found, score = self.validation()
-        self.callbacks.on_test_end(found)
+        self.callbacks.on_test_end({**found, "step": self.progress.step})
+        return found, score
+
+    def _finish_epoch(self, **logs):
+        progress = self.progress
+        found, score = self._validate()
         logs = {
             "loss": progress.loss / progress.tokens,
             "masked_accuracy": progress.correct / progress.tokens,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +34,7 @@ from keras_transformer.optimizers.adam import Adam
 from keras_transformer.optimizers.muon import Muon
 from keras_transformer.training.callbacks import ProgressBar
 from keras_transformer.training.initial_vectors import initial_vectors, start_from
-from keras_transformer.training.loop import Progress, TrainingLoop
+from keras_transformer.training.loop import DivergedError, Progress, TrainingLoop
 from keras_transformer.training.run_folder import RunFolder, load_best_weights, say, uses_xla
 from keras_transformer.training.step import TrainingStep
 from keras_transformer.training.tasks import Task, task_of
@@ -74,6 +75,7 @@ def train(
     init_from=None,
     strategy: tf.distribute.Strategy | None = None,
     callbacks=(),
+    validate_at: Container[int] = (),
 ) -> Run:
     """Trains a model and writes a run folder.
 
@@ -93,7 +95,9 @@ def train(
         init_from: another run folder, of the same model shape, whose tokenizers and weights to
             start from; `config` asks for tokenizers as that has them.
         strategy: a `tf.distribute.Strategy` to train under; one device unless given.
-        callbacks: more Keras callbacks.
+        callbacks: more Keras callbacks; one that raises `Pause` ends the training.
+        validate_at: numbers of the steps after which to validate besides the ends of epochs;
+            callbacks find the scores, and ``step``, in the logs of `on_test_end`.
 
     Returns:
         the run.
@@ -102,7 +106,8 @@ def train(
         InputError: when `output` holds a run or cannot be written, another process trains there,
             an argument is not what the run began with or what `init_from` has,
             the corpus lacks a split or changed since the run began, sacreBLEU lacks the tokenizer
-            that `config` names, or the loss stops being a number.
+            that `config` names, or the loss stops being a number (`DivergedError`).
+        Pause: when a callback raised it, once a checkpoint is written.
     """
     started = time.monotonic()
     corpus.require("train"), corpus.require("validation")
@@ -137,6 +142,7 @@ def train(
             validation=Validation(task, step.model, translator, validation_pairs, tokenizers),
             folder=folder,
             progress=progress,
+            validate_at=validate_at,
         )
         watching = _callbacks(task, folder, loop, translator) if folder.chief else []
         try:
@@ -333,7 +339,7 @@ def _save_shortlist(folder: Path, model: TranslationModel, pairs: TokenizedPairs
 def _metrics(task: Task, pairs: TokenizedPairs, model: keras.Model, progress: Progress) -> dict:
     """What ``metrics.json`` says of a finished run: the scores of its best epoch, and its size."""
     if not progress.best_epoch:
-        raise InputError(
+        raise DivergedError(
             "No validation loss was a number: lower training.learning_rate_scale, or raise "
             "training.warmup_steps."
         )
