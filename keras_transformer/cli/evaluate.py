@@ -46,6 +46,12 @@ from keras_transformer.files import write_text
 @path_option("--json", "json_file", help="Write the scores here too.")
 @path_option("--output", metavar="FILE", help="Write the translations of --model here.")
 @config_option(TrainingConfig, "bleu_tokenize", "tokenize")
+@click.option(
+    "--comet",
+    metavar="MODEL",
+    help="Score with COMET, too: by a checkpoint's path, or a name such as Unbabel/wmt22-comet-da; "
+    "needs its command comet-score.",
+)
 @search_options
 @sentences_option
 @glossary_option
@@ -60,6 +66,7 @@ def evaluate(
     json_file,
     output,
     tokenize,
+    comet,
     search,
     jit_compile,
 ):
@@ -82,16 +89,19 @@ def evaluate(
     from keras_transformer.models.runs import is_language_model
 
     if not isinstance(model_path, tuple) and is_language_model(model_path):
-        if any((pairs, of_search, tokenize, comparison, output)):
+        if any((pairs, of_search, tokenize, comparison, output, comet)):
             raise click.UsageError("A language model is scored on a --dataset, without a search.")
         _evaluate_language_model(model_path, dataset, split, data_dir, json_file)
         return
+    from keras_transformer.translating.comet import check_comet
     from keras_transformer.translating.comparison.significance import check_number_of_lines
     from keras_transformer.translating.evaluation import target_language
 
     test_set, training_text, language = _read_test_set(pairs, dataset, split, data_dir)
     if comparison is not None:
         check_number_of_lines(len(test_set))  # before the translations, which take longer
+    if comet is not None:
+        check_comet(comet)
     systems = [_load(path, len(test_set), jit_compile) for path in paths]
     options = {
         "tokenize": tokenize,
@@ -101,14 +111,28 @@ def evaluate(
     scores = {"test_set": pairs or f"{dataset}, {split}", **found[0][0]}
     if output is not None:
         write_text(output, "".join(" ".join(line.split()) + "\n" for line in found[0][1]))
+    names = map(name_of_system, paths)
+    translations = {name: lines for name, (_, lines) in zip(names, found, strict=True)}
     if comparison is None:
         _print_scores(scores)
     else:
-        names = map(name_of_system, paths)
-        translations = {name: lines for name, (_, lines) in zip(names, found, strict=True)}
         scores["comparison"] = compare(comparison, test_set, translations, training_text, **options)
+    if comet is not None:
+        scores["comet"] = _score_with_comet(test_set, translations, comet)
     if json_file is not None:
         write_scores(json_file, scores)
+
+
+def _score_with_comet(test_set, translations, model):
+    """Prints the COMET of each system, and returns what is written of it."""
+    from keras_transformer.translating.comet import comet_scores
+
+    sources, references = zip(*test_set, strict=True)
+    found = comet_scores(sources, translations, references, model)
+    for name, scores in found.items():
+        of_system = f"  {name}" if len(found) > 1 else ""
+        write_line(f"{'COMET':17}{scores['score']:6.4f}  {scores['signature']}{of_system}")
+    return found
 
 
 def _read_test_set(pairs, dataset, split, data_dir):
