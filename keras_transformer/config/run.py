@@ -45,6 +45,10 @@ class TokenizerConfig:
     )
     vocab_size: Count = Field(8000, description="most tokens on each side")
     shared: bool = Field(False, description="learn one vocabulary from both sides")
+    sample: Count = Field(
+        1_000_000,
+        description="most pairs to learn a vocabulary from, spread evenly over a larger corpus",
+    )
     case: Literal["keep", "lower", "factored"] | None = Field(
         None,
         description="capitals: kept in pieces, dropped, or marks before the same pieces; null: "
@@ -138,6 +142,11 @@ class TrainingConfig:
     )
     bleu_tokenize: BleuTokenizer | None = Field(
         None, description="sacreBLEU's tokenizer for that BLEU; null: that of the target language"
+    )
+    window: Annotated[int, Field(ge=1024)] = Field(
+        2**19,
+        description="most pairs to hold in memory and to shuffle together; larger corpora stay on "
+        "the disk and are read in windows of so many",
     )
     checkpoint_minutes: Positive = Field(
         5.0, description="most minutes between checkpoints, whose work an interruption repeats"

@@ -16,7 +16,9 @@ import tensorflow as tf
 from keras_transformer.config import Config, TrainingConfig
 from keras_transformer.data.batches.base import EpochBatches
 from keras_transformer.data.batches.subword_dropout import SubwordDropout, SubwordDropoutBatches
+from keras_transformer.data.batches.token_shards import TokenShards
 from keras_transformer.data.batches.token_store import TokenizedPairs
+from keras_transformer.data.batches.windows import WindowedBatches
 from keras_transformer.data.corpora.corpus import Corpus, list_pairs
 from keras_transformer.data.lexical_table import lexical_table
 from keras_transformer.data.tokenizers.pair import Tokenizers
@@ -138,7 +140,13 @@ def train(
         loop = TrainingLoop(
             config.training,
             step,
-            _train_batches(task, pairs, tokenizers, strategy.num_replicas_in_sync),
+            _train_batches(
+                task,
+                pairs,
+                tokenizers,
+                strategy.num_replicas_in_sync,
+                folder.tokens / "windows.json" if folder.chief else None,
+            ),
             validation=Validation(task, step.model, translator, validation_pairs, tokenizers),
             folder=folder,
             progress=progress,
@@ -215,10 +223,10 @@ def _check(config: Config):
         )
 
 
-def _refuse_long(config: Config, *splits: TokenizedPairs):
+def _refuse_long(config: Config, *splits: TokenizedPairs | TokenShards):
     """Refuses pairs that a model has no positions for."""
     positions = _positions(config)
-    longest = max(int(pairs.lengths().max(initial=0)) for pairs in splits)
+    longest = max(pairs.longest for pairs in splits)
     if positions is not None and longest > positions:
         raise InputError(
             f"training.max_tokens ({config.training.max_tokens}) lets in a side of {longest} "
@@ -277,7 +285,22 @@ def make_step(
     )
 
 
-def _train_batches(task: Task, pairs: TokenizedPairs, tokenizers: Tokenizers, replicas: int):
+def _train_batches(
+    task: Task,
+    pairs: TokenizedPairs | TokenShards,
+    tokenizers: Tokenizers,
+    replicas: int,
+    facts: Path | None,
+) -> EpochBatches | SubwordDropoutBatches:
+    """The batches to train on.
+
+    Args:
+        task: of the run.
+        pairs: of the corpus.
+        tokenizers: of the pairs.
+        replicas: the rows of each batch are a multiple of.
+        facts: as for `WindowedBatches`.
+    """
     recipe = task.config.training
 
     def batches_of(pairs: TokenizedPairs) -> EpochBatches:
@@ -289,13 +312,24 @@ def _train_batches(task: Task, pairs: TokenizedPairs, tokenizers: Tokenizers, re
             rows_multiple=replicas,
         )
 
-    if not recipe.subword_dropout:
-        return batches_of(pairs)
-    longest = min(recipe.max_tokens, _positions(task.config) or recipe.max_tokens)
-    divided = SubwordDropout(
-        pairs, task.sides(tokenizers), recipe.subword_dropout, longest, recipe.seed
-    )
-    return SubwordDropoutBatches(divided, batches_of)
+    def divided_anew(pairs: TokenizedPairs) -> SubwordDropoutBatches:
+        longest = min(recipe.max_tokens, _positions(task.config) or recipe.max_tokens)
+        divided = SubwordDropout(
+            pairs, task.sides(tokenizers), recipe.subword_dropout, longest, recipe.seed
+        )
+        return SubwordDropoutBatches(divided, batches_of)
+
+    if isinstance(pairs, TokenShards):
+        return WindowedBatches(
+            pairs,
+            batches_of,
+            draw=divided_anew if recipe.subword_dropout else None,
+            seed=recipe.seed,
+            window=recipe.window,
+            facts=facts,
+            plan=f"{recipe.batch_tokens} {recipe.jit_compile}",
+        )
+    return divided_anew(pairs) if recipe.subword_dropout else batches_of(pairs)
 
 
 def _callbacks(task: Task, folder: RunFolder, loop: TrainingLoop, translator) -> list:
@@ -314,7 +348,7 @@ def _finish(task, folder, pairs, validation_pairs, tokenizers, model, progress) 
         if isinstance(model, Transformer) and not task.config.training.guided_alignment:
             choose_head(model, validation_pairs, tokenizers).save(folder.path)
         if isinstance(model, TranslationModel):
-            _save_shortlist(folder.path, model, pairs)
+            _save_shortlist(folder.path, model, pairs, task.config.training.window)
     folder.write_metrics(metrics)
     say(
         f"{folder.path}: best validation loss {metrics['validation_loss']:.3f}, of epoch "
@@ -328,15 +362,21 @@ def _finish(task, folder, pairs, validation_pairs, tokenizers, model, progress) 
     return Run(folder.path, translator, metrics, model)
 
 
-def _save_shortlist(folder: Path, model: TranslationModel, pairs: TokenizedPairs):
-    """Learns a shortlist from the training pairs, unless the run has one."""
+def _save_shortlist(
+    folder: Path, model: TranslationModel, pairs: TokenizedPairs | TokenShards, most: int
+):
+    """Learns a shortlist from at most so many training pairs, unless the run has one."""
     if (folder / SHORTLIST_FILE).exists():
         return
+    if isinstance(pairs, TokenShards):
+        pairs = pairs.sample(most)
     table = lexical_table(pairs, model.input_vocab_size, most=MOST, frequent=FREQUENT)
     Shortlist(table.candidates, table.frequent, model.target_vocab_size).save(folder)
 
 
-def _metrics(task: Task, pairs: TokenizedPairs, model: keras.Model, progress: Progress) -> dict:
+def _metrics(
+    task: Task, pairs: TokenizedPairs | TokenShards, model: keras.Model, progress: Progress
+) -> dict:
     """What ``metrics.json`` says of a finished run: the scores of its best epoch, and its size."""
     if not progress.best_epoch:
         raise DivergedError(

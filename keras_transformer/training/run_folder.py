@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,6 +13,12 @@ import tensorflow as tf
 
 from keras_transformer.config import LANGUAGE_MODELS, Config, config_from_json, is_run
 from keras_transformer.data.alignments import Alignments, align, format_links
+from keras_transformer.data.batches.token_shards import (
+    Recipe,
+    TokenShards,
+    open_token_shards,
+    write_token_shards,
+)
 from keras_transformer.data.batches.token_store import TokenizedPairs, cached_pairs, corpus_key
 from keras_transformer.data.corpora.corpus import UNKNOWN_LANGUAGE, Corpus, list_pairs
 from keras_transformer.data.corpora.examples import choose_examples
@@ -167,24 +174,50 @@ class RunFolder:
             tokenizers.save(folder)
         return tokenizers
 
-    def token_ids(self, task: Task, split: str, tokenizers: Tokenizers) -> TokenizedPairs:
-        """The ids of a split of the corpus, tokenised once."""
+    @property
+    def tokens(self) -> Path:
+        """The folder of the corpus as ids."""
+        return self.path / "tokens"
+
+    def token_ids(
+        self, task: Task, split: str, tokenizers: Tokenizers
+    ) -> TokenizedPairs | TokenShards:
+        """The ids of a split of the corpus, tokenised once.
+
+        They are in memory, or on the disk where there are more than a window of them. Corpora with
+        alignments are in memory.
+        """
         dataset, longest = task.corpus.require(split), task.config.training.max_tokens
         options = task.pair_options(split, tokenizers)
         alignments = self._alignments(task) if split == "train" else None
-        key = corpus_key(dataset, self.path / "tokenizers", longest, options, alignments)
+        of_tokenizers = self.path / "tokenizers"
+        key = corpus_key(dataset, of_tokenizers, longest, options, alignments)
         self._corpus_keys[split] = key
-        path = self.path / "tokens" / f"{split}.npz"
+        path = self.tokens / f"{split}.npz"
         make_folder(path.parent)
         sides = task.sides(tokenizers)
-        pairs = cached_pairs(
-            path, key, dataset, sides, longest, options, alignments, write=self.chief
-        )
+        is_large = int(dataset.cardinality()) > task.config.training.window
+        # Runs that version 0.1 began go on in memory.
+        if is_large and task.in_windows and alignments is None and not path.exists():
+            recipe = Recipe(of_tokenizers, longest, options)
+            pairs = self._token_shards(self.tokens / split, key, dataset, recipe)
+        else:
+            pairs = cached_pairs(
+                path, key, dataset, sides, longest, options, alignments, write=self.chief
+            )
         say(
             f"{len(pairs):,} {split} {task.unit} ({pairs.target_tokens():,} target tokens), "
             f"{pairs.dropped:,} longer than {longest} tokens left out"
         )
         return pairs
+
+    def _token_shards(self, folder: Path, key: str, dataset, recipe: Recipe) -> TokenShards:
+        """The ids on the disk, which the first host writes and the others wait for."""
+        while (found := open_token_shards(folder, key)) is None:
+            if self.chief:
+                return write_token_shards(folder, key, dataset, recipe, say)
+            time.sleep(5)
+        return found
 
     def _alignments(self, task: Task) -> Alignments | None:
         """The alignments of the training pairs, if a head learns them: those that were given, or
@@ -363,6 +396,7 @@ def _learn_tokenizers(corpus: Corpus, config: Config) -> Tokenizers:
         terms=config.training.terms > 0,
         noise=config.training.noise if translates else 0.0,
         seed=config.training.seed,
+        most=wanted.sample,
     )
     sizes = [f"{int(tokenizers.source.get_vocab_size()):,} tokens"]
     if not tokenizers.shared:

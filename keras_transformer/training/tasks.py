@@ -39,6 +39,8 @@ class Task(ABC):
     """
 
     unit = "texts"
+    in_windows = False
+    """Whether a large corpus may stay on the disk."""
 
     def __init__(self, corpus: Corpus, config: Config):
         self.corpus = corpus
@@ -92,6 +94,7 @@ class TranslationTask(Task):
     """Pairs of sentences, judged by the loss and by the BLEU of some translations."""
 
     unit = "pairs"
+    in_windows = True
     _signature = None  # of the BLEU that was told last
 
     def sides(self, tokenizers):

@@ -267,6 +267,10 @@ class SubwordDropoutBatches:
     def __len__(self) -> int:
         return self._number
 
+    def count(self, epoch: int) -> int:
+        """Number of batches of an epoch."""
+        return len(self._batches(epoch))
+
     def epoch(self, number: int, start=0) -> Iterator:
         """Yields the batches of one epoch; arguments are those of `EpochBatches.epoch`."""
         batches = self._batches(number).epoch(number, start)

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -55,6 +56,11 @@ class TokenizedPairs:
         """
         return np.maximum(np.diff(self.source_starts), np.diff(self.target_starts) - 1)
 
+    @property
+    def longest(self) -> int:
+        """The largest of `lengths`."""
+        return int(self.lengths().max(initial=0))
+
     def target_tokens(self) -> int:
         """Number of tokens that one epoch predicts."""
         return len(self.target) - len(self)
@@ -70,6 +76,54 @@ class TokenizedPairs:
         names = [field.name for field in fields(cls)]
         values = {name: arrays[name] for name in names if name != "stretches" or name in arrays}
         return cls(**{**values, "dropped": int(values["dropped"])})
+
+
+class Chunk(NamedTuple):
+    """Token ids of some pairs.
+
+    Attributes:
+        ids: of source and target, int32, those of all pairs one after the other.
+        lengths: of source and target, int64 ``(pairs,)``.
+        dropped: number of pairs that were too long.
+        stretches: as in `TokenizedPairs`, of pairs with alignments.
+    """
+
+    ids: tuple[np.ndarray, np.ndarray]
+    lengths: tuple[np.ndarray, np.ndarray]
+    dropped: int
+    stretches: np.ndarray | None = None
+
+
+def tokenize_chunk(
+    tokenizers, texts, max_tokens=None, options=AS_THEY_ARE, links=None, where=None
+) -> Chunk:
+    """Tokenises some pairs.
+
+    Args:
+        tokenizers, max_tokens, options: as for `tokenize_pairs`.
+        texts: sources and targets, each as strings ``(pairs,)`` or a list of them.
+        links: of the words of each pair, where there are alignments.
+        where: what an error about each pair begins with.
+    """
+    source, target = (tf.convert_to_tensor(side, tf.string) for side in texts)
+    of_tokens = None
+    if links is None:
+        ragged = tokenize_pair(tokenizers, source, target, options)
+    else:
+        *ragged, of_tokens = tokenize_aligned_pair(
+            tokenizers, source, target, links, options, where
+        )
+    ids = [side.flat_values.numpy().astype(np.int32) for side in ragged]
+    lengths = [side.row_lengths().numpy() for side in ragged]
+    keep = np.ones(len(lengths[0]), bool)
+    if max_tokens is not None:
+        keep = np.maximum(*lengths) <= max_tokens
+    if not keep.all():
+        of_kept = [np.repeat(keep, side) for side in lengths]
+        ids = [side[kept] for side, kept in zip(ids, of_kept, strict=True)]
+        lengths = [side[keep] for side in lengths]
+        of_tokens = None if of_tokens is None else of_tokens[of_kept[1]]
+    return Chunk(tuple(ids), tuple(lengths), int(np.count_nonzero(~keep)), of_tokens)
 
 
 def tokenize_pairs(
@@ -88,45 +142,28 @@ def tokenize_pairs(
     Raises:
         InputError: when nothing is left, and for alignments of other pairs.
     """
-    sides = ([], []), ([], [])  # ids and lengths of source and of target, chunk by chunk
-    dropped, done, links, stretches = 0, 0, iter(alignments or ()), []
-    for source, target in dataset.batch(TEXTS_AT_ONCE).prefetch(1):
-        if alignments is None:
-            ragged = tokenize_pair(tokenizers, source, target, options)
-        else:
-            where = [f"{alignments.path}, line {done + i + 1}" for i in range(len(source))]
-            of_chunk = list(itertools.islice(links, len(source)))
-            *ragged, of_tokens = tokenize_aligned_pair(
-                tokenizers, source, target, of_chunk, options, where
-            )
-        done += len(source)
-        if max_tokens is not None:
-            longest = tf.maximum(ragged[0].row_lengths(), ragged[1].row_lengths())
-            keep = longest <= max_tokens
-            dropped += int(tf.math.count_nonzero(~keep))
-            if alignments is not None:
-                of_tokens = of_tokens[np.repeat(keep.numpy(), ragged[1].row_lengths().numpy())]
-            ragged = tuple(tf.ragged.boolean_mask(side, keep) for side in ragged)
+    chunks, done, links = [], 0, iter(alignments or ())
+    for texts in dataset.batch(TEXTS_AT_ONCE).prefetch(1):
+        of_chunk = where = None
         if alignments is not None:
-            stretches.append(of_tokens)
-        for (ids, lengths), side in zip(sides, ragged, strict=True):
-            ids.append(side.flat_values.numpy().astype(np.int32))
-            lengths.append(side.row_lengths().numpy())
-
-    def joined(side):
-        ids, lengths = (np.concatenate(part) if part else np.zeros(0, np.int64) for part in side)
-        return ids.astype(np.int32), starts_of(lengths)
-
-    pairs = TokenizedPairs(
-        *joined(sides[0]),
-        *joined(sides[1]),
-        dropped=dropped,
-        stretches=np.concatenate(stretches) if stretches else None,
-    )
-    if not len(pairs):
+            size = len(texts[0])
+            where = [f"{alignments.path}, line {done + i + 1}" for i in range(size)]
+            of_chunk = list(itertools.islice(links, size))
+            done += size
+        chunks.append(tokenize_chunk(tokenizers, texts, max_tokens, options, of_chunk, where))
+    dropped = sum(chunk.dropped for chunk in chunks)
+    if not any(len(chunk.lengths[0]) for chunk in chunks):
         limit = f" of at most {max_tokens} tokens a side" if dropped else ""
         raise InputError(f"The corpus holds no pair{limit}: there is nothing to make batches of.")
-    return pairs
+    ids, lengths = (
+        [np.concatenate([getattr(chunk, name)[side] for chunk in chunks]) for side in (0, 1)]
+        for name in ("ids", "lengths")
+    )
+    (source, target), (source_starts, target_starts) = ids, map(starts_of, lengths)
+    stretches = None
+    if alignments is not None:
+        stretches = np.concatenate([chunk.stretches for chunk in chunks])
+    return TokenizedPairs(source, source_starts, target, target_starts, dropped, stretches)
 
 
 def tokenized_chunks(texts: Iterable, tokenizer) -> Iterator[tf.RaggedTensor]:

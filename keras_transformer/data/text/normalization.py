@@ -217,6 +217,11 @@ def normalize(text: tf.Tensor | str | list[str], style: str = "ptb-lower") -> tf
     text = valid_utf8(string_tensor(text))
     if style == "none":
         return _tidy_spaces(tf.strings.regex_replace(text, _NUL, ""))
+    return tf.reshape(_in_treebank_style(tf.reshape(text, [-1])), tf.shape(text))
+
+
+def _in_treebank_style(text: tf.Tensor) -> tf.Tensor:
+    """Strings of valid UTF-8, ``(n,)``, in the style "ptb-lower"."""
     text = tf.strings.regex_replace(text, _SPACES, " ")
     text = _tidy_spaces(tf.strings.regex_replace(text, _INVISIBLE, ""))
     lowered = tf_text.normalize_utf8(tf.strings.lower(text, encoding="utf-8"), "NFC")
@@ -224,7 +229,9 @@ def normalize(text: tf.Tensor | str | list[str], style: str = "ptb-lower") -> tf
         tf.strings.regex_full_match(text, _TREEBANK_SIGN),
         tf.logical_not(tf.strings.regex_full_match(text, _RAW_SIGN)),
     )
-    return tf.where(is_treebank, lowered, _tidy_spaces(_replace(lowered, _TREEBANK)))
+    others = tf.where(~is_treebank)
+    changed = _tidy_spaces(_replace(tf.gather_nd(lowered, others), _TREEBANK))
+    return tf.tensor_scatter_nd_update(lowered, others, changed)
 
 
 def humanize(

@@ -160,11 +160,18 @@ def mask(text: tf.Tensor, keep: tuple[str, ...] = (), unknown: str | None = None
 
 
 def _masked(text: tf.Tensor, pattern: str) -> Masked:
-    parts = parts_of(text, pattern)
+    # Most texts have nothing to be kept, which takes a hundredth of the time to find out.
+    rows = tf.where(tf.strings.regex_full_match(text, f"(?s:.*)(?:{pattern})(?s:.*)"))
+    parts = parts_of(tf.gather_nd(text, rows), pattern)
     flat = parts.flat_values
     is_kept = parts.with_flat_values(tf.strings.regex_full_match(flat, pattern))
-    texts = parts.with_flat_values(tf.where(is_kept.flat_values, KEPT, flat))
-    return Masked(tf.strings.reduce_join(texts, axis=-1), tf.ragged.boolean_mask(parts, is_kept))
+    masked = parts.with_flat_values(tf.where(is_kept.flat_values, KEPT, flat))
+    texts = tf.tensor_scatter_nd_update(text, rows, tf.strings.reduce_join(masked, axis=-1))
+    kept = tf.ragged.boolean_mask(parts, is_kept)
+    lengths = tf.scatter_nd(rows, kept.row_lengths(), tf.shape(text, out_type=tf.int64))
+    return Masked(
+        texts, tf.RaggedTensor.from_row_lengths(kept.flat_values, lengths, validate=False)
+    )
 
 
 def count_kept(texts: tf.Tensor) -> tf.Tensor:
@@ -259,6 +266,8 @@ def mask_pair(
         shared_word: if given, which of the words that both sides have is replaced too, from 0 to
             1, so that a model learns to copy from a corpus without placeholders.
     """
+    if not (source[1] or target[1] or shared_word is not None):  # as most
+        return MaskedPair(source[0], target[0], [], [])
     partners = _partners(source[1], target[1])
     matched = [place for place, partner in enumerate(partners) if partner is not None][:count]
     numbers = {place: (first + used) % count for used, place in enumerate(matched)}

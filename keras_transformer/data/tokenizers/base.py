@@ -39,6 +39,7 @@ from keras_transformer.data.text.placeholders import marks as placeholder_marks
 from keras_transformer.data.text.strings import begins_run, string_tensor
 from keras_transformer.data.text.terms import MARKS as TERM_MARKS
 from keras_transformer.data.text.terms import SIGNS
+from keras_transformer.data.tokenizers.corpus_encoder import CorpusEncoder
 from keras_transformer.data.tokenizers.lattice import PieceSampling
 from keras_transformer.data.tokenizers.vocabulary import normalized_lines
 from keras_transformer.errors import InputError, whole_number
@@ -359,30 +360,60 @@ class SubwordTokenizer(Tokenizer):
         return super().lookup(self._known(ids))
 
     def _encode(self, strings: tf.Tensor) -> tf.RaggedTensor:
+        if not self.has_marks:
+            return self._split(self._prepared(strings))
+        words, before, after = self.marked_words(strings)
+        flat = words.flat_values
+        columns = [] if before is None else [_where(before > 0, before)]
+        for sign, token in self.signs.items():
+            columns.append(_where(flat == sign, tf.fill(tf.shape(flat), token)))
+        for sign in self.signs:
+            flat = tf.where(flat == sign, "", flat)
+        columns.append(self.split_words(flat))
+        if after is not None:
+            columns.append(_where(after > 0, after))
+        ids = words.with_values(tf.concat(columns, axis=1)).merge_dims(1, 2)
+        return self.numbered(ids) if self.placeholders else ids
+
+    @property
+    def has_marks(self) -> bool:
+        """Whether texts become words with marks, by `marked_words`, before these are divided."""
+        return len(self.control_tokens) > len(RESERVED_TOKENS)
+
+    @functools.cached_property
+    def signs(self) -> dict[str, int]:
+        """The ids of words that stand for placeholders and the like."""
+        placeholders = {KEPT: self.first_placeholder, JOIN: self.first_placeholder - 1}
+        of_placeholders = placeholders if self.placeholders else {}
+        return of_placeholders | dict(zip(SIGNS, self.term_marks, strict=False))
+
+    @functools.cached_property
+    def corpus_encoder(self) -> CorpusEncoder | None:
+        """What encodes many texts sooner; ``None`` where words are not divided one by one."""
+        return CorpusEncoder(self) if self.has_marks else None
+
+    def marked_words(
+        self, strings: tf.Tensor
+    ) -> tuple[tf.RaggedTensor, tf.Tensor | None, tf.Tensor | None]:
+        """The words of texts, whose capitals are marks where these are `factored`.
+
+        Args:
+            strings: (batch,).
+
+        Returns:
+            words, (batch, None); and of each the ids of the mark before and of the one after it, 0
+            for none, int32 (words,), or ``None`` where there are no marks of capitals.
+        """
         text = self._prepared(strings)
-        if len(self.control_tokens) == len(RESERVED_TOKENS):
-            return self._split(text)
         if self.placeholders:
             text = part_words(text)
         words = tf.strings.split(text)
-        before, after = [], []
-        if self.case == "factored":
-            words, marks, last = factor(words)
-            before = [_where(marks.flat_values > 0, _FIRST_MARK - 1 + marks.flat_values)]
-            off = tf.fill(tf.shape(last.flat_values), _FIRST_MARK - 1 + SPAN_OFF)
-            after = [_where(last.flat_values, off)]
-        flat = words.flat_values
-        signs = {}
-        if self.placeholders:
-            signs = {KEPT: self.first_placeholder, JOIN: self.first_placeholder - 1}
-        signs |= zip(SIGNS, self.term_marks, strict=False)  # where there are any
-        for sign, token in signs.items():
-            before.append(_where(flat == sign, tf.fill(tf.shape(flat), token)))
-        for sign in signs:
-            flat = tf.where(flat == sign, "", flat)
-        pieces = self._split_words(flat)
-        ids = words.with_values(tf.concat([*before, pieces, *after], axis=1)).merge_dims(1, 2)
-        return self.numbered(ids) if self.placeholders else ids
+        if self.case != "factored":
+            return words, None, None
+        words, marks, last = factor(words)
+        flat = marks.flat_values
+        before = tf.where(flat > 0, _FIRST_MARK - 1 + flat, 0)
+        return words, before, tf.where(last.flat_values, _FIRST_MARK - 1 + SPAN_OFF, 0)
 
     def mask(self, strings: tf.Tensor, keep: tuple[str, ...] = ()) -> Masked:
         return mask(strings, keep, self._unknown_words)
@@ -516,7 +547,7 @@ class SubwordTokenizer(Tokenizer):
     def _split(self, text: tf.Tensor) -> tf.RaggedTensor:
         """(batch,) prepared text → (batch, None) int64 ids."""
 
-    def _split_words(self, words: tf.Tensor) -> tf.RaggedTensor:
+    def split_words(self, words: tf.Tensor) -> tf.RaggedTensor:
         """(words,) white-space words → (words, None) int64 ids."""
         raise InputError(
             f"{type(self).__name__} has no marks of capitals and no placeholders: leave out case "

@@ -61,7 +61,7 @@ def tokenize_pair(
         options: what becomes of the pairs on the way.
     """
     if not getattr(tokenizers, "placeholders", 0) and not options.noise:
-        return tokenizers.source.tokenize(source), tokenizers.target.tokenize(target)
+        return _ids(tokenizers.source, source), _ids(tokenizers.target, target)
     return _tokenized(tokenizers, _masked_pairs(tokenizers, source, target, options))
 
 
@@ -152,22 +152,30 @@ def _masked_pairs(tokenizers, source, target, options, links=None) -> list[Maske
     """Pairs as they are tokenised; arguments are those of `tokenize_with_surfaces`."""
     count, shared_words = getattr(tokenizers, "placeholders", 0), options.shared_words
     sides = [
-        _rows(tokenizer.mask(strings, options.keep) if count else None, strings)
+        _rows(_mask(tokenizer, strings, options.keep) if count else None, strings)
         for strings, tokenizer in ((source, tokenizers.source), (target, tokenizers.target))
     ]
     pairs = []
     links = links if links is not None and options.terms else itertools.repeat(None, len(source))
     for original, of_source, of_target, of_pair in zip(source.numpy(), *sides, links, strict=True):
-        chance = zlib.crc32(original) / 2**32
-        first = zlib.crc32(original, 1) % count if shared_words and count else 0
-        word = chance / shared_words if count and chance < shared_words else None
+        first, word = 0, None
+        if shared_words and count:
+            chance = zlib.crc32(original) / 2**32
+            first = zlib.crc32(original, 1) % count
+            word = chance / shared_words if chance < shared_words else None
         pair = mask_pair(of_source, of_target, count, first=first, shared_word=word)
-        seed = seed_of(options.seed, original)
-        noised = noisy(pair, options.noise, seed)
-        if of_pair and _keeps_words(pair):
-            noised = annotate_pair(noised, of_pair, options.terms, seed + b" terms")
-        pairs.append(noised)
+        if options.noise or of_pair:
+            pair = _changed(pair, of_pair, options, seed_of(options.seed, original))
+        pairs.append(pair)
     return pairs
+
+
+def _changed(pair: MaskedPair, links: Links | None, options: PairOptions, seed: bytes):
+    """A pair with noise, and with the translations of terms beside them."""
+    noised = noisy(pair, options.noise, seed)
+    if links and _keeps_words(pair):
+        return annotate_pair(noised, links, options.terms, seed + b" terms")
+    return noised
 
 
 def _keeps_words(pair: MaskedPair) -> bool:
@@ -225,12 +233,24 @@ def _decoded(strings: tf.RaggedTensor) -> list[list[str]]:
 
 def _with_numbers(tokenizer: Any, texts: list[str], slots: list[list[int]]) -> tf.RaggedTensor:
     """Token ids of masked texts, with the numbers of their placeholders in order."""
-    strings = tf.constant(texts, tf.string)
-    if not tokenizer.placeholders:
-        return tokenizer.tokenize(strings)
-    ids = tokenizer.tokenize_masked(strings)
+    ids = _ids(tokenizer, tf.constant(texts, tf.string))
     numbers = [number for row in slots for number in row]
+    if not numbers:
+        return ids
     flat = ids.flat_values
     places = tf.where(tokenizer.is_placeholder(flat))
     numbered = tokenizer.first_placeholder + tf.constant(numbers, flat.dtype)
     return ids.with_flat_values(tf.tensor_scatter_nd_update(flat, places, numbered))
+
+
+def _mask(tokenizer: Any, texts: tf.Tensor, keep: tuple[str, ...]) -> Masked:
+    return (tokenizer.corpus_encoder or tokenizer).mask(texts, keep)
+
+
+def _ids(tokenizer: Any, texts: tf.Tensor) -> tf.RaggedTensor:
+    """Token ids of masked texts, whose placeholders may have any numbers."""
+    if encoder := getattr(tokenizer, "corpus_encoder", None):
+        return encoder.encode(texts)
+    if getattr(tokenizer, "placeholders", 0):
+        return tokenizer.tokenize_masked(texts)
+    return tokenizer.tokenize(texts)

@@ -174,6 +174,7 @@ def train_tokenizers(
     terms: bool = False,
     noise: float = 0.0,
     seed: int = 0,
+    most: int | None = None,
 ) -> Tokenizers:
     """Learns the tokenizers of a corpus from its training pairs.
 
@@ -191,6 +192,7 @@ def train_tokenizers(
         noise: share of the pairs that `data.text.noise.noisy` changes, as it does in training, so
             that words without their accents are in the vocabulary, too.
         seed: of the noise.
+        most: pairs to learn from; of a larger corpus some, at equal distances. All unless given.
 
     Raises:
         InputError: unknown kind or normalisation, or a corpus without text.
@@ -199,8 +201,11 @@ def train_tokenizers(
         raise InputError(f"unknown kind of tokenizer {kind!r}: use 'wordpiece' or 'sentencepiece'")
     style = normalization or getattr(corpus, "normalization", "ptb-lower")
     case = case or ("factored" if style == "none" else None)
+    dataset = corpus.train
+    if most is not None:
+        dataset = dataset.shard(max(1, -(-int(dataset.cardinality()) // most)), 0)
     sources, targets = [], []
-    for batch in corpus.train.batch(8192).as_numpy_iterator():
+    for batch in dataset.batch(8192).as_numpy_iterator():
         for source, target in zip(*batch, strict=True):
             if noise:
                 source, target = noisy_texts(source, target, noise, seed)

@@ -98,7 +98,7 @@ class SentencePieceTokenizer(SubwordTokenizer):
     def _split(self, text: tf.Tensor) -> tf.RaggedTensor:
         return tf.cast(self._matcher.tokenize(text), tf.int64)
 
-    def _split_words(self, words: tf.Tensor) -> tf.RaggedTensor:
+    def split_words(self, words: tf.Tensor) -> tf.RaggedTensor:
         return self._split(words)  # no piece reaches over white space
 
     def _decode(self, ids: tf.RaggedTensor) -> tf.Tensor:

@@ -141,9 +141,9 @@ class WordPieceTokenizer(_PieceTable):
         return learn_wordpiece(lines, vocab_size, marks)
 
     def _split(self, text: tf.Tensor) -> tf.RaggedTensor:
-        return self._split_words(tf.strings.split(text)).merge_dims(1, 2)
+        return self.split_words(tf.strings.split(text)).merge_dims(1, 2)
 
-    def _split_words(self, words: tf.Tensor | tf.RaggedTensor) -> tf.RaggedTensor:
+    def split_words(self, words: tf.Tensor | tf.RaggedTensor) -> tf.RaggedTensor:
         return self._matcher.tokenize(words)
 
 
