@@ -46,7 +46,7 @@ class TokenizerConfig:
     vocab_size: Count = Field(8000, description="most tokens on each side")
     shared: bool = Field(False, description="learn one vocabulary from both sides")
     sample: Count = Field(
-        1_000_000,
+        500_000,
         description="most pairs to learn a vocabulary from, spread evenly over a larger corpus",
     )
     case: Literal["keep", "lower", "factored"] | None = Field(

@@ -58,6 +58,7 @@ class TokenShards:
         folder: of the shards.
 
     Attributes:
+        shards: number of shards.
         dropped: number of pairs left out because they were too long.
         longest: number of tokens of the longest side, counted as `TokenizedPairs.lengths` does.
 
@@ -67,8 +68,8 @@ class TokenShards:
 
     def __init__(self, folder):
         self.folder = Path(folder)
-        shards = read_json(self.folder / INDEX_FILE).get("shards", 0)
-        self._shards = [_Shard(self.folder, number) for number in range(shards)]
+        self.shards = read_json(self.folder / INDEX_FILE).get("shards", 0)
+        self._shards = [_Shard(self.folder, number) for number in range(self.shards)]
         self.dropped = sum(shard.dropped for shard in self._shards)
         self.longest = max((shard.longest for shard in self._shards), default=0)
         self._first_blocks = starts_of([len(shard.crcs) for shard in self._shards])
@@ -249,7 +250,7 @@ def _shards_done(folder: Path, key: str) -> int:
     """Number of the shards that an interrupted call with the same key wrote."""
     try:
         index = read_json(folder / INDEX_FILE)
-        return len(TokenShards(folder)._shards) if index.get("key") == key else 0
+        return TokenShards(folder).shards if index.get("key") == key else 0
     except InputError:
         return 0
 

@@ -1,17 +1,12 @@
 """Token ids of a corpus: what is done for each word, is done once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_transformer.data.text.placeholders import Masked
-
-if TYPE_CHECKING:
-    from keras_transformer.data.tokenizers.base import SubwordTokenizer
 
 MOST_WORDS = 2**20
 """Words whose ids are kept; when there are more, they are looked for anew."""
@@ -27,10 +22,10 @@ class CorpusEncoder:
     operations on ragged tensors cost less than those of eager code.
 
     Args:
-        tokenizer: one with `has_marks`, whose words are divided one by one.
+        tokenizer: a `SubwordTokenizer` with `has_marks`, whose words are divided one by one.
     """
 
-    def __init__(self, tokenizer: SubwordTokenizer):
+    def __init__(self, tokenizer: Any):
         self._tokenizer = tokenizer
         self._marked_words = tf.function(
             tokenizer.marked_words, input_signature=[_TEXTS], autograph=False
