@@ -19,7 +19,7 @@ from keras_transformer.data.batches.token_shards import (
     open_token_shards,
     write_token_shards,
 )
-from keras_transformer.data.batches.token_store import TokenizedPairs, cached_pairs, corpus_key
+from keras_transformer.data.batches.token_store import TokenizedPairs, cached_pairs, kept_corpus_key
 from keras_transformer.data.corpora.corpus import UNKNOWN_LANGUAGE, Corpus, list_pairs
 from keras_transformer.data.corpora.examples import choose_examples
 from keras_transformer.data.text.casing import default_case
@@ -191,10 +191,12 @@ class RunFolder:
         options = task.pair_options(split, tokenizers)
         alignments = self._alignments(task) if split == "train" else None
         of_tokenizers = self.path / "tokenizers"
-        key = corpus_key(dataset, of_tokenizers, longest, options, alignments)
-        self._corpus_keys[split] = key
         path = self.tokens / f"{split}.npz"
         make_folder(path.parent)
+        files = task.corpus.train_files if split == "train" and self.chief else ""
+        settings = of_tokenizers, longest, options, alignments
+        key = kept_corpus_key(self.tokens / f"{split}.json", files, dataset, *settings)
+        self._corpus_keys[split] = key
         sides = task.sides(tokenizers)
         is_large = int(dataset.cardinality()) > task.config.training.window
         # Runs that version 0.1 began go on in memory.

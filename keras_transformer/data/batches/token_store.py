@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from keras_transformer.data.tokenizers.masked import (
     tokenize_pair,
 )
 from keras_transformer.errors import InputError
+from keras_transformer.files import read_json, write_json
 
 TEXTS_AT_ONCE = 2048
 """Number of texts that are tokenised in one call."""
@@ -193,6 +195,15 @@ def corpus_key(dataset, tokenizer_folder, max_tokens, options=AS_THEY_ARE, align
         dataset, max_tokens, options, alignments: as for `tokenize_pairs`.
         tokenizer_folder: where the tokenizers are saved.
     """
+    digest = _settings_digest(tokenizer_folder, max_tokens, options, alignments)
+    for sides in dataset.batch(4096).as_numpy_iterator():
+        for strings in sides:
+            digest.update(b"\0".join(strings) + b"\n\n")
+    return digest.hexdigest()
+
+
+def _settings_digest(tokenizer_folder, max_tokens, options, alignments):
+    """A hash of what the token ids depend on besides the texts; arguments as for `corpus_key`."""
     digest = hashlib.sha256(f"{max_tokens}\n".encode())
     if options != AS_THEY_ARE:  # version 0.1 had none
         digest.update(f"{options}\n".encode())
@@ -201,10 +212,32 @@ def corpus_key(dataset, tokenizer_folder, max_tokens, options=AS_THEY_ARE, align
     for path in sorted(Path(tokenizer_folder).rglob("*")):
         if path.is_file() and not path.name.startswith("."):  # not what a killed run left
             digest.update(path.read_bytes())
-    for sides in dataset.batch(4096).as_numpy_iterator():
-        for strings in sides:
-            digest.update(b"\0".join(strings) + b"\n\n")
-    return digest.hexdigest()
+    return digest
+
+
+def kept_corpus_key(
+    path, files: str, dataset, tokenizer_folder, max_tokens, options=AS_THEY_ARE, alignments=None
+) -> str:
+    """`corpus_key`, without reading a corpus whose files are those that it was made of before.
+
+    Args:
+        path: file that keeps it, with a hash of what it was made of.
+        files: what tells whether the files are the same; where it is empty, the corpus is read.
+        dataset, tokenizer_folder, max_tokens, options, alignments: as for `corpus_key`.
+    """
+    arguments = tokenizer_folder, max_tokens, options, alignments
+    if not files:
+        return corpus_key(dataset, *arguments)
+    digest = _settings_digest(*arguments)
+    digest.update(files.encode())
+    made_of = digest.hexdigest()
+    with suppress(InputError):  # it is made anew
+        kept = read_json(path)
+        if kept.get("made_of") == made_of:
+            return kept["key"]
+    key = corpus_key(dataset, *arguments)
+    write_json(path, {"made_of": made_of, "key": key})
+    return key
 
 
 def cached_pairs(

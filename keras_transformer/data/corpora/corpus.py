@@ -35,6 +35,7 @@ class Corpus:
     normalization: str = "ptb-lower"  # how to normalise text: "ptb-lower" | "none"
     licence: str = ""  # licence and attribution of the texts
     remedy: str = "choose another part or corpus"  # what to do about a part that is missing
+    train_files: str = ""  # names, sizes and times of the files that `train` is read from, if any
 
     def require(self, split: str) -> tf.data.Dataset:
         """The pairs of one part: `"train"`, `"validation"` or `"test"`.

@@ -1,10 +1,17 @@
 """The cache of token ids: the same ids, or made anew."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from keras_transformer.data.batches import token_store
-from keras_transformer.data.batches.token_store import cached_pairs, corpus_key, tokenize_pairs
+from keras_transformer.data.batches.token_store import (
+    cached_pairs,
+    corpus_key,
+    kept_corpus_key,
+    tokenize_pairs,
+)
 from keras_transformer.data.corpora.corpus import dataset_of
 from keras_transformer.data.tokenizers.masked import PairOptions
 from keras_transformer.data.tokenizers.pair import train_tokenizers
@@ -98,3 +105,26 @@ def test_training_alone_has_noise_and_words_of_both_sides(tiny_corpus, tiny_conf
     pairs = tokenize_pairs(tiny_corpus.train, plain)
     assert len(noisy) == len(pairs)
     assert len(noisy.source) > len(pairs.source)  # what is mistyped has more pieces
+
+
+def test_a_corpus_of_the_same_files_is_not_read_again(tiny_corpus, folder, monkeypatch):
+    key_of = partial(kept_corpus_key, folder / "train.json")
+    settings = folder / "tokenizers", 20
+    expected = corpus_key(tiny_corpus.train, *settings)
+    assert key_of("", tiny_corpus.train, *settings) == expected
+    assert not (folder / "train.json").exists()
+    assert key_of("a.tsv, 12 bytes", tiny_corpus.train, *settings) == expected
+    others = [
+        ("a.tsv, 13 bytes", *settings),
+        ("a.tsv, 12 bytes", settings[0], 21),
+        ("a.tsv, 12 bytes", *settings, PairOptions(0.1)),
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr(token_store, "corpus_key", lambda *_: pytest.fail("read"))
+        assert key_of("a.tsv, 12 bytes", None, *settings) == expected
+        for files, *changed in others:
+            with pytest.raises(pytest.fail.Exception, match="read"):
+                key_of(files, None, *changed)
+    for content in (b"", b"[]", b"{}"):
+        (folder / "train.json").write_bytes(content)
+        assert key_of("a.tsv, 12 bytes", tiny_corpus.train, *settings) == expected
