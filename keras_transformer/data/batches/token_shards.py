@@ -50,6 +50,9 @@ INDEX_FILE = "index.json"
 
 _SIDES = ("source", "target")
 
+_IDLE_SECONDS = 30
+"""After which a process that nobody gives anything to do ends, as where its parent was killed."""
+
 
 class TokenShards:
     """Token ids of a corpus, read from the disk in blocks of neighbouring pairs.
@@ -268,7 +271,7 @@ def _tokenized(chunks: Iterator[tuple[list, list]], recipe: Recipe, processes: i
         return
     # Processes of the standard library would each run the user's program once more.
     environment = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    executor = loky.ProcessPoolExecutor(processes, env=environment)
+    executor = loky.ProcessPoolExecutor(processes, timeout=_IDLE_SECONDS, env=environment)
     try:
         waiting: deque[Future] = deque()
         for chunk in chunks:
