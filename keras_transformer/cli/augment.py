@@ -132,10 +132,10 @@ def augment(
     if (round_trip is None) != (filters.min_round_trip is None):
         raise click.UsageError("Give --round-trip and --min-round-trip, or neither.")
     from keras_transformer.data.corpora.corpus import pairs_of
-    from keras_transformer.data.corpora.text_files import read_lines
+    from keras_transformer.data.corpora.files.lines import read_lines
     from keras_transformer.translating.augmentation import augment as write_pairs
 
-    corpus = _corpus(dataset, pairs, data_dir)
+    corpus = _corpus(dataset, pairs, data_dir, (source_language, target_language))
     train = None if corpus is None else corpus.require("train")
     texts = [] if monolingual is None else read_lines(monolingual)
     load = _loader(jit_compile)
@@ -160,19 +160,19 @@ def augment(
     _report(output, counts)
 
 
-def _corpus(dataset, pairs, data_dir):
+def _corpus(dataset, pairs, data_dir, languages):
     """The corpus whose training pairs are wanted, if there is one."""
     from keras_transformer.data import load_corpus
     from keras_transformer.data.corpora.pair_files import load_pair_files
 
     if pairs is not None:
-        return load_pair_files(pairs, hold_out_validation=False)
+        return load_pair_files(pairs, hold_out_validation=False, languages=languages)
     return None if dataset is None else load_corpus(dataset, data_dir=data_dir)
 
 
 def _loader(jit_compile):
     """A function that loads the translators of folders between commas, each folder once."""
-    from keras_transformer.data.corpora.text_files import expanded, parted
+    from keras_transformer.data.corpora.files.names import expanded, parted
     from keras_transformer.translating.translator import Translator
 
     load = functools.cache(functools.partial(Translator.load, jit_compile=jit_compile))
@@ -185,7 +185,7 @@ def _languages(given, corpus, monolingual: Path | None, translator) -> tuple[str
     Without a corpus they are the translator's, the target's that of the text.
     """
     from keras_transformer.data.corpora.corpus import UNKNOWN_LANGUAGE
-    from keras_transformer.data.corpora.pair_files import guess_language
+    from keras_transformer.data.corpora.files.codes import guess_language
     from keras_transformer.translating.augmentation import languages_of
 
     of_text = UNKNOWN_LANGUAGE if monolingual is None else guess_language(monolingual)

@@ -26,7 +26,7 @@ def comparison_options(command):
 
     @functools.wraps(command)
     def with_comparison(*, other_path, training_file, examples, html_file, **arguments):
-        from keras_transformer.data.corpora.text_files import read_lines
+        from keras_transformer.data.corpora.files.lines import read_lines
 
         comparison = None
         if other_path is not None:

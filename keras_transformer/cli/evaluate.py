@@ -157,7 +157,7 @@ def _is_file(path: Path | tuple[Path, ...]) -> bool:
 
 def _load(path: Path | tuple[Path, ...], sentences: int, jit_compile):
     """A translator, or the translations of a file."""
-    from keras_transformer.data.corpora.text_files import read_lines
+    from keras_transformer.data.corpora.files.lines import read_lines
     from keras_transformer.translating.translator import Translator
 
     if not _is_file(path):

@@ -28,9 +28,9 @@ from keras_transformer.cli.texts import read_scores
 from keras_transformer.config import Config, config_from_json, load_changes, preset_of_run
 from keras_transformer.data.corpora import bible
 from keras_transformer.data.corpora.documents import text_documents
+from keras_transformer.data.corpora.files.lines import read_lines
 from keras_transformer.data.corpora.load import load_corpus
 from keras_transformer.data.corpora.pair_files import read_pairs
-from keras_transformer.data.corpora.text_files import read_lines
 from keras_transformer.data.tokenizers.pair import Tokenizers, tutorial_tokenizers
 from keras_transformer.data.tokenizers.sentencepiece import SentencePieceTokenizer
 from keras_transformer.data.tokenizers.wordpiece import WordPieceTokenizer

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from keras_transformer.data.corpora import bible
+from keras_transformer.data.corpora.files.lines import read_lines
 from keras_transformer.data.corpora.held_out import stable_hash
-from keras_transformer.data.corpora.text_files import read_lines
 from keras_transformer.errors import InputError
 
 Document = list[str]

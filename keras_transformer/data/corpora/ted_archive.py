@@ -5,7 +5,7 @@ import zlib
 from pathlib import Path
 
 from keras_transformer.data.corpora.corpus import Pair
-from keras_transformer.data.corpora.text_files import expanded
+from keras_transformer.data.corpora.files.names import expanded
 from keras_transformer.errors import InputError
 
 ARCHIVE_NAME = "qi18naacl-dataset.tar.gz"

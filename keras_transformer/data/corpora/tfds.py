@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import tensorflow as tf
 
 from keras_transformer.data.corpora.corpus import SPLITS, Corpus, guess_normalization, list_pairs
+from keras_transformer.data.corpora.files.names import expanded
 from keras_transformer.data.corpora.ted_archive import ARCHIVE_NAME, find_archive, read_archive
-from keras_transformer.data.corpora.text_files import expanded
 from keras_transformer.errors import InputError
 
 TED = "ted_hrlr_translate"

@@ -18,14 +18,10 @@ from keras_transformer.data.corpora.corpus import (
     dataset_of,
     list_pairs,
 )
+from keras_transformer.data.corpora.files.codes import guess_language, guess_languages
 from keras_transformer.data.corpora.held_out import hold_out
 from keras_transformer.data.corpora.load import load_corpus
-from keras_transformer.data.corpora.pair_files import (
-    guess_language,
-    guess_languages,
-    pair_paths,
-    read_pairs,
-)
+from keras_transformer.data.corpora.pair_files import pair_paths, read_pairs
 from keras_transformer.errors import InputError
 
 UNKNOWN = ("unknown", "unknown")
@@ -169,7 +165,7 @@ def test_unreadable_files(tmp_path):
     cut = tmp_path / "cut.tsv.gz"
     cut.write_bytes(gzip.compress(b"a\tb\n" * 1000)[:30])
     huge = tmp_path / "huge.tsv.gz"
-    huge.write_bytes(gzip.compress(bytes(2**26 + 2**20)))
+    huge.write_bytes(gzip.compress(b"a\tb\n" * (2**24 + 2**20)))
     with pytest.raises(InputError, match="unpacks to more than 200 times its size"):
         load_corpus(f"pairs:{huge}")
     plain = tmp_path / "plain.tsv.gz"
@@ -212,7 +208,7 @@ def test_malformed_specification(spec):
     ],
 )
 def test_languages_are_guessed_from_endings(spec, languages):
-    assert guess_languages(pair_paths(spec)) == languages
+    assert guess_languages(*pair_paths(spec)) == languages
 
 
 @pytest.mark.parametrize(

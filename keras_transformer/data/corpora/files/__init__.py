@@ -1,0 +1,1 @@
+"""Files of text and of pairs, of many kinds, read piece by piece."""
