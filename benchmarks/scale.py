@@ -169,7 +169,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, required=True, help="for corpora and runs")
     parser.add_argument("--pairs", type=positive, nargs="+", default=[10**5, 10**6, 10**7])
     parser.add_argument("--steps", type=positive, default=200)
-    parser.add_argument("--processes", type=positive, nargs="+", default=[1, 2])
+    parser.add_argument("--processes", type=positive, nargs="*", default=[1, 2])
     parser.add_argument("--output", type=Path, help="JSON of the rows, written after each")
     return parser.parse_args()
 

@@ -43,6 +43,7 @@ def load_pair_files(
     held = stream.check(held_out_by=0 if hold_out_validation else None)
     some = some_rows(stream.count)
     rows = stream.rows(np.union1d(some, held))
+    state = f"{stream.state}; {found}, without {len(held)}" if stream.state else ""
     return Corpus(
         name,
         train=stream.dataset(without=held),
@@ -50,6 +51,7 @@ def load_pair_files(
         source_language=found[0],
         target_language=found[1],
         normalization=guess_normalization([rows[number] for number in some.tolist()]),
+        train_files=state,
         licence="As the files' owner says.",
         remedy="name files for it with --validation-pairs SRC,TGT, "
         "or with --pairs SRC,TGT when evaluating",

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import sqlite3
 import sys
 import tarfile
@@ -567,3 +568,16 @@ def test_corpora_are_values(tmp_path):
     assert corpus.require("train") is corpus.train
     with pytest.raises(InputError, match="'mine' has no validation pairs here"):
         corpus.require("validation")
+
+
+def test_files_tell_when_a_corpus_may_be_another(tmp_path):
+    """By names, sizes, times and what is held out; by nothing where a corpus has no files."""
+    (tmp_path / "a.pt-en.tsv").write_text("um\tone\ndois\ttwo\ntrês\tthree\n", encoding="utf-8")
+    name = f"pairs:{tmp_path / 'a.pt-en.tsv'}"
+    files = load_corpus(name).train_files
+    assert files == load_corpus(name).train_files
+    others = [load_corpus(name, validation_pairs=name).train_files]
+    os.utime(tmp_path / "a.pt-en.tsv", ns=(1, 1))
+    others.append(load_corpus(name).train_files)
+    assert len({files, *others}) == 3
+    assert load_corpus("sample").train_files == ""

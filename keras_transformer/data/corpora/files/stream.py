@@ -38,6 +38,12 @@ class PairStream:
         self._states = {path: state_of(path) for path in paths}
         self._kept: list[Block] | None = None
 
+    @property
+    def state(self) -> str:
+        """Names, sizes and times of the files; empty where one is a pipe."""
+        states = self._states
+        return "" if None in states.values() else "; ".join(f"{p}: {states[p]}" for p in states)
+
     def check(self, held_out_by: int | None = None) -> np.ndarray:
         """The first pass, which counts the pairs and finds what is wrong with the files.
 
