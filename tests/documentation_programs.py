@@ -17,8 +17,9 @@ _load = load.load_corpus
 def load_little(*arguments, **options):
     corpus = _load(*arguments, **options)
     sizes = {"train": 1000, "validation": 40, "test": 40}
+    parts = {part: getattr(corpus, part) for part in sizes}
     return dataclasses.replace(
-        corpus, **{part: getattr(corpus, part).take(size) for part, size in sizes.items()}
+        corpus, **{name: part and part.take(sizes[name]) for name, part in parts.items()}
     )
 
 load.load_corpus = load_little

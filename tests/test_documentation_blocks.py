@@ -175,6 +175,11 @@ def prepare(tmp_path, request):
             place.write_text("<p>O <b>gato</b> dorme.<br>A menina lê.</p>\n", encoding="utf-8")
         elif need == "terms.tsv":
             place.write_text("gato\ttomcat\nmenina\tgirl\tpeople\n", encoding="utf-8")
+        elif need in ("train.pt", "train.en"):
+            from keras_transformer.data.corpora.sample import read_sample
+
+            lines = [pair[need == "train.en"] for pair in read_sample()["train"][:300]]
+            place.write_text("\n".join(lines) + "\n", encoding="utf-8")
         elif need == "values.yaml":
             place.write_text("training: {learning_rate: [0.001, 0.002]}\n", encoding="utf-8")
         elif need == "film.srt":
