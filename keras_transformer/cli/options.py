@@ -15,7 +15,8 @@ from keras_transformer.serving.settings import Settings
 
 DATASET_HELP = (
     "ted_hrlr_translate/pt_to_en or another translation set of TensorFlow Datasets, sample, "
-    "bible, pairs:SRC,TGT or pairs:FILE.tsv; for gpt and bert also text:FILE, a text a line."
+    "bible, pairs:SRC,TGT or pairs:FILE, a .tsv, .jsonl, .parquet or .tmx; for gpt and bert also "
+    "text:FILE, a text a line."
 )
 
 SEARCH = tuple(
