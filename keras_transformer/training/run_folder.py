@@ -84,7 +84,8 @@ class RunFolder:
         """Keeps other processes out meanwhile, and deletes what a killed one left unfinished."""
         with FolderLock(self.path) if self.chief else contextlib.nullcontext():
             if self.chief:
-                for place in (self.path, self.path / "tokenizers", self.path / "tokens"):
+                inner = self.path / "tokenizers", self.tokens, self.tokens / "train"
+                for place in (self.path, *inner):
                     delete_unfinished(place)
             yield
 

@@ -93,6 +93,7 @@ class Tokenizer(tf.Module, abc.ABC):
         first_placeholder: the first of these ids, which follow one another.
         terms: whether there are ids for the signs of `data.text.terms`.
         term_marks: these ids.
+        corpus_encoder: what encodes many texts sooner, if there is something.
     """
 
     language: str | None = None
@@ -100,6 +101,7 @@ class Tokenizer(tf.Module, abc.ABC):
     first_placeholder = 0
     terms = False
     term_marks: tuple[int, ...] = ()
+    corpus_encoder: CorpusEncoder | None = None
 
     vocab_size: int
     start_id: int | None
@@ -389,7 +391,6 @@ class SubwordTokenizer(Tokenizer):
 
     @functools.cached_property
     def corpus_encoder(self) -> CorpusEncoder | None:
-        """What encodes many texts sooner; ``None`` where words are not divided one by one."""
         return CorpusEncoder(self) if self.has_marks else None
 
     def marked_words(
