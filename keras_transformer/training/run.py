@@ -290,7 +290,7 @@ def _train_batches(
     pairs: TokenizedPairs | TokenShards,
     tokenizers: Tokenizers,
     replicas: int,
-    facts: Path | None,
+    facts: Path | None = None,
 ) -> EpochBatches | SubwordDropoutBatches:
     """The batches to train on.
 
