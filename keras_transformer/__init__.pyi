@@ -1,6 +1,8 @@
 # Text and batches.
 from .data.corpora.corpus import Corpus
 from .data.corpora.load import load_corpus
+from .data.corpora.mixture import CorpusPart, mix_corpora
+from .data.corpora.pair_filters import PairFilters
 from .data.tokenizers.pair import (
     Tokenizers,
     as_tokenizers,
@@ -155,6 +157,7 @@ __all__ = [
     "ConcatAttention",
     "Config",
     "Corpus",
+    "CorpusPart",
     "CrossAttention",
     "CustomSchedule",
     "Decoder",
@@ -188,6 +191,7 @@ __all__ = [
     "Muon",
     "OneHot",
     "OutputRecurrentCell",
+    "PairFilters",
     "PatchEmbedding",
     "Perplexity",
     "PositionalEmbedding",
@@ -243,6 +247,7 @@ __all__ = [
     "masked_accuracy",
     "masked_language_batches",
     "masked_loss",
+    "mix_corpora",
     "next_sentence_pairs",
     "pack_pairs",
     "perplexity",

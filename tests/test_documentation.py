@@ -19,6 +19,7 @@ import keras_transformer as kt
 from keras_transformer import config as configuration
 from keras_transformer.cli.command import main
 from keras_transformer.cli.options import SEARCH, SERVING
+from keras_transformer.data.corpora.mixture import read_mixture
 from keras_transformer.training.sweep import Space
 
 SHELL = documents.all_blocks("sh")
@@ -50,8 +51,12 @@ def test_every_block_says_what_it_is(document):
 
 
 @pytest.mark.parametrize("block", documents.all_blocks("yaml"), ids=str)
-def test_a_configuration_of_the_documents_is_one(block):
+def test_a_configuration_of_the_documents_is_one(block, tmp_path):
     changes = yaml.safe_load(block.text)
+    if "datasets" in changes:
+        (tmp_path / "mix.yaml").write_text(block.text, encoding="utf-8")
+        assert read_mixture(tmp_path / "mix.yaml")
+        return
     if block.section == "Sweeps":
         assert not Space(changes, configuration.preset("quick")).is_grid
         return

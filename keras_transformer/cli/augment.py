@@ -10,6 +10,7 @@ from keras_transformer.cli.options import (
     compile_option,
     data_dir_option,
     dataset_option,
+    name_of_dataset,
     originals_option,
     path_option,
     search_options,
@@ -141,7 +142,12 @@ def augment(
     load = _loader(jit_compile)
     translators = load(models)
     given = source_language, target_language
-    inputs = {"models": models, "dataset": dataset, "pairs": pairs, "round_trip": round_trip}
+    inputs = {
+        "models": models,
+        "dataset": name_of_dataset(dataset),
+        "pairs": pairs,
+        "round_trip": round_trip,
+    }
     with progress_bar(len(texts) + (0 if train is None else int(train.cardinality()))) as progress:
         counts = write_pairs(
             translators,

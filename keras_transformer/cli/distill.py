@@ -6,6 +6,7 @@ from keras_transformer.cli.options import (
     compile_option,
     data_dir_option,
     dataset_option,
+    name_of_dataset,
     name_of_system,
     originals_option,
     path_option,
@@ -65,7 +66,7 @@ def distill(
             output,
             best_of=best_of,
             originals=originals,
-            about={"teacher": name_of_system(teacher), "dataset": dataset},
+            about={"teacher": name_of_system(teacher), "dataset": name_of_dataset(dataset)},
             progress=progress,
             **search,
         )

@@ -11,6 +11,7 @@ from keras_transformer.cli.options import (
     data_dir_option,
     dataset_option,
     glossary_option,
+    name_of_dataset,
     name_of_system,
     path_option,
     search_options,
@@ -108,7 +109,7 @@ def evaluate(
         "language": next(filter(None, map(target_language, systems)), language),
     }
     found = [_score(system, test_set, **options, **search) for system in systems]
-    scores = {"test_set": pairs or f"{dataset}, {split}", **found[0][0]}
+    scores = {"test_set": pairs or f"{name_of_dataset(dataset)}, {split}", **found[0][0]}
     if output is not None:
         write_text(output, "".join(" ".join(line.split()) + "\n" for line in found[0][1]))
     names = map(name_of_system, paths)
@@ -202,5 +203,5 @@ def _evaluate_language_model(model_path, dataset, split, data_dir, json_file):
     write_line(f"accuracy {found['accuracy']:.4f}")
     write_line(f"{found['texts']:,} texts, {found['dropped_texts']:,} left out as too long")
     if json_file is not None:
-        scores = {"test_set": f"{dataset}, {split}", **found}
+        scores = {"test_set": f"{name_of_dataset(dataset)}, {split}", **found}
         write_scores(json_file, scores)

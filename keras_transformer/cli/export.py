@@ -50,6 +50,11 @@ def _sizes_option(flag, least, meaning):
     help="Look only at this many target tokens for each token of the source, and at the most "
     "frequent ones, which is faster; as the run's decoding.shortlist says unless given.",
 )
+@click.option(
+    "--to",
+    metavar="CODE",
+    help="The language to translate to, of a run of several; texts may begin with another's tag.",
+)
 @path_option(
     "--scores",
     "score_files",
@@ -89,6 +94,7 @@ def export(
     compiled,
     keep_file,
     shortlist,
+    to,
     score_files,
     examples,
     no_examples,
@@ -112,6 +118,8 @@ def export(
         raise click.UsageError("--keep is for forms that take text, not for stablehlo.")
     if shortlist is not None and form == "stablehlo":
         raise click.UsageError("--shortlist is for forms that search, not for stablehlo.")
+    if to is not None and form == "stablehlo":
+        raise click.UsageError("--to is for forms that take text, not for stablehlo.")
     scores = [read_scores(path) for path in score_files]
     keep = () if keep_file is None else read_patterns(keep_file)
     from keras_transformer.config import change_decoding
@@ -122,10 +130,10 @@ def export(
     translator = Translator.load(model_path)
     if not isinstance(translator, Translator):
         raise InputError(f"{model_path}: is exported already: give a run folder.")
-    if shortlist is not None:
-        translator.decoding = change_decoding(translator.decoding, {"shortlist": shortlist})
-    if keep:
-        translator.decoding = change_decoding(translator.decoding, {"keep": keep})
+    given = {"shortlist": shortlist, "keep": keep or None, "to": to}
+    given = {name: value for name, value in given.items() if value is not None}
+    translator.decoding = change_decoding(translator.decoding, given)
+    if keep or to:
         translator.divide([""], translator.decoding)  # which says what is wrong
     if form == "ctranslate2":
         written = export_ctranslate2(translator, output, quantization=quantization, version=version)

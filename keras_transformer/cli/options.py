@@ -15,8 +15,9 @@ from keras_transformer.serving.settings import Settings
 
 DATASET_HELP = (
     "ted_hrlr_translate/pt_to_en or another translation set of TensorFlow Datasets, sample, "
-    "bible, pairs:SRC,TGT or pairs:FILE, a .tsv, .jsonl, .parquet or .tmx; for gpt and bert also "
-    "text:FILE, a text a line."
+    "bible, pairs:SRC,TGT or pairs:FILE, a .tsv, .jsonl, .parquet or .tmx, or mix:FILE, a mixture "
+    "of these; given again, corpora that are joined. For gpt and bert also text:FILE, a text a "
+    "line."
 )
 
 SEARCH = tuple(
@@ -91,10 +92,17 @@ def path_option(flag, *names, **settings):
 def system_option(flag, name, **settings):
     """An option for a model: a path, or a tuple of several, of run folders for an ensemble."""
 
-    def one_or_several(context, parameter, paths):
-        return paths if len(paths) > 1 else next(iter(paths), None)
+    return path_option(flag, name, multiple=True, callback=_one_or_several, **settings)
 
-    return path_option(flag, name, multiple=True, callback=one_or_several, **settings)
+
+def _one_or_several(context, parameter, values):
+    """The value of an option, or a tuple of the values of one that was given again."""
+    return values if len(values) > 1 else next(iter(values), None)
+
+
+def name_of_dataset(dataset: str | tuple[str, ...] | None) -> str | None:
+    """What a dataset is called in results."""
+    return " + ".join(dataset) if isinstance(dataset, tuple) else dataset
 
 
 def name_of_system(path) -> str:
@@ -111,7 +119,16 @@ models_option = system_option(
     required=True,
     help="A run folder or an exported model; given again, run folders that translate together.",
 )
-dataset_option = click.option("--dataset", help=DATASET_HELP)
+dataset_option, required_dataset_option = (
+    click.option(
+        "--dataset",
+        required=required,
+        multiple=True,
+        callback=_one_or_several,
+        help=DATASET_HELP,
+    )
+    for required in (False, True)
+)
 data_dir_option = path_option("--data-dir", help="Prepared data, or an archive.")
 source_language_option, target_language_option = (
     click.option(

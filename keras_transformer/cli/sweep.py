@@ -3,10 +3,10 @@
 import click
 
 from keras_transformer.cli.options import (
-    DATASET_HELP,
     config_option,
     data_dir_option,
     path_option,
+    required_dataset_option,
     source_language_option,
     target_language_option,
     verb,
@@ -17,7 +17,7 @@ from keras_transformer.config import FAMILIES, TrainingConfig, load_changes, pre
 
 
 @verb()
-@click.option("--dataset", required=True, help=DATASET_HELP)
+@required_dataset_option
 @path_option("--output", required=True, help="The folder of the sweep.")
 @path_option(
     "--values",

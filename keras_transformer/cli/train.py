@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from keras_transformer.cli.options import (
-    DATASET_HELP,
     config_option,
     data_dir_option,
     path_option,
+    required_dataset_option,
     source_language_option,
     target_language_option,
     verb,
@@ -40,7 +40,7 @@ VECTORS = ("source", "target", "freeze")
 
 
 @verb()
-@click.option("--dataset", required=True, help=DATASET_HELP)
+@required_dataset_option
 @path_option("--output", required=True, help="The run folder to write.")
 @path_option("--config", "config_file", help="YAML or JSON of values.")
 @click.option(

@@ -24,6 +24,11 @@ class DecodingConfig:
     sentences: bool = Field(
         True, description="divide texts into sentences, and translate each for itself"
     )
+    to: str | None = Field(
+        None,
+        description="code of the language to translate to, of a model that was trained to several; "
+        "a text may have its own, as a tag: <2es>",
+    )
     keep: tuple[str, ...] = Field(
         (),
         description="regular expressions, in the syntax of RE2, of what comes back as it is, "

@@ -380,11 +380,13 @@ def preset(name: str, family="transformer") -> Config:
     return Config().replace(changes, f"The preset {name}")
 
 
-def preset_of_run(dataset: str, changes: dict[str, Any], name: str | None = None) -> Config:
+def preset_of_run(
+    dataset: str | tuple[str, ...], changes: dict[str, Any], name: str | None = None
+) -> Config:
     """Returns the preset that a new run begins with.
 
     Args:
-        dataset: name of the corpus.
+        dataset: name of the corpus, or of several.
         changes: what will be changed in it, whose ``model.family`` chooses the kind of model.
         name: one of `PRESETS`; ``quick`` for the corpus `sample` and ``small`` for others unless
             given.

@@ -8,6 +8,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "batches.pairs": ["make_batches"],
         "corpora.corpus": ["Corpus"],
         "corpora.load": ["load_corpus"],
+        "corpora.mixture": ["CorpusPart", "mix_corpora"],
+        "corpora.pair_filters": ["PairFilters"],
         "tokenizers.pair": [
             "Tokenizers",
             "as_tokenizers",

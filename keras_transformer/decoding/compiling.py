@@ -23,6 +23,7 @@ PATIENCE = 60.0
 
 _NOT_OF_THE_SEARCH = {
     "sentences": True,
+    "to": None,
     "keep": (),
     "glossary_mode": None,
     "seed": 0,

@@ -93,6 +93,7 @@ def export_ctranslate2(
         "max_source_length": translator.max_source_length,
         "sentences": translator.decoding.sentences,
         "keep": list(translator.decoding.keep),
+        "to": translator.decoding.to,
     }
 
     def write(unfinished):

@@ -21,7 +21,7 @@ from keras_transformer.exporting.model_card import model_card
 from keras_transformer.exporting.warm_up_requests import write_warm_up_requests
 from keras_transformer.files import make_folder, write_text
 from keras_transformer.translating.batches import BATCH_ROWS
-from keras_transformer.translating.graph import GraphTranslation, variables_of
+from keras_transformer.translating.graph import GraphTranslation, check_language, variables_of
 
 WEIGHTS = ("float32", "float16")
 """Types that weights can be stored in."""
@@ -97,6 +97,7 @@ def export(
     """
     if weights not in WEIGHTS:
         raise InputError(f"Weights are stored as one of {', '.join(WEIGHTS)}; got {weights!r}.")
+    check_language(translator)
     examples = check_examples(translator.examples if examples is None else examples)
     module = _ServingModule(translator, weights)
 
@@ -108,7 +109,7 @@ def export(
         write_about(
             unfinished,
             source_language=translator.tokenizers.source_language,
-            target_language=translator.tokenizers.target_language,
+            target_language=translator.decoding.to or translator.tokenizers.target_language,
             max_source_length=translator.max_source_length,
             compiled_rows=[rows for rows in ROWS if rows <= BATCH_ROWS],
             compiled_length=SOURCE_ROOM,

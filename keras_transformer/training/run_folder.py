@@ -23,6 +23,7 @@ from keras_transformer.data.batches.token_store import TokenizedPairs, cached_pa
 from keras_transformer.data.corpora.corpus import UNKNOWN_LANGUAGE, Corpus, list_pairs
 from keras_transformer.data.corpora.examples import choose_examples
 from keras_transformer.data.text.casing import default_case
+from keras_transformer.data.text.tags import without_tags
 from keras_transformer.data.tokenizers.pair import FILE as TOKENIZERS_FILE
 from keras_transformer.data.tokenizers.pair import Tokenizers, train_tokenizers
 from keras_transformer.errors import InputError
@@ -132,6 +133,8 @@ class RunFolder:
                 _refuse_what_a_start_decides(init_from, config)
             config = config.replace({"training": _settled(config)})
         task_of(corpus, config)  # refuses a corpus that the model cannot learn from
+        for note in corpus.notes:
+            say(note)
         if self.chief:
             write_json(path, _description(corpus, config, start))
         return config
@@ -171,6 +174,11 @@ class RunFolder:
         if given is None and init_from is not None:
             given = Tokenizers.load(init_from / "tokenizers")
         tokenizers = given or _learn_tokenizers(corpus, config)
+        if missing := set(corpus.tags) - set(tokenizers.tags):
+            raise InputError(
+                f"{corpus.name}: its sources have the tag {min(missing)}, which the tokenizers do "
+                "not know: train with tokenizers of your own, or leave the tag out."
+            )
         if self.chief:
             tokenizers.save(folder)
         return tokenizers
@@ -237,7 +245,7 @@ class RunFolder:
                 lines = "".join(f"{format_links(links)}\n" for links in given)
             else:
                 say(f"eflomal aligns {count:,} pairs")
-                lines = align(list_pairs(dataset))
+                lines = align(list_pairs(without_tags(dataset, task.corpus.tags)))
             if self.chief:
                 write_text(path, lines)
         found = Alignments(path)
@@ -376,6 +384,7 @@ def _description(corpus: Corpus, config: Config, start: str | None) -> dict:
         START: start,
         "dataset": corpus.name,
         "licence": corpus.licence,
+        "notes": list(corpus.notes),
         "examples": choose_examples(corpus) if translates else [],
         "versions": {name: version(name) for name in ("keras_transformer", "tensorflow", "keras")},
     }

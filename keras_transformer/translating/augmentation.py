@@ -15,9 +15,10 @@ from sacrebleu.metrics import CHRF
 
 from keras_transformer.data.corpora.corpus import UNKNOWN_LANGUAGE
 from keras_transformer.data.corpora.held_out import stable_hash
+from keras_transformer.data.corpora.pair_filters import EMPTY
 from keras_transformer.errors import InputError
 from keras_transformer.languages import primary_language
-from keras_transformer.translating.pair_filters import EMPTY, ROUND_TRIP, Filters
+from keras_transformer.translating.pair_filters import ROUND_TRIP, Filters
 from keras_transformer.translating.pair_tables import (
     Pair,
     PairTable,

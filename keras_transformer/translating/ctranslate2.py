@@ -81,6 +81,7 @@ class CTranslate2Translator(BaseTranslator):
             # Version 0.1 did not say.
             self._sentences = bool(limits.get("sentences", False))
             self._keep = tuple(limits.get("keep", ()))
+            self._to = limits.get("to")
             self._model = ctranslate2.Translator(
                 str(self.folder),
                 device=device,
@@ -97,7 +98,11 @@ class CTranslate2Translator(BaseTranslator):
         target = self.tokenizers.target
         self._end = names[target.end_id]
         unknown = [[names[UNK]]] if self.tokenizers.placeholders else []  # it is kept
-        self._never = [[names[PAD]], *unknown, *([names[mark]] for mark in target.term_marks)]
+        self._never = [
+            [names[PAD]],
+            *unknown,
+            *([names[mark]] for mark in (*target.term_marks, *target.tag_ids)),
+        ]
         first = target.first_placeholder
         self._placeholders = frozenset(names[first : first + self.tokenizers.placeholders])
 
@@ -111,6 +116,7 @@ class CTranslate2Translator(BaseTranslator):
         length_penalty=1.0,
         keep: Iterable[str] = (),
         glossary: Any = None,
+        to: str | None = None,
         **options,
     ) -> list[Translation]:
         """Translates many texts, batched by length.
@@ -130,6 +136,7 @@ class CTranslate2Translator(BaseTranslator):
             keep: patterns of what comes back as it is, besides those that were exported; see
                 `DecodingConfig`.
             glossary: as for `Translator`; only models that have learned terms follow one here.
+            to: the language to translate to, of a model of several; the exported one unless given.
             options: passed on to ``ctranslate2.Translator.translate_batch``, for example
                 ``patience=2``; ``use_vmap=False`` looks at all tokens though there is a shortlist.
 
@@ -159,6 +166,7 @@ class CTranslate2Translator(BaseTranslator):
             keep=keep,
             glossary=terms,
             beside=True,
+            to=self._to if to is None else to,
         )
         warn_of_pieces(pieces, longest, self.tokenizers.placeholders)
         if self._has_map:

@@ -28,7 +28,7 @@ from keras_transformer.translating.glossaries import (
     search_again,
     ways_of,
 )
-from keras_transformer.translating.segmentation import Pieces
+from keras_transformer.translating.segmentation import Pieces, with_language
 
 MOST_BEAMS = 32
 """Largest `beam_size` that callers of a graph may ask for."""
@@ -555,6 +555,15 @@ def variables_of(model) -> list[tf.Variable]:
     return [v.value if isinstance(v, keras.Variable) else v for v in model.variables]
 
 
+def check_language(translator) -> None:
+    """Refuses to export a model of several languages that does not say to which it translates.
+
+    Raises:
+        InputError: without `decoding.to`.
+    """
+    with_language(translator.tokenizers, tf.constant(["a"]), translator.decoding.to)
+
+
 class ExportTranslator(tf.Module):
     """A translator ready for `tf.saved_model.save`, as in the tutorial.
 
@@ -567,6 +576,7 @@ class ExportTranslator(tf.Module):
 
     def __init__(self, translator):
         super().__init__()
+        check_language(translator)
         self.tokenizers = translator.tokenizers
         self.weights = variables_of(translator.transformer)
         self._translation = GraphTranslation(translator, jit_compile=bool(translator.jit_compile))

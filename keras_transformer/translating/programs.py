@@ -140,7 +140,10 @@ class Programs:
 
     def _divider_of(self, config, with_glossary) -> Gradual:
         kind = DecodingConfig(
-            sentences=config.sentences, keep=config.keep, glossary_mode=config.glossary_mode
+            sentences=config.sentences,
+            keep=config.keep,
+            glossary_mode=config.glossary_mode,
+            to=config.to,
         )
         return self._dividers(kind, with_glossary)
 

@@ -14,6 +14,12 @@ from keras_transformer.data.text.casing import MARKS
 from keras_transformer.data.text.placeholders import count_kept, fill, mask
 from keras_transformer.data.text.sentences import Sentences, split_sentences, whole_texts
 from keras_transformer.data.text.strings import begins_run
+from keras_transformer.data.text.tags import (
+    MOST_TAGS,
+    has_language_tag,
+    language_tag,
+    languages_of_tags,
+)
 from keras_transformer.data.text.terms import MARKS as TERM_MARKS
 from keras_transformer.data.text.terms import annotate
 from keras_transformer.data.tokenizers.surfaces import PLACEHOLDER
@@ -66,6 +72,7 @@ def divide(
     keep: tuple[str, ...] = (),
     glossary: tuple[tf.Tensor, tf.Tensor] | None = None,
     beside: bool = False,
+    to: str | None = None,
 ) -> Pieces:
     """Divides texts into what a model translates.
 
@@ -77,11 +84,16 @@ def divide(
         keep: patterns of what is not translated, besides what never is; see `DecodingConfig`.
         glossary: terms and their translations, strings ``(n,)`` both.
         beside: write these translations beside the terms; see `annotate`.
+        to: the language to translate to, of a model of several; texts with a tag of a language are
+            translated to that.
 
     Raises:
-        InputError: for a pattern that is none, and where the tokenizers have no placeholders.
+        InputError: for a pattern that is none, where the tokenizers have no placeholders, and for a
+            language that the model has no tag of.
     """
     kept, language = None, tokenizers.source_language
+    longest -= MOST_TAGS if tokenizers.source.tags else 0
+    strings, tags = tokenizers.source.take_tags(with_language(tokenizers, strings, to))
     if tokenizers.placeholders:
         strings, kept = tokenizers.source.mask(strings, keep)
     elif keep:
@@ -95,6 +107,7 @@ def divide(
         annotated = annotate(texts, *glossary)
         texts = annotated.texts if beside else texts
     ids, owners = tokenize_in_pieces(tokenizers.source, texts, longest)
+    ids = _with_tags(tokenizers.source, ids, tf.gather(tags, tf.gather(found.owners, owners)))
     if glossary is not None:
         sources, translations = _terms_of_pieces(
             tokenizers.source, annotated.sources, annotated.terms, ids, owners
@@ -109,6 +122,48 @@ def divide(
     count = tf.reduce_sum(tf.cast(tokenizers.source.is_placeholder(ids), tf.int64), axis=1)
     of_pieces = tf.RaggedTensor.from_row_lengths(of_sentences, count, validate=False)
     return Pieces(ids, owners, found, of_pieces, *of_terms)
+
+
+def _with_tags(tokenizer: Any, ids: tf.RaggedTensor, tags: tf.RaggedTensor) -> tf.RaggedTensor:
+    """Ids of pieces with the tags of their texts; where nothing is to be translated, without."""
+    if not tokenizer.tags:
+        return ids
+    is_full = tf.reduce_any((ids != START) & (ids != END), axis=1)
+    of_full = tags.with_flat_values(tf.gather(is_full, tags.value_rowids()))
+    return tokenizer.with_tags(ids, tf.ragged.boolean_mask(tags, of_full))
+
+
+def with_language(tokenizers: Any, strings: tf.Tensor, to: str | None) -> tf.Tensor:
+    """Texts with the tag of a language before those that have none.
+
+    Args:
+        tokenizers: what `as_tokenizers` returns.
+        strings: ``(batch,)``.
+        to: code of the language; each text needs a tag where a model has some and this is ``None``.
+
+    Raises:
+        InputError: for a language that the model has no tag of, and, but within a graph, for a text
+            without a language.
+    """
+    tags = tokenizers.source.tags
+    languages = languages_of_tags(tags)
+    if to is not None and to not in (languages or [tokenizers.target_language]):
+        raise InputError(
+            f"decoding.to = {to}: this model translates to "
+            f"{', '.join(languages) or tokenizers.target_language}: choose "
+            f"{'one of these' if len(languages) > 1 else 'that, or leave it out'} (--to)."
+        )
+    if not languages:
+        return strings
+    has_tag = has_language_tag(strings, tags)
+    if to is not None:
+        return tf.where(has_tag, strings, tf.strings.join([language_tag(to), " ", strings]))
+    if tf.executing_eagerly() and not tf.reduce_all(has_tag | (tf.strings.strip(strings) == "")):
+        raise InputError(
+            f"this model translates to {', '.join(languages)}: say to which (--to, decoding.to), "
+            f"or begin each text with a tag such as {language_tag(languages[0])}."
+        )
+    return strings
 
 
 def _terms_of_pieces(

@@ -64,6 +64,7 @@ from keras_transformer.translating.segmentation import (
     Pieces,
     divide,
     warn_of_pieces,
+    with_language,
 )
 from keras_transformer.translating.translation import (
     BaseTranslator,
@@ -343,6 +344,7 @@ class Translator(tf.Module, BaseTranslator):
         if not pairs:
             return []
         columns = [tf.constant(utf8_list(column, "pairs")) for column in zip(*pairs, strict=True)]
+        columns[0] = with_language(self.tokenizers, columns[0], self.decoding.to)
         options = PairOptions(keep=self.decoding.keep if self.tokenizers.placeholders else ())
         (source, target), sides = tokenize_with_surfaces(self.tokenizers, *columns, options)
         lengths = source.row_lengths().numpy(), target.row_lengths().numpy()
@@ -444,7 +446,7 @@ class Translator(tf.Module, BaseTranslator):
 
     def _pieces(self, lines, config, glossary=None) -> Pieces:
         """What the model translates of texts, UTF-8."""
-        texts = tf.constant(lines, tf.string)
+        texts = with_language(self.tokenizers, tf.constant(lines, tf.string), config.to)
         if glossary is None:
             return self.programs.pieces(texts, config)
         columns = [tf.constant(column, tf.string) for column in Glossary.of(glossary).columns()]
@@ -481,6 +483,7 @@ class Translator(tf.Module, BaseTranslator):
             keep=config.keep,
             glossary=glossary,
             beside=glossary is not None and ways_of(config, self.tokenizers)[0],
+            to=config.to,
         )
 
     def _prefix_ids(self, prefixes, pieces, count, keep) -> tf.RaggedTensor | None:
@@ -508,7 +511,8 @@ class Translator(tf.Module, BaseTranslator):
         Raises:
             InputError: where the configuration wants a shortlist and there is none.
         """
-        forbidden = self.tokenizers.target.term_marks
+        target = self.tokenizers.target
+        forbidden = (*target.term_marks, *target.tag_ids)
         placeholders = self.tokenizers.placeholders
         return Search(
             self.transformer,

@@ -15,6 +15,7 @@ from keras_transformer.decoding.search import SearchResult
 
 CALLERS_FIELDS = {
     "sentences": False,
+    "to": "en",
     "seed": 3,
     "max_length": 9,
     "length_ratio": 2.5,

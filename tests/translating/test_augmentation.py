@@ -278,7 +278,7 @@ def test_wrong_limits_are_named(name, value):
 
 def test_languages_need_their_extra(monkeypatch):
     monkeypatch.setattr(
-        "keras_transformer.translating.pair_filters._detector",
+        "keras_transformer.data.corpora.pair_filters._detector",
         lambda: SimpleNamespace(is_there=False),
     )
     with pytest.raises(InputError, match=r"keras_transformer\[detect\]"):

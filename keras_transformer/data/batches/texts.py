@@ -213,6 +213,7 @@ def text_corpus(corpus: Corpus) -> Corpus:
         },
         source_language=language,
         target_language=language,
+        tags=(),
     )
 
 

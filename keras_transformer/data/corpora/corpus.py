@@ -36,6 +36,8 @@ class Corpus:
     licence: str = ""  # licence and attribution of the texts
     remedy: str = "choose another part or corpus"  # what to do about a part that is missing
     train_files: str = ""  # names, sizes and times of the files that `train` is read from, if any
+    tags: tuple[str, ...] = ()  # what sources begin with, such as "<2en>"; of mixtures
+    notes: tuple[str, ...] = ()  # what was done to the training pairs, a line each
 
     def require(self, split: str) -> tf.data.Dataset:
         """The pairs of one part: `"train"`, `"validation"` or `"test"`.

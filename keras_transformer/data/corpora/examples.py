@@ -6,6 +6,7 @@ from keras_transformer.data.corpora.corpus import Corpus
 from keras_transformer.data.text.casing import default_case, restore_capitals
 from keras_transformer.data.text.normalization import humanize
 from keras_transformer.data.text.scripts import is_unspaced
+from keras_transformer.data.text.tags import take_tags
 
 COUNT = 5
 SHORTEST, LONGEST = 4, 15
@@ -41,11 +42,16 @@ def choose_examples(corpus: Corpus) -> list[str]:
 
 
 def _human(corpus: Corpus, sources: list[bytes]) -> list[str]:
-    """Texts of a corpus as people write them."""
+    """Texts of a corpus as people write them, with their tags."""
     language = corpus.source_language
-    texts = humanize(tf.constant(sources, tf.string), corpus.normalization, language)
+    given = tf.constant(sources, tf.string)
+    texts, _ = take_tags(given, corpus.tags)
+    sizes = tf.strings.length(given) - tf.strings.length(texts)
+    tags = tf.strings.substr(given, tf.zeros_like(sizes), sizes)
+    texts = humanize(texts, corpus.normalization, language)
     if default_case(corpus.normalization) == "lower":
         texts = restore_capitals(texts, language)
+    texts = tags + texts
     return [text.decode("utf-8", "replace").strip() for text in texts.numpy()]
 
 

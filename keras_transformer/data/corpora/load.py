@@ -7,22 +7,31 @@ Text comes out as it stands in its source; the tokenizers normalise it as `Corpu
 says.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from keras_transformer.data.corpora.bible import load_bible
 from keras_transformer.data.corpora.corpus import Corpus, dataset_of
+from keras_transformer.data.corpora.files.keys import Languages
+from keras_transformer.data.corpora.mixture import (
+    MIXTURE,
+    SEVERAL_LANGUAGES,
+    mix_corpora,
+    read_mixture,
+)
 from keras_transformer.data.corpora.pair_files import load_pair_files, read_pairs
 from keras_transformer.data.corpora.sample import load_sample
 from keras_transformer.data.corpora.text_files import TEXT, load_text_files
 from keras_transformer.data.corpora.tfds import load_tfds
 from keras_transformer.data.text.normalization import check_style
+from keras_transformer.data.text.tags import languages_of_tags
 from keras_transformer.errors import InputError
 
 
 def load_corpus(
-    name: str,
+    name: str | Sequence[str],
     *,
     data_dir: str | Path | None = None,
     validation_pairs: str | None = None,
@@ -32,7 +41,7 @@ def load_corpus(
     target_language: str | None = None,
     download: bool = True,
 ) -> Corpus:
-    """Loads a corpus by name.
+    """Loads a corpus by name, or several as one.
 
     Args:
         name: `sample` (embedded), `bible` (extra `[bible]`), `pairs:SRC,TGT` (line-aligned UTF-8
@@ -44,7 +53,9 @@ def load_corpus(
           patterns (`pairs:a/*.pt,a/*.en`), and be addresses that fsspec opens (`s3://...`). Those
           of more than 100,000 pairs stay where they are, and are read as they are needed. Records
           of JSON and Parquet hold their texts under codes of languages, or `source` and `target`,
-          or these within `translation`.
+          or these within `translation`. `mix:FILE` is a mixture of these, by a file that says
+          weights, tags and filters, see `read_mixture`. Several names are joined as they are, as
+          by `mix_corpora`.
         data_dir: for TensorFlow Datasets, the folder that holds or will hold prepared data; for
           `ted_hrlr_translate` also the original archive `qi18naacl-dataset.tar.gz` or its folder.
         validation_pairs: pair files that become the validation part, `SRC,TGT` or `FILE`.
@@ -66,30 +77,96 @@ def load_corpus(
     Raises:
         InputError: for an unknown name, wrong files, or data that cannot be had.
     """
+    languages = source_language, target_language
+    hold_out = not validation_pairs
+    if isinstance(name, str):
+        corpus = _load(name, data_dir, languages, download, hold_out)
+    else:
+        corpus = mix_corpora([_load(one, data_dir, languages, download, hold_out) for one in name])
+    corpus = _with_parts(corpus, languages, validation=validation_pairs, test=test_pairs)
+    corpus = _with_languages(corpus, languages)
+    return replace(corpus, normalization=check_style(normalization)) if normalization else corpus
+
+
+def _load(
+    name: str,
+    data_dir: str | Path | None,
+    languages: Languages,
+    download: bool,
+    hold_out: bool,
+) -> Corpus:
+    """A corpus by its name, as it is.
+
+    Args:
+        name, data_dir, download: as for `load_corpus`.
+        languages: of source and target, where they are known.
+        hold_out: whether pair files give up a validation part.
+    """
+    if name.startswith(MIXTURE):
+        return _load_mixture(name, data_dir, languages, download, hold_out)
     if data_dir is not None and (name in ("sample", "bible") or name.startswith(("pairs:", TEXT))):
         raise InputError(f"--data-dir has no meaning for the corpus {name!r}: leave it out")
-    languages = source_language, target_language
     if name == "sample":
-        corpus = load_sample()
-    elif name == "bible":
-        corpus = load_bible()
-    elif name.startswith("pairs:"):
-        corpus = load_pair_files(
-            name, hold_out_validation=not validation_pairs, languages=languages
+        return load_sample()
+    if name == "bible":
+        return load_bible()
+    if name.startswith("pairs:"):
+        return load_pair_files(name, hold_out_validation=hold_out, languages=languages)
+    if name.startswith(TEXT):
+        return load_text_files(name)
+    return load_tfds(name, data_dir, download)
+
+
+def _load_mixture(name, data_dir, languages, download, hold_out) -> Corpus:
+    """A mixture by its file; arguments are those of `_load`, for what the file does not say."""
+    mixture = read_mixture(name.removeprefix(MIXTURE))
+    parts = []
+    for one in mixture.datasets:
+        if one.dataset.startswith((MIXTURE, TEXT)):
+            raise InputError(f"{name}: {one.dataset}: a mixture is made of corpora of pairs")
+        own = one.source_language or languages[0], one.target_language or languages[1]
+        prepared = None if one.dataset.startswith(("pairs:", "sample", "bible")) else data_dir
+        corpus = _load(
+            one.dataset,
+            one.data_dir or prepared,
+            own,
+            download,
+            hold_out and one.validation and not one.validation_pairs,
         )
-    elif name.startswith(TEXT):
-        corpus = load_text_files(name)
-    else:
-        corpus = load_tfds(name, data_dir, download)
-    changes: dict[str, Any] = {}
-    if validation_pairs:
-        changes["validation"] = dataset_of(read_pairs(validation_pairs, languages))
-    if test_pairs:
-        changes["test"] = dataset_of(read_pairs(test_pairs, languages))
-    if normalization:
-        changes["normalization"] = check_style(normalization)
-    if source_language:
-        changes["source_language"] = source_language
-    if target_language:
-        changes["target_language"] = target_language
-    return replace(corpus, **changes)
+        corpus = _with_parts(corpus, own, validation=one.validation_pairs)
+        if not one.validation:
+            corpus = replace(corpus, validation=None)
+        parts.append(one.part(_with_languages(corpus, own), mixture.filters))
+    return mix_corpora(
+        parts,
+        name=name,
+        temperature=mixture.temperature,
+        language_tags=mixture.language_tags,
+    )
+
+
+def _with_parts(corpus: Corpus, languages: Languages, **files: str | None) -> Corpus:
+    """A corpus with parts that are read from pair files, by their names.
+
+    Raises:
+        InputError: where its sources say their languages by tags, which these would lack.
+    """
+    given = {split: spec for split, spec in files.items() if spec}
+    if given and languages_of_tags(corpus.tags):
+        raise InputError(
+            f"{corpus.name}: its sources have tags of languages, and those of "
+            f"{next(iter(given.values()))} have none: name validation_pairs of its datasets"
+        )
+    parts = {split: dataset_of(read_pairs(spec, languages)) for split, spec in given.items()}
+    return replace(corpus, **cast(dict[str, Any], parts))
+
+
+def _with_languages(corpus: Corpus, languages: Languages) -> Corpus:
+    """A corpus with the codes of its languages that are given; those of several stay."""
+    sides = ("source_language", "target_language")
+    given = {
+        side: code
+        for side, code in zip(sides, languages, strict=True)
+        if code and getattr(corpus, side) != SEVERAL_LANGUAGES
+    }
+    return replace(corpus, **cast(dict[str, Any], given))

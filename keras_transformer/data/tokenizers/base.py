@@ -3,7 +3,7 @@
 import abc
 import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -37,6 +37,7 @@ from keras_transformer.data.text.placeholders import (
 )
 from keras_transformer.data.text.placeholders import marks as placeholder_marks
 from keras_transformer.data.text.strings import begins_run, string_tensor
+from keras_transformer.data.text.tags import check_tags, marks_of, take_tags
 from keras_transformer.data.text.terms import MARKS as TERM_MARKS
 from keras_transformer.data.text.terms import SIGNS
 from keras_transformer.data.tokenizers.corpus_encoder import CorpusEncoder
@@ -55,11 +56,14 @@ _FIRST_MARK = len(RESERVED_TOKENS)
 """Id of the first of the marks of capitals, in vocabularies that have them."""
 
 
-def control_tokens(case: str, placeholders: int, terms: bool = False) -> tuple[str, ...]:
+def control_tokens(
+    case: str, placeholders: int, terms: bool = False, tags: Sequence[str] = ()
+) -> tuple[str, ...]:
     """Names of the ids that a vocabulary begins with and that no text yields."""
     marks = MARKS if case == "factored" else ()
     of_terms = TERM_MARKS if terms else ()
-    return (*RESERVED_TOKENS, *marks, *placeholder_marks(placeholders), *of_terms)
+    of_placeholders = placeholder_marks(placeholders)
+    return (*RESERVED_TOKENS, *marks, *of_placeholders, *of_terms, *marks_of(tags))
 
 
 KINDS: dict[str, type["SubwordTokenizer"]] = {}
@@ -93,6 +97,8 @@ class Tokenizer(tf.Module, abc.ABC):
         first_placeholder: the first of these ids, which follow one another.
         terms: whether there are ids for the signs of `data.text.terms`.
         term_marks: these ids.
+        tags: what may stand before a text, such as `<2en>`, see `data.text.tags`.
+        first_tag: the id of the first of them, which those of the others follow.
         corpus_encoder: what encodes many texts sooner, if there is something.
     """
 
@@ -101,6 +107,8 @@ class Tokenizer(tf.Module, abc.ABC):
     first_placeholder = 0
     terms = False
     term_marks: tuple[int, ...] = ()
+    tags: tuple[str, ...] = ()
+    first_tag = 0
     corpus_encoder: CorpusEncoder | None = None
 
     vocab_size: int
@@ -126,10 +134,36 @@ class Tokenizer(tf.Module, abc.ABC):
                 f"tokenize takes a string or a vector of strings, not shape {strings.shape}: "
                 "flatten it with tf.reshape(strings, [-1])"
             )
-        strings = tf.reshape(strings, [-1])
+        strings, tags = self.take_tags(tf.reshape(strings, [-1]))
         if self.placeholders:
             strings = self.mask(strings).texts
-        return self.tokenize_masked(strings)
+        return self.with_tags(self.tokenize_masked(strings), tags)
+
+    def take_tags(self, strings: tf.Tensor) -> tuple[tf.Tensor, tf.RaggedTensor]:
+        """Takes the tags off the beginning of texts.
+
+        Args:
+            strings: (batch,) strings.
+
+        Returns:
+            the texts without them, and the ids of their tags, (batch, None).
+        """
+        strings, numbers = take_tags(strings, self.tags)
+        return strings, numbers + self.first_tag
+
+    @property
+    def tag_ids(self) -> range:
+        """The ids of `tags`."""
+        return range(self.first_tag, self.first_tag + len(self.tags))
+
+    def with_tags(self, ids: tf.RaggedTensor, tags: tf.RaggedTensor) -> tf.RaggedTensor:
+        """Ids of texts with those of tags after the start.
+
+        Args:
+            ids: (batch, None) ids, int64.
+            tags: (batch, None) ids, from `take_tags`.
+        """
+        return tf.concat([ids[:, :1], tags, ids[:, 1:]], axis=1) if self.tags else ids
 
     def mask(self, strings: tf.Tensor, keep: tuple[str, ...] = ()) -> Masked:
         """Puts a character of its own in place of what is not translated.
@@ -266,14 +300,16 @@ class SubwordTokenizer(Tokenizer):
         case: str | None = None,
         placeholders: int = 0,
         terms: bool = False,
+        tags: Sequence[str] = (),
     ):
         super().__init__()
         self.normalization = check_style(normalization)
         self.case = check_case(case or default_case(normalization), normalization)
         self.placeholders = whole_number("placeholders", placeholders, 0, MOST)
         self.terms = terms
-        self.control_tokens = control_tokens(self.case, self.placeholders, terms)
-        count = len(self.control_tokens)
+        self.tags = check_tags(tags)
+        self.control_tokens = control_tokens(self.case, self.placeholders, terms, self.tags)
+        count = self.first_tag = len(self.control_tokens) - len(self.tags)
         self.term_marks = tuple(range(count - len(TERM_MARKS), count)) if terms else ()
         self.first_placeholder = count - len(self.term_marks) - self.placeholders
 
@@ -306,6 +342,7 @@ class SubwordTokenizer(Tokenizer):
         case: str | None = None,
         placeholders: int = 0,
         terms: bool = False,
+        tags: Sequence[str] = (),
     ) -> Self:
         """Learns a tokenizer from lines of text.
 
@@ -319,6 +356,8 @@ class SubwordTokenizer(Tokenizer):
                 `data.text.placeholders`.
             terms: have ids for the signs of `data.text.terms`, for sources whose terms have their
                 translations beside them.
+            tags: have ids for tags such as `<2en>`, which may stand before a text; see
+                `data.text.tags`. The lines have none.
 
         Raises:
             InputError: no text, or a vocabulary size too small to write the text with.
@@ -328,9 +367,11 @@ class SubwordTokenizer(Tokenizer):
         placeholders = whole_number("placeholders", placeholders, 0, MOST)
         masked = placeholders > 0
         text = normalized_lines(each_text(lines, "lines"), normalization, case, masked=masked)
-        marks = control_tokens(case, placeholders, terms)[len(RESERVED_TOKENS) :]
+        tags = check_tags(tags)
+        marks = control_tokens(case, placeholders, terms, tags)[len(RESERVED_TOKENS) :]
         vocabulary = cls._learn(text, vocab_size, marks)
-        return cls(vocabulary, normalization, case=case, placeholders=placeholders, terms=terms)
+        options = {"case": case, "placeholders": placeholders, "terms": terms, "tags": tags}
+        return cls(vocabulary, normalization, **options)
 
     @classmethod
     def _learn(cls, lines: Iterable[str], vocab_size: int, marks: tuple[str, ...]) -> Any:
@@ -356,6 +397,8 @@ class SubwordTokenizer(Tokenizer):
             "placeholders": self.placeholders,
             "terms": self.terms,
         }
+        if self.tags:
+            description["tags"] = list(self.tags)
         return {**description, "file": name, _CHECKSUM: checksum(content)}
 
     def lookup(self, ids: Ids) -> tf.RaggedTensor:
@@ -467,7 +510,8 @@ class SubwordTokenizer(Tokenizer):
         return lower(text) if self.case == "lower" and self.normalization == "none" else text
 
     def _texts(self, ids: tf.RaggedTensor, writing: Writing) -> tf.Tensor:
-        ids = before_end(self._known(ids), END, dropped=(PAD, START, *self.term_marks))
+        silent = (PAD, START, *self.term_marks, *self.tag_ids)
+        ids = before_end(self._known(ids), END, dropped=silent)
         marked = len(self.control_tokens) > len(RESERVED_TOKENS)
         text = self._decode_marks(ids) if marked else self._decode(ids)
         if writing.style != "corpus":
@@ -541,7 +585,7 @@ class SubwordTokenizer(Tokenizer):
         Args:
             vocabulary: the content.
             normalization: the style that text is brought into.
-            options: `case`, `placeholders` and `terms` of tokenizers that have them.
+            options: `case`, `placeholders`, `terms` and `tags` of tokenizers that have them.
         """
 
     @abc.abstractmethod
@@ -607,6 +651,7 @@ def read_tokenizer(folder: str | os.PathLike, description: dict) -> SubwordToken
             "case": description.get("case"),
             "placeholders": description.get("placeholders", 0),
             "terms": bool(description.get("terms", False)),
+            "tags": tuple(description.get("tags", ())),
         }
         path = Path(folder) / Path(description["file"]).name
     except (KeyError, TypeError) as error:

@@ -57,12 +57,23 @@ def tokenize_pair(
 
     Args:
         tokenizers: `Tokenizers`, or an object with ``.source`` and ``.target``.
-        source, target: strings ``(batch,)``.
+        source, target: strings ``(batch,)``; a source may begin with tags.
         options: what becomes of the pairs on the way.
     """
+    source, with_tags = _without_tags(tokenizers, source)
     if not getattr(tokenizers, "placeholders", 0) and not options.noise:
-        return _ids(tokenizers.source, source), _ids(tokenizers.target, target)
-    return _tokenized(tokenizers, _masked_pairs(tokenizers, source, target, options))
+        return with_tags(_ids(tokenizers.source, source)), _ids(tokenizers.target, target)
+    pairs = _masked_pairs(tokenizers, source, target, options)
+    of_source, of_target = _tokenized(tokenizers, pairs)
+    return with_tags(of_source), of_target
+
+
+def _without_tags(tokenizers: Any, source: tf.Tensor):
+    """Sources without their tags, and a function that gives their ids those."""
+    if not getattr(tokenizers, "tags", ()):
+        return source, lambda ids: ids
+    source, tags = tokenizers.source.take_tags(source)
+    return source, lambda ids: tokenizers.source.with_tags(ids, tags)
 
 
 def tokenize_aligned_pair(
@@ -88,7 +99,7 @@ def tokenize_aligned_pair(
         InputError: for links to words that are not there.
     """
     where = where or [f"pair {number}" for number in range(1, len(links) + 1)]
-    texts = (_texts(side) for side in (source, target))
+    texts = (_texts(side) for side in (_without_tags(tokenizers, source)[0], target))
     for of_pair, *pair, place in zip(links, *texts, where, strict=True):
         check_links(of_pair, *pair, place)
     ids, sides = tokenize_with_surfaces(tokenizers, source, target, options, links)
@@ -117,8 +128,10 @@ def tokenize_with_surfaces(
         source and target ids; and of each side, for each pair, the text and the `surfaces` of its
         tokens.
     """
+    source, with_tags = _without_tags(tokenizers, source)
     pairs = _masked_pairs(tokenizers, source, target, options, links)
-    ids = _tokenized(tokenizers, pairs)
+    of_source, of_target = _tokenized(tokenizers, pairs)
+    ids = with_tags(of_source), of_target
     sides = [
         _texts_and_surfaces(tokenizer.lookup(of_side), of_pairs)
         for tokenizer, of_side, of_pairs in (

@@ -14,6 +14,7 @@ import tensorflow as tf
 import keras_transformer.data.tokenizers.marian  # noqa: F401  a kind that a folder may hold
 from keras_transformer.data.corpora.corpus import UNKNOWN_LANGUAGE
 from keras_transformer.data.text.noise import noisy_texts
+from keras_transformer.data.text.tags import without_tags
 from keras_transformer.data.tokenizers.adapter import as_tokenizer
 from keras_transformer.data.tokenizers.base import (
     SubwordTokenizer,
@@ -102,6 +103,11 @@ class Tokenizers(tf.Module):
         """Whether sources can have the translations of terms beside them."""
         return self.source.terms
 
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """What may stand before a source, such as `<2en>`."""
+        return self.source.tags
+
     def save(self, folder: str | os.PathLike) -> None:
         """Writes `tokenizers.json` and one vocabulary file per tokenizer into `folder`.
 
@@ -180,7 +186,8 @@ def train_tokenizers(
 
     Args:
         corpus: has `train`, a `tf.data.Dataset` of (source, target) string scalars, and may have
-            `source_language` ("pt"), `target_language` ("en") and `normalization` ("ptb-lower").
+            `source_language` ("pt"), `target_language` ("en"), `normalization` ("ptb-lower") and
+            `tags`, which may stand before sources and get ids.
         kind: "wordpiece" or "sentencepiece".
         vocab_size: ids wanted per vocabulary; a small corpus gives fewer.
         normalization: "ptb-lower" or "none"; the corpus' own by default.
@@ -204,6 +211,8 @@ def train_tokenizers(
     dataset = corpus.train
     if most is not None:
         dataset = dataset.shard(max(1, -(-int(dataset.cardinality()) // most)), 0)
+    tags = tuple(getattr(corpus, "tags", ()))
+    dataset = without_tags(dataset, tags)
     sources, targets = [], []
     for batch in dataset.batch(8192).as_numpy_iterator():
         for source, target in zip(*batch, strict=True):
@@ -212,7 +221,7 @@ def train_tokenizers(
             sources.append(source)
             targets.append(target)
 
-    def learn(lines: list[bytes]) -> SubwordTokenizer:
+    def learn(lines: list[bytes], tags: tuple[str, ...] = ()) -> SubwordTokenizer:
         return _TRAINED[kind].train(
             lines,
             vocab_size=vocab_size,
@@ -220,9 +229,10 @@ def train_tokenizers(
             case=case,
             placeholders=placeholders,
             terms=terms,
+            tags=tags,
         )
 
-    source = learn(sources + targets if shared else sources)
+    source = learn(sources + targets if shared else sources, tags)
     target = source if shared else learn(targets)
     return Tokenizers(
         source,

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import tensorflow as tf
@@ -32,6 +32,7 @@ class SentencePieceTokenizer(SubwordTokenizer):
         case: "keep", "lower" or "factored"; see `SubwordTokenizer.train`.
         placeholders: number of ids for what is not translated, likewise.
         terms: whether there are ids for the signs of terms, likewise.
+        tags: tags that there are ids for, likewise.
 
     Source of the draws: Kudo (2018), arXiv 1804.10959.
     """
@@ -49,8 +50,9 @@ class SentencePieceTokenizer(SubwordTokenizer):
         case: str | None = None,
         placeholders: int = 0,
         terms: bool = False,
+        tags: Sequence[str] = (),
     ):
-        super().__init__(normalization, case, placeholders, terms)
+        super().__init__(normalization, case, placeholders, terms, tags)
         self._model = model
         try:
             self._matcher = tf_text.SentencepieceTokenizer(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from keras_transformer.data.text.casing import MARKS
+from keras_transformer.data.text.tags import MARK as TAG_MARK
 from keras_transformer.data.text.terms import AS
 from keras_transformer.data.text.terms import MARKS as TERM_MARKS
 
@@ -38,7 +39,7 @@ def surfaces(names: Sequence[str], kept: Mapping[int, str]) -> list[str | None]:
 
 
 def _surface(name: str, kept: Mapping[int, str]) -> str | None:
-    if name in SILENT:
+    if name in SILENT or re.fullmatch(TAG_MARK, name):
         return ""
     if name in _UNKNOWN:
         return None

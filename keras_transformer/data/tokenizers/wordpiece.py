@@ -34,8 +34,9 @@ class _PieceTable(SubwordTokenizer):
         case: str | None = None,
         placeholders: int = 0,
         terms: bool = False,
+        tags: Sequence[str] = (),
     ):
-        super().__init__(normalization, case, placeholders, terms)
+        super().__init__(normalization, case, placeholders, terms, tags)
         if tuple(vocabulary[: len(RESERVED_TOKENS)]) != RESERVED_TOKENS:
             raise InputError(
                 f"a vocabulary starts with {' '.join(RESERVED_TOKENS)}, one a line; this one "
@@ -44,8 +45,9 @@ class _PieceTable(SubwordTokenizer):
         if tuple(vocabulary[: len(self.control_tokens)]) != self.control_tokens:
             marks = self.control_tokens[len(RESERVED_TOKENS) :]
             raise InputError(
-                f"a vocabulary for the case {self.case!r} and {self.placeholders} placeholders "
-                f"goes on with {' '.join(marks)}; train one with WordPieceTokenizer.train"
+                f"a vocabulary for the case {self.case!r}, {self.placeholders} placeholders and "
+                f"{len(self.tags)} tags goes on with {' '.join(marks)}; train one with "
+                "WordPieceTokenizer.train"
             )
         piece, count = Counter(vocabulary).most_common(1)[0]
         if count > 1:
@@ -106,6 +108,7 @@ class WordPieceTokenizer(_PieceTable):
         case: "keep", "lower" or "factored"; see `SubwordTokenizer.train`.
         placeholders: number of ids for what is not translated, likewise.
         terms: whether there are ids for the signs of terms, likewise.
+        tags: tags that there are ids for, likewise.
     """
 
     kind = "wordpiece"
@@ -118,8 +121,9 @@ class WordPieceTokenizer(_PieceTable):
         case: str | None = None,
         placeholders: int = 0,
         terms: bool = False,
+        tags: Sequence[str] = (),
     ):
-        super().__init__(vocabulary, normalization, case, placeholders, terms)
+        super().__init__(vocabulary, normalization, case, placeholders, terms, tags)
         # The matcher sees continuations marked by a space instead of "##", and control tokens
         # led by a space and a tab. Words contain neither, so no text can spell them.
         control = len(self.control_tokens)
@@ -168,8 +172,9 @@ class BertTokenizer(_PieceTable):
         case: str | None = None,
         placeholders: int = 0,
         terms: bool = False,
+        tags: Sequence[str] = (),
     ):
-        super().__init__(vocabulary, normalization, case, placeholders, terms)
+        super().__init__(vocabulary, normalization, case, placeholders, terms, tags)
         ids = tf.range(self.vocab_size, dtype=tf.int64)
         table = tf.lookup.StaticVocabularyTable(
             tf.lookup.KeyValueTensorInitializer(self._table, ids), num_oov_buckets=1
