@@ -180,6 +180,11 @@ def prepare(tmp_path, request):
 
             lines = [pair[need == "train.en"] for pair in read_sample()["train"][:300]]
             place.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        elif need == "both.yaml":
+            sides = (
+                f"pairs:train.{one},train.{other}" for one, other in (("pt", "en"), ("en", "pt"))
+            )
+            place.write_text(json.dumps({"datasets": [{"dataset": name} for name in sides]}))
         elif need == "values.yaml":
             place.write_text("training: {learning_rate: [0.001, 0.002]}\n", encoding="utf-8")
         elif need == "film.srt":

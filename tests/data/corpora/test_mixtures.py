@@ -1,5 +1,4 @@
-"""Mixtures of corpora: nothing is lost, weights and tags are as asked for, and filters tell what they
-took."""
+"""Mixtures: nothing is lost, weights and tags are as asked for, filters tell what they took."""
 
 import itertools
 from collections import Counter
