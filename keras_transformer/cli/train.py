@@ -15,6 +15,12 @@ from keras_transformer.cli.options import (
     target_language_option,
     verb,
 )
+from keras_transformer.cli.restarts import (
+    LOST,
+    is_watched,
+    run_with_restarts,
+    without_restarts,
+)
 from keras_transformer.config import (
     ATTENTIONS,
     FAMILIES,
@@ -27,7 +33,7 @@ from keras_transformer.config import (
     load_changes,
     preset_of_run,
 )
-from keras_transformer.errors import InputError
+from keras_transformer.errors import InputError, one_line
 
 LIMITS = ("epochs", "max_steps", "max_minutes")
 """Fields of `TrainingConfig`; a limit that is given takes the place of all that the preset has."""
@@ -88,6 +94,14 @@ VECTORS = ("source", "target", "freeze")
     show_default=True,
     help="One device; all GPUs of this host; or all hosts named in TF_CONFIG.",
 )
+@click.option(
+    "--restarts",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Start again from the newest checkpoint, so often, when the process is killed or another "
+    "host is lost.",
+)
 def train(
     dataset,
     output,
@@ -99,6 +113,7 @@ def train(
     resume,
     init_from,
     strategy,
+    restarts,
     **given,
 ):
     """Train a model and write a run folder.
@@ -106,6 +121,8 @@ def train(
     Without a limit the preset's number of epochs is run; --max-steps and --max-minutes replace it
     unless --epochs is given too. A run that was interrupted goes on with --resume.
     """
+    if restarts:
+        sys.exit(run_with_restarts(without_restarts(sys.argv[1:]), restarts))
     changes = changes_of_model(given["config_file"], given["family"], given["attention"])
     config = _first_config(output, dataset, given["preset_name"], changes, resume)
     family = family_of(changes) or config.model.family
@@ -146,7 +163,12 @@ def train(
         run(corpus, output, config, resume=resume, init_from=init_from, strategy=distribution)
     except KeyboardInterrupt:
         sys.exit(130)  # what shells expect after Ctrl-C
-    except tf.errors.UnavailableError as error:
+    except tf.errors.OpError as error:
+        if strategy != "multiworker":
+            raise
+        if is_watched():
+            click.echo(f"{output}: {one_line(error.message, 300)}", err=True)
+            sys.exit(LOST)
         raise InputError(
             f"{output}: another host is gone: see what it says, and start all of them again with "
             "--resume."
