@@ -21,6 +21,7 @@ from keras_transformer.cli.plot import plot
 from keras_transformer.cli.serve import serve
 from keras_transformer.cli.streams import open_missing_streams
 from keras_transformer.cli.sweep import sweep
+from keras_transformer.cli.tokenize import tokenize
 from keras_transformer.cli.train import train
 from keras_transformer.cli.translate import translate
 from keras_transformer.compile_cache import failed_in_cache
@@ -72,6 +73,7 @@ def main():
 
 for verb in (
     train,
+    tokenize,
     sweep,
     average,
     distill,

@@ -16,6 +16,7 @@ from keras_transformer.cli.options import (
     sentences_option,
     verb,
 )
+from keras_transformer.cli.runners import on_beam, runner_options
 from keras_transformer.cli.streams import StandardOutput, lines_of_standard_input, write_line
 from keras_transformer.cli.texts import echo_found, read_patterns
 from keras_transformer.errors import InputError
@@ -53,6 +54,29 @@ from keras_transformer.errors import InputError
     is_flag=True,
     help="Of a message catalogue, translate what has a translation, too.",
 )
+@runner_options
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="GLOB",
+    help="For --runner: texts, a line each, or under text in .jsonl and .parquet; may be given "
+    "again.",
+)
+@click.option(
+    "--text-key", metavar="NAME", help="Where .jsonl and .parquet have texts; text unless given."
+)
+@click.option(
+    "--output-format",
+    "form",
+    type=click.Choice(["text", "tsv", "jsonl", "parquet"]),
+    help="Of shards; what suits the input unless given.",
+)
+@click.option(
+    "--texts-per-shard",
+    type=click.IntRange(min=1),
+    help="Most texts of a file that --runner writes; 4096 unless given.",
+)
 @click.argument("texts", metavar="[TEXT]...", nargs=-1)
 def translate(
     model_path,
@@ -65,6 +89,12 @@ def translate(
     markup,
     texts,
     document,
+    runner,
+    runner_options,
+    inputs,
+    text_key,
+    form,
+    texts_per_shard,
     **of_document,
 ):
     """Translate the TEXTs, or the lines of standard input, one line for each; or a document.
@@ -78,6 +108,11 @@ def translate(
 
     With --document a text, a page, subtitles or a message catalogue come back whole and in the same
     shape.
+
+    With --runner texts of files are translated on Apache Beam, and --output begins the names of the
+    shards of translations, OUTPUT-00000-000000.txt and so on, whose order is that of the texts.
+    What fails is in OUTPUT-...failed.jsonl. A command that was interrupted goes on when it is given
+    again.
     """
     from tqdm import tqdm
 
@@ -86,6 +121,21 @@ def translate(
 
     if keep_file is not None:
         search["keep"] = read_patterns(keep_file)
+    of_runner = {
+        "--input": inputs,
+        "--text-key": text_key,
+        "--output-format": form,
+        "--texts-per-shard": texts_per_shard,
+        "--runner-option": runner_options,
+    }
+    if runner is not None:
+        alone = {"--n-best": n_best, "--json": as_json, "--alignments": alignments}
+        alone |= {"--markup": markup, "TEXT": texts, "--document": document}
+        alone |= {"--format": of_document["format"], "--everything": of_document["everything"]}
+        _check_alone(alone, "with --runner")
+        _translate_files(model_path, search, jit_compile, runner, of_document["output"], of_runner)
+        return
+    _check_alone(of_runner, "without --runner")
     if document is not None:
         alone = {"--n-best": n_best, "--json": as_json, "--alignments": alignments}
         _check_alone(alone | {"--markup": markup, "TEXT": texts}, "with --document")
@@ -113,6 +163,31 @@ def translate(
     translations = translator.translate_stream(lines, chunk=chunk, **search)
     for number, translation in enumerate(tqdm(translations, unit=" texts", disable=quiet)):
         echo_found(number, translation, n_best, as_json)
+
+
+def _translate_files(model_path, search, jit_compile, runner, output, of_runner):
+    if not of_runner["--input"] or output is None:
+        raise click.UsageError("--runner needs --input and --output.")
+    optional = {
+        "text_key": of_runner["--text-key"],
+        "texts_per_shard": of_runner["--texts-per-shard"],
+    }
+    with on_beam():
+        from keras_transformer.distributed.translating import translate_files
+
+        counts = translate_files(
+            model_path,
+            of_runner["--input"],
+            str(output),
+            form=of_runner["--output-format"],
+            runner=runner,
+            runner_options=of_runner["--runner-option"],
+            jit_compile=jit_compile,
+            **{name: value for name, value in optional.items() if value is not None},
+            **search,
+        )
+    told = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items())
+    click.echo(f"{output}: {told or 'done'}", err=True)
 
 
 def _check_alone(options, where):

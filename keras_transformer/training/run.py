@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras_transformer.config import Config, TrainingConfig
 from keras_transformer.data.batches.base import EpochBatches
 from keras_transformer.data.batches.subword_dropout import SubwordDropout, SubwordDropoutBatches
-from keras_transformer.data.batches.token_shards import TokenShards
+from keras_transformer.data.batches.token_shards import TokenShards, write_token_shards
 from keras_transformer.data.batches.token_store import TokenizedPairs
 from keras_transformer.data.batches.windows import WindowedBatches
 from keras_transformer.data.corpora.corpus import Corpus, list_pairs
@@ -162,6 +162,41 @@ def train(
             )
             raise
         return _finish(task, folder, pairs, validation_pairs, tokenizers, step.model, progress)
+
+
+def prepare(
+    corpus: Corpus,
+    output,
+    config: Config | None = None,
+    *,
+    init_from=None,
+    write_shards: Callable[..., TokenShards] = write_token_shards,
+) -> TokenizedPairs | TokenShards:
+    """Prepares a run folder, with tokenizers and the corpus as ids; `train` goes on with `resume`.
+
+    What is there already is kept, as by `train` with `resume`.
+
+    Args:
+        corpus, output, config, init_from: as for `train`.
+        write_shards: tokenises a corpus of more than a window, called as `write_token_shards` is.
+
+    Returns:
+        the ids of the training pairs.
+
+    Raises:
+        InputError: as from `train`.
+    """
+    corpus.require("train"), corpus.require("validation")
+    if config is not None:
+        task_of(corpus, config).check()
+    folder = RunFolder(output, write_shards=write_shards)
+    init_from = Path(init_from) if init_from else None
+    with folder.locked():
+        config = folder.begin(corpus, config, True, init_from)
+        task = task_of(corpus, config)
+        tokenizers = folder.tokenizers(task.corpus, config, None, init_from)
+        folder.token_ids(task, "validation", tokenizers)
+        return folder.token_ids(task, "train", tokenizers)
 
 
 def make_model(

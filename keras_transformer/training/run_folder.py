@@ -71,11 +71,13 @@ class RunFolder:
     Args:
         path: the folder, made unless it exists.
         chief: whether this process is the one that writes.
+        write_shards: tokenises a large corpus, called as `write_token_shards` is.
     """
 
-    def __init__(self, path, chief=True):
+    def __init__(self, path, chief=True, write_shards=write_token_shards):
         self.path = Path(path)
         self.chief = chief
+        self._write_shards = write_shards
         self.checkpoints = Checkpoints(self.path / CHECKPOINTS)
         self._corpus_keys = {}  # of the splits
         make_folder(self.path)
@@ -226,7 +228,7 @@ class RunFolder:
         """The ids on the disk, which the first host writes and the others wait for."""
         while (found := open_token_shards(folder, key)) is None:
             if self.chief:
-                return write_token_shards(folder, key, dataset, recipe, say)
+                return self._write_shards(folder, key, dataset, recipe, say)
             time.sleep(5)
         return found
 

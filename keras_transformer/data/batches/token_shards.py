@@ -227,16 +227,15 @@ def write_token_shards(
         (source.tolist(), target.tolist())
         for source, target in left.batch(TEXTS_AT_ONCE).prefetch(2).as_numpy_iterator()
     )
-    ids = np.uint16 if _has_few_ids(recipe) else np.int32
     if processes is None:
         processes = min(loky.cpu_count(), 1 + int(dataset.cardinality()) // SHARD)
     found = _tokenized(chunks, recipe, processes)
     while some := list(itertools.islice(found, SHARD // TEXTS_AT_ONCE)):
-        _write_shard(folder, done, some, ids)
+        write_shard(folder, done, some, recipe)
         done += 1
         write_json(folder / INDEX_FILE, {"key": key, "shards": done, "whole": False})
         say(f"{done * SHARD:,} pairs tokenised")
-    write_json(folder / INDEX_FILE, {"key": key, "shards": done, "whole": True})
+    finish_token_shards(folder, key, done)
     return TokenShards(folder)
 
 
@@ -258,6 +257,42 @@ def _shards_done(folder: Path, key: str) -> int:
         return 0
 
 
+def begin_token_shards(folder, key: str) -> bool:
+    """Prepares a folder for shards that are made in any order.
+
+    Args:
+        folder: of the shards; those of another key are deleted.
+        key: from `corpus_key`.
+
+    Returns:
+        whether there is something to do; else all shards are there.
+    """
+    folder = Path(folder)
+    make_folder(folder)
+    try:
+        index = read_json(folder / INDEX_FILE)
+    except InputError:
+        index = {}
+    if index.get("key") == key and index.get("whole"):
+        return False
+    if index.get("key") != key:
+        for path in folder.glob("[0-9]*.json"):  # which say that a shard is there
+            path.unlink()
+        write_json(folder / INDEX_FILE, {"key": key, "shards": 0, "whole": False})
+    return True
+
+
+def shard_is_there(folder: Path, number: int) -> bool:
+    """Whether a shard of the key that the folder was prepared for is written."""
+    return _with_suffix(folder / f"{number:05d}", "json").exists()
+
+
+def finish_token_shards(folder, key: str, shards: int) -> None:
+    """Says that all shards are there."""
+    write_json(Path(folder) / INDEX_FILE, {"key": key, "shards": shards, "whole": True})
+
+
+@functools.lru_cache(maxsize=1)
 def _has_few_ids(recipe: Recipe) -> bool:
     tokenizers = Tokenizers.load(recipe.tokenizers)
     sizes = (side.get_vocab_size() for side in (tokenizers.source, tokenizers.target))
@@ -267,7 +302,7 @@ def _has_few_ids(recipe: Recipe) -> bool:
 def _tokenized(chunks: Iterator[tuple[list, list]], recipe: Recipe, processes: int):
     """The `Chunk` of each chunk of texts, in their order."""
     if processes == 1:
-        yield from map(functools.partial(_tokenize, recipe), chunks)
+        yield from map(functools.partial(tokenize_texts, recipe), chunks)
         return
     # Processes of the standard library would each run the user's program once more.
     environment = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -286,7 +321,7 @@ def _tokenized(chunks: Iterator[tuple[list, list]], recipe: Recipe, processes: i
 
 def _tokenize_with_one_thread(recipe: Recipe, texts: tuple[list, list]) -> Chunk:
     _use_one_thread()
-    return _tokenize(recipe, texts)
+    return tokenize_texts(recipe, texts)
 
 
 @functools.cache
@@ -297,7 +332,8 @@ def _use_one_thread():
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
-def _tokenize(recipe: Recipe, texts: tuple[list, list]) -> Chunk:
+def tokenize_texts(recipe: Recipe, texts: tuple[list, list]) -> Chunk:
+    """The ids of sources and targets."""
     return tokenize_chunk(_loaded(recipe.tokenizers), texts, recipe.max_tokens, recipe.options)
 
 
@@ -306,8 +342,9 @@ def _loaded(folder: Path) -> Tokenizers:
     return Tokenizers.load(folder)
 
 
-def _write_shard(folder: Path, number: int, chunks: Sequence[Chunk], ids: type):
+def write_shard(folder: Path, number: int, chunks: Sequence[Chunk], recipe: Recipe) -> None:
     """Writes what chunks gave; the description last, which says that all is there."""
+    ids = np.uint16 if _has_few_ids(recipe) else np.int32
     lengths = np.concatenate([np.stack(chunk.lengths, 1) for chunk in chunks])
     sides = [np.concatenate([chunk.ids[side] for chunk in chunks]).astype(ids) for side in (0, 1)]
     small = lengths.astype(np.uint16 if lengths.max(initial=0) < 2**16 else np.int32)

@@ -39,6 +39,19 @@ def line_blocks(path: Location) -> Iterator[list[str]]:
         raise InputError(f"{path}: the file is empty: give a file with one sentence per line")
 
 
+def byte_lines(path: Location) -> Iterator[list[bytes]]:
+    """`line_blocks`, of bytes that may be no UTF-8.
+
+    Raises:
+        InputError: when the file is missing, unreadable or in another encoding of Unicode.
+    """
+    for data in _pieces(path):
+        if b"\n" not in data:
+            data = data.replace(b"\r", b"\n")
+        lines = data.removesuffix(b"\n").split(b"\n")
+        yield [line.removesuffix(b"\r") for line in lines] if b"\r" in data else lines
+
+
 def numbered_blocks(path: Location) -> Iterator[tuple[int, list[str]]]:
     """The lines of a file but for blank ones at its end.
 

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from keras_transformer.errors import InputError
-from keras_transformer.files import reason_of
+from keras_transformer.files import reason_of, write_bytes
 
 Location = Path | str
 """A path, or the address of a file that fsspec opens."""
@@ -163,6 +163,23 @@ def matches(pattern: Location) -> list[Location]:
             system, path = _file_system(pattern)
             return sorted(map(system.unstrip_protocol, system.glob(path)))
         return [Path(path) for path in sorted(glob.glob(str(pattern), recursive=True))]
+
+
+def write_location(location: Location, content: bytes) -> None:
+    """Writes a file, whole or not at all, as far as its store can do that.
+
+    Raises:
+        InputError: when it cannot be written.
+    """
+    if not is_remote(location):
+        write_bytes(location, content)
+        return
+    system, path = _file_system(str(location))
+    try:
+        with system.open(path, "wb") as file:
+            file.write(content)
+    except Exception as error:  # each store has errors of its own
+        raise InputError(f"{location}: cannot be written ({reason_of(error)})") from error
 
 
 def is_remote(location: Location) -> bool:

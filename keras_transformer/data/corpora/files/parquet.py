@@ -53,6 +53,13 @@ def parquet_texts(path: Location) -> Iterator[list[str]]:
         yield texts
 
 
+def parquet_records(path: Location) -> Iterator[dict[str, Any]]:
+    """Reads the rows, each with its columns by name."""
+    with _opened(path) as file:
+        for batch in file.iter_batches(_ROWS):
+            yield from batch.to_pylist()
+
+
 def _columns(
     path: Location, names: Sequence[str], nested: bool = False
 ) -> Iterator[tuple[int, list[list[str]]]]:
