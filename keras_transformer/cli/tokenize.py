@@ -1,4 +1,4 @@
-"""``keras-transformer tokenize``: a corpus as token ids, in a run folder for `train` to go on with."""
+"""``keras-transformer tokenize``: a corpus as token ids in a run folder, for `train --resume`."""
 
 import functools
 
