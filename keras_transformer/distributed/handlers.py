@@ -73,15 +73,10 @@ class _Handler(ModelHandler):
             with contextlib.suppress(RuntimeError):  # this process has begun already
                 tf.config.threading.set_intra_op_parallelism_threads(self._threads)
                 tf.config.threading.set_inter_op_parallelism_threads(self._threads)
-        return Translator.load(self.model, jit_compile=self._jit_compile)
-
-    def check(self) -> None:
-        """Tries the model with a text.
-
-        Raises:
-            InputError: for what it refuses.
-        """
-        self.load_model().translate(["a"], **self.options)
+        translator = Translator.load(self.model, jit_compile=self._jit_compile)
+        # What it refuses of any text is no fault of one: the pipeline fails here.
+        translator.translate(["a"], **self.options)
+        return translator
 
     def get_metrics_namespace(self) -> str:
         return "keras_transformer"

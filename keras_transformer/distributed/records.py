@@ -4,12 +4,13 @@ A shard is some neighbouring texts of one file. Its name follows from the number
 command that is given again finds what is done. A text that cannot be read fails alone.
 """
 
+import glob
 import io
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from keras_transformer.data.corpora.files.lines import byte_lines
@@ -190,9 +191,15 @@ def _one_line(text: str) -> str:
     return " ".join(text.split()) if any(mark in text for mark in "\n\r\t") else text
 
 
-def finished_shards(prefix: Location, form: str) -> set[str]:
-    """The names of the shards that are written."""
-    pattern = f"{prefix}-?????-??????{FORMATS[form]}"
-    found = matches(pattern if is_remote(pattern) else Path(pattern))
-    length = len("-00000-000000")
-    return {str(path).removesuffix(FORMATS[form])[-length:] for path in found}
+def finished_shards(prefix: Location, form: str, file: int) -> set[str]:
+    """The names of the shards of a file that are written.
+
+    Args:
+        prefix, form: as for `write_shard`.
+        file: number of the file.
+    """
+    ending = FORMATS[form]
+    pattern = f"{glob.escape(str(prefix))}-{file:05d}-*{ending}"
+    found = matches(pattern if is_remote(prefix) else Path(pattern))
+    stems = (PurePosixPath(path).name.removesuffix(ending) for path in found)
+    return {"".join(f"-{number}" for number in stem.rsplit("-", 2)[1:]) for stem in stems}

@@ -97,8 +97,9 @@ class _ReadShards(beam.DoFn):
         self._skipped = Metrics.counter(NAMESPACE, "skipped_shards")
 
     def process(self, element: tuple[int, str]):
-        done = finished_shards(self._prefix, self._form)
-        for shard in read_shards(*element, self._size, self._key):
+        file, path = element
+        done = finished_shards(self._prefix, self._form, file)
+        for shard in read_shards(file, path, self._size, self._key):
             if shard.name in done:
                 self._skipped.inc()
             else:
@@ -186,7 +187,6 @@ def translate_files(
         "options": {name: _plain(value) for name, value in sorted(options.items())},
     }
     _check_settings(output, settings)
-    handler.check()
     pipeline = beam.Pipeline(options=of_pipeline)
     (
         pipeline
@@ -207,9 +207,15 @@ def _usual_form(files: Sequence[str]) -> str:
 
 
 def _absolute(model):
-    """A model's path, or several, for processes that work elsewhere."""
+    """A model's path, or several, for processes that work elsewhere.
+
+    Raises:
+        InputError: when it is not there.
+    """
     if isinstance(model, tuple | list):
         return tuple(map(_absolute, model))
+    if not Path(model).exists():
+        raise InputError(f"{model}: no such model: give a run folder or an exported model")
     return str(Path(model).absolute())
 
 

@@ -116,6 +116,17 @@ def test_records_keep_what_they_have(tiny_run, expected, tmp_path):
     assert problems[1:] == [(4, "no JSON object"), (5, "no text under 'text'")]
 
 
+def test_files_elsewhere(tiny_run, expected):
+    fsspec = pytest.importorskip("fsspec")
+    system = fsspec.filesystem("memory")
+    system.pipe("/bulk/in.pt", "".join(f"{text}\n" for text in TEXTS[:20]).encode())
+    arguments = tiny_run.folder, "memory://bulk/*.pt", "memory://bulk/out"
+    assert translate_files(*arguments, texts_per_shard=8)["shards"] == 3
+    found = b"".join(system.cat(path) for path in sorted(system.glob("/bulk/out-*.txt")))
+    assert found.decode().splitlines() == expected[:20]
+    assert translate_files(*arguments, texts_per_shard=8) == {"skipped_shards": 3}
+
+
 @pytest.mark.parametrize("form", ["tsv", "parquet"])
 def test_other_formats(form, tiny_run, expected, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
@@ -191,6 +202,11 @@ def test_the_command(tiny_run, expected, tmp_path):
             ["--runner", "NoRunner", "--input", "in", "--output", "out"],
             1,
             "NoRunner",
+        ),
+        (
+            ["--runner", "DirectRunner", "--input", "in", "--output", "out", "--to", "fr"],
+            1,
+            "this model translates to en",
         ),
     ],
 )
