@@ -107,7 +107,9 @@ def divide(
         annotated = annotate(texts, *glossary)
         texts = annotated.texts if beside else texts
     ids, owners = tokenize_in_pieces(tokenizers.source, texts, longest)
-    ids = _with_tags(tokenizers.source, ids, tf.gather(tags, tf.gather(found.owners, owners)))
+    if tokenizers.source.tags:
+        of_pieces = tf.gather(tags, tf.gather(found.owners, owners))
+        ids = _with_tags(tokenizers.source, ids, of_pieces)
     if glossary is not None:
         sources, translations = _terms_of_pieces(
             tokenizers.source, annotated.sources, annotated.terms, ids, owners
@@ -126,8 +128,6 @@ def divide(
 
 def _with_tags(tokenizer: Any, ids: tf.RaggedTensor, tags: tf.RaggedTensor) -> tf.RaggedTensor:
     """Ids of pieces with the tags of their texts; where nothing is to be translated, without."""
-    if not tokenizer.tags:
-        return ids
     is_full = tf.reduce_any((ids != START) & (ids != END), axis=1)
     of_full = tags.with_flat_values(tf.gather(is_full, tags.value_rowids()))
     return tokenizer.with_tags(ids, tf.ragged.boolean_mask(tags, of_full))
