@@ -41,12 +41,9 @@ def parts_of(text: tf.Tensor, pattern: str) -> tf.RaggedTensor:
         text: strings ``(batch,)``; each is its parts, one after the other.
         pattern: in the syntax of RE2.
     """
-    parts, _, ends = tf_text.regex_split_with_offsets(text, pattern, pattern)
-    # NUL ends a text for the library.
-    nothing = tf.zeros([ends.nrows(), 1], tf.int64)
-    end = tf.ensure_shape(tf.reduce_max(tf.concat([nothing, ends], 1), axis=1), text.shape)
-    rest = tf.strings.substr(text, tf.cast(end, tf.int32), tf.strings.length(text))
-    rest = tf.RaggedTensor.from_row_lengths(
-        tf.boolean_mask(rest, rest != ""), tf.cast(rest != "", tf.int64), validate=False
-    )
-    return tf.concat([parts, rest], axis=1)
+    # NUL ends a text for the library; what it finds is taken from the text as it is.
+    without_nul = tf.strings.regex_replace(text, r"\x{0}", "\x01")
+    parts, begins, ends = tf_text.regex_split_with_offsets(without_nul, pattern, pattern)
+    first, last = (tf.cast(side.flat_values, tf.int32) for side in (begins, ends))
+    texts = tf.gather(text, parts.value_rowids())
+    return parts.with_flat_values(tf.strings.substr(texts, first, last - first))

@@ -2,7 +2,7 @@
 
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from keras_transformer.data.text.placeholders import (
@@ -78,6 +78,7 @@ _PARTS = st.lists(
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(_PARTS.map("".join), min_size=1, max_size=4))
+@example(["\0" + KEPT, f"{JOIN}\0\0a@b.org\0"])
 def test_nothing_is_lost_or_doubled(texts):
     texts = [text.encode("utf-8", "replace") for text in texts]
     masked = mask(tf.constant(texts, tf.string))
